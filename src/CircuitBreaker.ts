@@ -1,0 +1,533 @@
+/**
+ * A circuit breaker: it watches the calls to one dependency, stops them while
+ * the dependency is down, and lets a few through to find out when it is back.
+ *
+ * A circuit is made on its own with `make`, comes as a service with `Service`,
+ * or lives by name in a `CircuitBreakerRegistry`. `withCircuitBreaker` takes
+ * any of the three.
+ *
+ * **Details**
+ *
+ * - `Closed`: calls run, and their outcomes are counted by the policy's rules.
+ * - `Open`: calls fail with `CircuitOpenError`, without running.
+ * - `HalfOpen`: once the open time has ended, a few calls run as probes.
+ *   Enough successes close the circuit, a failure opens it again for longer.
+ *
+ * A circuit has no timer and no fiber: the next call, or the next look at it,
+ * computes what time has changed. Time is monotonic, so setting the machine's
+ * clock changes nothing.
+ *
+ * **Gotchas**
+ *
+ * - Put a timeout inside the breaker, where it counts as a failure. Outside,
+ *   it interrupts the call, which says nothing about the dependency.
+ * - Put `Retry` outside, so that the breaker sees every attempt and a retry
+ *   stops when the circuit opens.
+ *
+ * **Example** (Protecting a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Data, Effect } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+ *
+ * class PaymentError extends Data.TaggedError("PaymentError") {}
+ *
+ * const charge = Effect.fail(new PaymentError()).pipe(
+ *   CircuitBreaker.withCircuitBreaker("payment-api")
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Effect.flip(charge)
+ *   yield* Effect.flip(charge)
+ *   // Two failures in a row opened the circuit: the third call does not run.
+ *   return yield* charge.pipe(
+ *     Effect.catchTag("CircuitOpenError", (error) => Effect.succeed(error.message))
+ *   )
+ * }).pipe(
+ *   Effect.provide(CircuitBreakerRegistry.layer({
+ *     defaults: CircuitPolicy.make({ consecutiveFailures: 2, openDuration: "1 hour" })
+ *   })),
+ *   Effect.catchTag("PaymentError", () => Effect.succeed("failed"))
+ * )
+ *
+ * const message = await Effect.runPromise(program)
+ * message.startsWith('Circuit "payment-api" is open') // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
+import type { CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
+import type { CircuitMetrics } from "./CircuitMetrics.ts"
+import * as CircuitPolicy from "./CircuitPolicy.ts"
+import { Breaker } from "./internal/breaker.ts"
+import type * as Outcome from "./Outcome.ts"
+import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/CircuitBreaker"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-resilience/CircuitBreaker"
+
+/**
+ * One circuit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CircuitBreaker {
+  readonly [TypeId]: TypeId
+
+  /** Names the circuit in errors, events and metrics. */
+  readonly name: string
+
+  /** The policy it follows now. */
+  readonly policy: Effect.Effect<CircuitPolicy.CircuitPolicy>
+
+  /**
+   * Runs an effect through the circuit, or fails with `CircuitOpenError`
+   * without running it. `classify` decides the outcome of this call, before
+   * the policy's own classifier.
+   */
+  readonly execute: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    options?: { readonly classify?: Outcome.Classifier<A, E> | undefined }
+  ) => Effect.Effect<A, E | CircuitOpenError, R>
+
+  /**
+   * Asks to run something that is not one effect, and holds the permission
+   * until the scope closes. Its holder reports how it went.
+   *
+   * If the scope closes before that, a failed scope counts as a failed call
+   * and any other as `Ignored`.
+   */
+  readonly permit: Effect.Effect<Permit, CircuitOpenError, Scope.Scope>
+
+  /** The state it is in now. Reading it changes nothing. */
+  readonly state: Effect.Effect<CircuitState>
+
+  /** Whether a call would be let through now. */
+  readonly isAvailable: Effect.Effect<boolean>
+
+  /** What it has counted. */
+  readonly metrics: Effect.Effect<CircuitMetrics>
+
+  /**
+   * What happens in it, from now on. A subscriber that falls 1,024 events
+   * behind loses the oldest.
+   */
+  readonly events: Stream.Stream<CircuitEvent>
+
+  /**
+   * Runs an effect after each event of one kind, in order, until the scope
+   * closes. The listener never delays a call, and if it fails that is logged.
+   */
+  readonly on: <Tag extends CircuitEvent["_tag"], E, R>(
+    tag: Tag,
+    listener: (event: Extract<CircuitEvent, { readonly _tag: Tag }>) => Effect.Effect<void, E, R>
+  ) => Effect.Effect<void, never, R | Scope.Scope>
+
+  /** Runs an effect each time the circuit opens, as `on` does. */
+  readonly onTrip: <E, R>(
+    listener: (event: StateChanged) => Effect.Effect<void, E, R>
+  ) => Effect.Effect<void, never, R | Scope.Scope>
+
+  /** Runs an effect each time the circuit closes, as `on` does. */
+  readonly onRecovery: <E, R>(
+    listener: (event: StateChanged) => Effect.Effect<void, E, R>
+  ) => Effect.Effect<void, never, R | Scope.Scope>
+
+  /**
+   * Rejects all calls until it is released by another command or until
+   * `duration` ends; then the next call is a probe. `note` goes into the event.
+   */
+  readonly forceOpen: (options?: {
+    readonly duration?: Duration.Input | undefined
+    readonly note?: string | undefined
+  }) => Effect.Effect<void>
+
+  /** Closes the circuit, with empty counts. It may open again as usual. */
+  readonly forceClose: Effect.Effect<void>
+
+  /** Lets all calls through and counts nothing, until another command. */
+  readonly disable: Effect.Effect<void>
+
+  /** Lets all calls through, counts them and never opens, until another command. */
+  readonly metricsOnly: Effect.Effect<void>
+
+  /** Makes the circuit as new: closed, with no counts and no backoff. Its listeners stay. */
+  readonly reset: Effect.Effect<void>
+
+  /** Follows another policy from now on. State, backoff and listeners stay, and the window if it has the same shape. */
+  readonly reconfigure: (policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<void>
+}
+
+/**
+ * Leave to run something, whose holder reports how it went. Only the first
+ * report counts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Permit {
+  readonly success: Effect.Effect<void>
+  readonly failure: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Effect.Effect<void>
+  readonly ignore: Effect.Effect<void>
+  readonly record: (outcome: Outcome.Outcome) => Effect.Effect<void>
+}
+
+/**
+ * Whether a value is a circuit.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Makes a circuit that belongs to whoever holds it.
+ *
+ * **When to use**
+ *
+ * Use when one place makes all calls to the dependency. To share a circuit by
+ * name, see `CircuitBreakerRegistry`; to provide it by Layer, see `Service`.
+ *
+ * **Details**
+ *
+ * Without a `policy` it follows `CircuitPolicy.make()`. The circuit takes its
+ * clock and randomness from the fiber that makes it.
+ *
+ * **Example** (Making a circuit)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitPolicy } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({ name: "payment-api", policy: CircuitPolicy.fastFail })
+ *   return yield* breaker.execute(Effect.succeed("charged"))
+ * })
+ *
+ * await Effect.runPromise(program) // => "charged"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: {
+  readonly name: string
+  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+}): Effect.Effect<CircuitBreaker> =>
+  Effect.withFiber((fiber) =>
+    Effect.succeed(
+      new Breaker({
+        name: options.name,
+        policy: options.policy ?? CircuitPolicy.make(),
+        context: fiber.context
+      })
+    )
+  )
+
+// -----------------------------------------------------------------------------
+// combinators
+// -----------------------------------------------------------------------------
+
+/**
+ * What to run a call through: a circuit, the class of a circuit service, or
+ * the name of a circuit in the registry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Target = string | CircuitBreaker | Context.Key<never, CircuitBreaker>
+
+/**
+ * What a call through a target needs: the registry for a name, the service for
+ * its class, nothing for a circuit.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
+  : T extends Context.Key<infer Identifier, CircuitBreaker> ? Identifier
+  : never
+
+/**
+ * How to run a call through a circuit.
+ *
+ * **Details**
+ *
+ * - `classify`: decides the outcome of this call, before the policy's own
+ *   classifier.
+ * - `policy`: for a circuit that is named here first. A name that lives under
+ *   another policy is a programmer error and dies with
+ *   `CircuitConflictError`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in A, in E> {
+  readonly classify?: Outcome.Classifier<A, E> | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+}
+
+/**
+ * Runs an effect through a circuit, or fails with `CircuitOpenError` without
+ * running it.
+ *
+ * **Details**
+ *
+ * A name is looked up in the `CircuitBreakerRegistry`, which makes the circuit
+ * when it is first used.
+ *
+ * **Example** (Running a call through a circuit by name)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
+ *
+ * const charge = Effect.succeed("charged").pipe(
+ *   CircuitBreaker.withCircuitBreaker("payment-api")
+ * )
+ *
+ * await Effect.runPromise(charge.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "charged"
+ * ```
+ *
+ * @see {@link wrap} for protecting a function
+ * @see {@link withCircuitBreakerStream} for streams
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withCircuitBreaker: {
+  <T extends Target, A2 = unknown, E2 = unknown>(
+    target: T,
+    options?: Options<A2, E2>
+  ): <A extends A2, E extends E2, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>>
+  <A, E, R, T extends Target>(
+    self: Effect.Effect<A, E, R>,
+    target: T,
+    options?: Options<A, E>
+  ): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>>
+} = dual(
+  isDataFirst,
+  <A, E, R, T extends Target>(
+    self: Effect.Effect<A, E, R>,
+    target: T,
+    options?: Options<A, E>
+  ): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>> =>
+    withTarget(target, options?.policy, (breaker) => breaker.execute(self, options))
+)
+
+/**
+ * Protects a function: every effect it returns runs through the circuit.
+ *
+ * **Example** (Protecting a function)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
+ *
+ * const getUser = CircuitBreaker.wrap("user-service")(
+ *   (id: string) => Effect.succeed({ id, name: "Ada" })
+ * )
+ *
+ * const program = Effect.map(getUser("user-123"), (user) => user.name)
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "Ada"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const wrap = <T extends Target, A2 = unknown, E2 = unknown>(
+  target: T,
+  options?: Options<A2, E2>
+) =>
+<Args extends ReadonlyArray<unknown>, A extends A2, E extends E2, R>(
+  f: (...args: Args) => Effect.Effect<A, E, R>
+) =>
+(...args: Args): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>> =>
+  withCircuitBreaker(Effect.suspend(() => f(...args)), target, options)
+
+/**
+ * Runs a stream through a circuit: it is admitted when the stream starts and
+ * judged when the stream ends.
+ *
+ * **Details**
+ *
+ * A stream that ends is a `Success`, one that fails is judged like a failed
+ * call, one that is interrupted is `Ignored`. A consumer that stops early has
+ * seen the dependency work if it received anything, which is a `Success`, and
+ * is `Ignored` if not.
+ *
+ * **Gotchas**
+ *
+ * A probe holds its slot as long as its stream runs. Rules for slow calls
+ * measure the whole stream.
+ *
+ * **Example** (Protecting a stream)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Stream } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
+ *
+ * const lines = Stream.make("a", "b").pipe(
+ *   CircuitBreaker.withCircuitBreakerStream("log-service")
+ * )
+ *
+ * await Effect.runPromise(Stream.runCollect(lines).pipe(
+ *   Effect.provide(CircuitBreakerRegistry.layer())
+ * )) // => ["a", "b"]
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withCircuitBreakerStream: {
+  <T extends Target>(
+    target: T,
+    options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+  ): <A, E, R>(
+    self: Stream.Stream<A, E, R>
+  ) => Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
+  <A, E, R, T extends Target>(
+    self: Stream.Stream<A, E, R>,
+    target: T,
+    options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+  ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
+} = dual(
+  isDataFirst,
+  <A, E, R, T extends Target>(
+    self: Stream.Stream<A, E, R>,
+    target: T,
+    options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+  ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>> =>
+    Stream.unwrap(Effect.map(
+      withTarget(target, options?.policy, (breaker) => breaker.permit),
+      (permit) => {
+        let received = false
+        return self.pipe(
+          Stream.tap(() =>
+            Effect.sync(() => {
+              received = true
+            })
+          ),
+          Stream.onEnd(permit.success),
+          // Runs when the consumer stops early, too. What was reported before stands.
+          Stream.ensuring(Effect.suspend(() => received ? permit.success : Effect.void))
+        )
+      }
+    ))
+)
+
+const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
+
+// The class of a service is an effect too, so data-first calls are told by their second argument.
+function isDataFirst(args: IArguments): boolean {
+  return args.length > 1 && isTarget(args[1])
+}
+
+const withTarget = <T extends Target, A, E, R>(
+  target: T,
+  policy: CircuitPolicy.CircuitPolicy | undefined,
+  use: (breaker: CircuitBreaker) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | TargetServices<T>> => {
+  if (isCircuitBreaker(target)) return use(target)
+  return Effect.withFiber((fiber) =>
+    use(
+      typeof target === "string"
+        ? Context.getUnsafe(fiber.context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
+        : Context.getUnsafe(fiber.context, target as Context.Key<never, CircuitBreaker>)
+    )
+  )
+}
+
+// -----------------------------------------------------------------------------
+// services
+// -----------------------------------------------------------------------------
+
+/**
+ * Class of a service that is one circuit, see `Service`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ServiceClass<Self, Name extends string>
+  extends Context.ServiceClass<Self, `effect-resilience/CircuitBreaker/${Name}`, CircuitBreaker>
+{
+  /** A circuit of its own. */
+  readonly layer: Layer.Layer<Self>
+  /** The circuit of that name in the registry, registered with the class's policy. */
+  readonly layerRegistered: Layer.Layer<Self, CircuitConflictError, CircuitBreakerRegistry>
+  /** A circuit that lets every call through and counts nothing. */
+  readonly layerDisabled: Layer.Layer<Self>
+  /** A circuit that rejects every call. */
+  readonly layerForcedOpen: Layer.Layer<Self>
+}
+
+/**
+ * Makes the class of a service that is one circuit.
+ *
+ * **When to use**
+ *
+ * Use when a program should name the circuit it needs in its type, and get
+ * another one in production, development and tests by another Layer.
+ *
+ * **Example** (Providing a circuit by Layer)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitPolicy } from "effect-resilience"
+ *
+ * class PaymentApi extends CircuitBreaker.Service<PaymentApi>()("payment-api", {
+ *   policy: CircuitPolicy.production
+ * }) {}
+ *
+ * const charge = Effect.succeed("charged").pipe(CircuitBreaker.withCircuitBreaker(PaymentApi))
+ *
+ * await Effect.runPromise(charge.pipe(Effect.provide(PaymentApi.layer))) // => "charged"
+ *
+ * const rejected = charge.pipe(Effect.flip, Effect.provide(PaymentApi.layerForcedOpen))
+ * const error = await Effect.runPromise(rejected)
+ * error.circuit // => "payment-api"
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service = <Self>() =>
+<const Name extends string>(
+  name: Name,
+  options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+): ServiceClass<Self, Name> => {
+  const policy = options?.policy ?? CircuitPolicy.make()
+  const tag = Context.Service<Self, CircuitBreaker>()(`effect-resilience/CircuitBreaker/${name}` as const)
+  const own = make({ name, policy })
+  return Object.assign(tag, {
+    layer: Layer.effect(tag, own),
+    layerRegistered: Layer.effect(
+      tag,
+      Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, policy))
+    ),
+    layerDisabled: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.disable)),
+    layerForcedOpen: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.forceOpen()))
+  })
+}

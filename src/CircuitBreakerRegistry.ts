@@ -1,0 +1,398 @@
+/**
+ * The named circuits of a program, provided by Layer.
+ *
+ * Whoever names a circuit gets the same one, `withCircuitBreaker("payment-api")`
+ * included. A circuit that was only named is made with the policy the Layer
+ * has for it, and forgotten once it has been idle for long, so that a name per
+ * tenant cannot fill the memory.
+ *
+ * **Example** (One circuit per dependency)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+ *   yield* Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("kafka"), Effect.ignore)
+ *   yield* Effect.succeed(1).pipe(CircuitBreaker.withCircuitBreaker("database"))
+ *   return { open: yield* registry.openCircuits, all: yield* registry.names }
+ * })
+ *
+ * const registry = CircuitBreakerRegistry.layer({
+ *   defaults: CircuitPolicy.database,
+ *   circuits: { kafka: CircuitPolicy.make({ consecutiveFailures: 1 }) }
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(registry))) // => { open: ["kafka"], all: ["kafka", "database"] }
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { CircuitBreaker } from "./CircuitBreaker.ts"
+import type { CircuitEvent, CircuitState } from "./CircuitEvent.ts"
+import type { CircuitMetrics } from "./CircuitMetrics.ts"
+import * as CircuitPolicy from "./CircuitPolicy.ts"
+import { Breaker, monotonicMillis } from "./internal/breaker.ts"
+import { checkDuration } from "./internal/check.ts"
+import type { Command } from "./internal/circuit.ts"
+import { EventHub } from "./internal/eventHub.ts"
+import { CircuitConflictError } from "./ResilienceError.ts"
+
+/**
+ * The named circuits of a program.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface CircuitBreakerRegistry {
+  /** The circuit of that name, if it lives. */
+  readonly get: (name: string) => Effect.Effect<Option.Option<CircuitBreaker>>
+
+  /**
+   * The circuit of that name, made now if need be. With a policy it fails if
+   * the circuit lives under another one.
+   */
+  readonly getOrCreate: {
+    (name: string): Effect.Effect<CircuitBreaker>
+    (name: string, policy: CircuitPolicy.CircuitPolicy): Effect.Effect<CircuitBreaker, CircuitConflictError>
+  }
+
+  /** `getOrCreate` as a plain function; throws `CircuitConflictError`. */
+  readonly getOrCreateUnsafe: (name: string, policy?: CircuitPolicy.CircuitPolicy | undefined) => CircuitBreaker
+
+  /**
+   * Makes a circuit that stays until it is removed, however idle. Fails if one
+   * of that name lives under another policy.
+   */
+  readonly register: (
+    name: string,
+    policy?: CircuitPolicy.CircuitPolicy | undefined
+  ) => Effect.Effect<CircuitBreaker, CircuitConflictError>
+
+  /**
+   * Gives a living circuit another policy; its state, backoff and listeners
+   * stay. `false` if there is none of that name.
+   */
+  readonly reconfigure: (name: string, policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<boolean>
+
+  /** Forgets a circuit and ends its events. `false` if there was none. Whoever holds it can use it on. */
+  readonly remove: (name: string) => Effect.Effect<boolean>
+
+  /** The names of all living circuits, oldest first. */
+  readonly names: Effect.Effect<ReadonlyArray<string>>
+
+  /** What all circuits have counted. */
+  readonly statuses: Effect.Effect<ReadonlyArray<CircuitMetrics>>
+
+  /** The names of the circuits that reject calls: `Open` or `ForcedOpen`. */
+  readonly openCircuits: Effect.Effect<ReadonlyArray<string>>
+
+  /** Whether a circuit is `Open` or `ForcedOpen`. */
+  readonly anyOpen: Effect.Effect<boolean>
+
+  /** Resets one circuit. `false` if there is none of that name. */
+  readonly reset: (name: string) => Effect.Effect<boolean>
+
+  /** Resets all circuits. */
+  readonly resetAll: Effect.Effect<void>
+
+  /** How the circuits stand as a whole. */
+  readonly systemStatus: Effect.Effect<SystemStatus>
+
+  /** What happens in all circuits, from now on. Ends with the registry. */
+  readonly events: Stream.Stream<CircuitEvent>
+}
+
+/**
+ * How the circuits of a registry stand as a whole.
+ *
+ * **Details**
+ *
+ * `status` is `unhealthy` while a circuit rejects calls (`Open`,
+ * `ForcedOpen`), `degraded` while one is `HalfOpen` or has a failure rate
+ * above 10 %, `healthy` otherwise.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SystemStatus {
+  readonly status: "healthy" | "degraded" | "unhealthy"
+  readonly totalCircuits: number
+  readonly circuitsByState: Readonly<Record<CircuitState, number>>
+  readonly openCircuits: ReadonlyArray<string>
+  readonly totalCalls: number
+  readonly rejectedCalls: number
+}
+
+/**
+ * The named circuits of a program.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, CircuitBreakerRegistry> = Context.Service<
+  CircuitBreakerRegistry
+>("effect-resilience/CircuitBreakerRegistry")
+
+/**
+ * Options of `layer`.
+ *
+ * **Details**
+ *
+ * - `defaults`: the policy of circuits that have none of their own,
+ *   `CircuitPolicy.make()`.
+ * - `circuits`: policies by name.
+ * - `idleTimeToLive`: how long a circuit that was only named is kept without a
+ *   call, one hour. A circuit is never forgotten while a call is in flight,
+ *   while it is open, under manual control, or listened to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
+  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy>> | undefined
+  readonly idleTimeToLive?: Duration.Input | undefined
+}
+
+/**
+ * Provides a registry.
+ *
+ * **Details**
+ *
+ * The registry takes its clock and randomness from where the Layer is built.
+ * When the Layer is released, the event streams end.
+ *
+ * @see {@link layerDisabled} and {@link layerForcedOpen} for tests
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry> =>
+  Layer.effect(CircuitBreakerRegistry, make(options))
+
+/**
+ * Provides a registry whose circuits let every call through and count nothing.
+ *
+ * **When to use**
+ *
+ * Use to run a program without circuit breakers, in development or in tests
+ * that are not about them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ */ Layer.effect(
+  CircuitBreakerRegistry,
+  /* @__PURE__ */ makeStarting({}, { _tag: "Disable" })
+)
+
+/**
+ * Provides a registry whose circuits reject every call.
+ *
+ * **When to use**
+ *
+ * Use in tests of what a program does when its dependencies are down.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ */ Layer.effect(
+  CircuitBreakerRegistry,
+  /* @__PURE__ */ makeStarting({}, { _tag: "ForceOpen", duration: Infinity })
+)
+
+/**
+ * Makes a registry that lives as long as the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> =>
+  makeStarting(options, undefined)
+
+/** `start` is what every circuit begins with, instead of Closed. */
+function makeStarting(
+  options: Options,
+  start: Command | undefined
+): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
+  const defaults = options.defaults ?? CircuitPolicy.make()
+  const policies = new Map(Object.entries(options.circuits ?? {}))
+  const idleTime = Duration.toMillis(
+    checkDuration("CircuitBreakerRegistry.layer: idleTimeToLive", options.idleTimeToLive ?? "1 hour", {
+      positive: true
+    })
+  )
+
+  return Effect.acquireRelease(
+    Effect.withFiber((fiber) => Effect.succeed(makeUnsafe(fiber.context))),
+    ({ end }) => end
+  ).pipe(Effect.map(({ registry }) => registry))
+
+  function makeUnsafe(context: Context.Context<never>) {
+    const circuits = new Map<string, Breaker>()
+    const registered = new Set<string>()
+    const hub = new EventHub<CircuitEvent>()
+    const clock = Context.get(context, Clock.Clock)
+
+    const create = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined): Breaker => {
+      sweepSome()
+      const breaker = new Breaker({
+        name,
+        policy: policy ?? policies.get(name) ?? defaults,
+        context,
+        parent: hub,
+        trackUse: idleTime < Infinity,
+        start
+      })
+      circuits.set(name, breaker)
+      return breaker
+    }
+
+    const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
+      const breaker = circuits.get(name)
+      if (breaker === undefined) return create(name, policy)
+      if (policy !== undefined) assertSamePolicy(breaker, policy)
+      return breaker
+    }
+
+    // A circuit that nobody used for long is forgotten, though whoever still
+    // holds it finds or restores the one of its name with the next call.
+    const evictIfIdle = (breaker: Breaker, now: number): void => {
+      if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
+      const circuit = breaker.ref.ref.current
+      const manual = circuit._tag === "ForcedOpen" || circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
+      if (manual && start === undefined) return
+      const idleSince = circuit._tag === "Open" ? Math.max(breaker.lastUsedAt, circuit.openUntil) : breaker.lastUsedAt
+      if (now - idleSince < idleTime) return
+      circuits.delete(breaker.name)
+      breaker.successor = () => {
+        const current = circuits.get(breaker.name)
+        if (current !== undefined) return current
+        circuits.set(breaker.name, breaker)
+        breaker.successor = undefined
+        return breaker
+      }
+    }
+
+    let cursor = circuits.values()
+
+    /** Looks at a few circuits with each new one, so that no call pays for the sweep of a million. */
+    const sweepSome = () => {
+      if (circuits.size === 0 || idleTime === Infinity) return
+      const now = monotonicMillis(clock)
+      for (let i = 0; i < 2; i++) {
+        const next = cursor.next()
+        if (next.done === true) {
+          cursor = circuits.values()
+          return
+        }
+        evictIfIdle(next.value, now)
+      }
+    }
+
+    const living = (): ReadonlyArray<Breaker> => {
+      if (idleTime < Infinity) {
+        const now = monotonicMillis(clock)
+        for (const breaker of circuits.values()) evictIfIdle(breaker, now)
+      }
+      return Array.from(circuits.values())
+    }
+
+    const isOpen = (breaker: Breaker): boolean => {
+      const state = breaker.settled()._tag
+      return state === "Open" || state === "ForcedOpen"
+    }
+
+    const registry: CircuitBreakerRegistry = {
+      get: (name) => Effect.sync(() => Option.fromUndefinedOr(circuits.get(name))),
+      // Without a policy there is nothing to conflict with.
+      getOrCreate: ((name: string, policy?: CircuitPolicy.CircuitPolicy) =>
+        orConflict(() => getOrCreateUnsafe(name, policy))) as CircuitBreakerRegistry["getOrCreate"],
+      getOrCreateUnsafe,
+      register: (name, policy) =>
+        orConflict(() => {
+          const breaker = getOrCreateUnsafe(name, policy)
+          registered.add(name)
+          return breaker
+        }),
+      reconfigure: (name, policy) =>
+        Effect.suspend(() => {
+          const breaker = circuits.get(name)
+          return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.reconfigure(policy), true)
+        }),
+      remove: (name) =>
+        Effect.suspend(() => {
+          const breaker = circuits.get(name)
+          circuits.delete(name)
+          registered.delete(name)
+          return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.endEvents, true)
+        }),
+      names: Effect.sync(() => living().map((breaker) => breaker.name)),
+      statuses: Effect.sync(() => living().map((breaker) => breaker.snapshot())),
+      openCircuits: Effect.sync(() => living().filter(isOpen).map((breaker) => breaker.name)),
+      anyOpen: Effect.sync(() => living().some(isOpen)),
+      reset: (name) =>
+        Effect.suspend(() => {
+          const breaker = circuits.get(name)
+          return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.reset, true)
+        }),
+      resetAll: Effect.suspend(() => Effect.forEach(living(), (breaker) => breaker.reset, { discard: true })),
+      systemStatus: Effect.sync(() => summarise(living().map((breaker) => breaker.snapshot()))),
+      events: hub.stream
+    }
+
+    const end = Effect.suspend(() =>
+      Effect.forEach(circuits.values(), (breaker) => breaker.endEvents, { discard: true }).pipe(Effect.andThen(hub.end))
+    )
+    return { registry, end }
+  }
+}
+
+const assertSamePolicy = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
+  const fields = CircuitPolicy.difference(breaker.currentPolicy, policy)
+  if (fields.length > 0) throw new CircuitConflictError({ circuit: breaker.name, fields })
+}
+
+const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConflictError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(f())
+    } catch (error) {
+      return error instanceof CircuitConflictError ? Effect.fail(error) : Effect.die(error)
+    }
+  })
+
+const ALARMING_FAILURE_RATE = 0.1
+
+const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus => {
+  const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
+  const openCircuits: Array<string> = []
+  let totalCalls = 0
+  let rejectedCalls = 0
+  let degraded = false
+  for (const circuit of circuits) {
+    circuitsByState[circuit.state]++
+    totalCalls += circuit.totalCalls
+    rejectedCalls += circuit.rejectedCalls
+    if (circuit.state === "Open" || circuit.state === "ForcedOpen") openCircuits.push(circuit.name)
+    if (circuit.state === "HalfOpen" || circuit.failureRate > ALARMING_FAILURE_RATE) degraded = true
+  }
+  return {
+    status: openCircuits.length > 0 ? "unhealthy" : degraded ? "degraded" : "healthy",
+    totalCircuits: circuits.length,
+    circuitsByState,
+    openCircuits,
+    totalCalls,
+    rejectedCalls
+  }
+}

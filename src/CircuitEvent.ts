@@ -1,0 +1,174 @@
+/**
+ * What happens in a circuit, as values: each change of its state, and while
+ * somebody listens also the outcome of each call.
+ *
+ * Events are plain, serialisable with Schema, numbered per circuit and stamped
+ * with the wall clock. They are published after the decision they tell of, so
+ * no listener can delay or fail a call.
+ *
+ * **Example** (Watching a circuit change its state)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Fiber, Stream } from "effect"
+ * import { CircuitBreaker, CircuitPolicy } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({
+ *     name: "payment-api",
+ *     policy: CircuitPolicy.make({ consecutiveFailures: 1 })
+ *   })
+ *   const changes = yield* breaker.events.pipe(
+ *     Stream.filter((event) => event._tag === "StateChanged"),
+ *     Stream.take(1),
+ *     Stream.runCollect,
+ *     Effect.forkChild({ startImmediately: true })
+ *   )
+ *
+ *   yield* breaker.execute(Effect.fail("unavailable")).pipe(Effect.ignore)
+ *
+ *   const [change] = yield* Fiber.join(changes)
+ *   return `${change?.from} -> ${change?.to}: ${change?.reason}`
+ * })
+ *
+ * await Effect.runPromise(program) // => "Closed -> Open: ConsecutiveFailures"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * The states of a circuit.
+ *
+ * **Details**
+ *
+ * - `Closed`: calls run and are counted.
+ * - `Open`: calls are rejected until the open time ends.
+ * - `HalfOpen`: a few calls run as probes, the rest are rejected.
+ * - `ForcedOpen`: an operator rejects all calls.
+ * - `Disabled`: calls run and nothing is counted.
+ * - `MetricsOnly`: calls run and are counted, and the circuit never opens.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CircuitState = Schema.Literals(["Closed", "Open", "HalfOpen", "ForcedOpen", "Disabled", "MetricsOnly"])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type CircuitState = typeof CircuitState.Type
+
+const fields = {
+  circuit: Schema.String,
+  sequence: Schema.Int,
+  timestamp: Schema.Number
+}
+
+/**
+ * The circuit changed its state.
+ *
+ * **Details**
+ *
+ * - `sequence`: number of the event, per circuit, from 1.
+ * - `timestamp`: wall-clock time, in milliseconds since 1970.
+ * - `reason`: why. `Manual` for what an operator did, with the operator's own
+ *   words in `note` if there are any.
+ * - `retryAfter`: how long the circuit will reject calls; zero unless it opened.
+ * - `openings`: openings in a row, this one included.
+ * - `elapsed`: time spent in the state before.
+ * - `consecutiveFailures`, `failureRate`, `slowCallRate`, `calls`: what the
+ *   circuit had counted when it changed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const StateChanged = Schema.TaggedStruct("StateChanged", {
+  ...fields,
+  from: CircuitState,
+  to: CircuitState,
+  reason: Schema.Literals([
+    "ConsecutiveFailures",
+    "FailureRate",
+    "SlowCallRate",
+    "ProbeFailed",
+    "ProbesSucceeded",
+    "ProbeTimedOut",
+    "OpenTimeEnded",
+    "Manual"
+  ]),
+  note: Schema.UndefinedOr(Schema.String),
+  retryAfter: Schema.DurationFromMillis,
+  openings: Schema.Int,
+  elapsed: Schema.DurationFromMillis,
+  consecutiveFailures: Schema.Int,
+  failureRate: Schema.Number,
+  slowCallRate: Schema.Number,
+  calls: Schema.Int
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type StateChanged = typeof StateChanged.Type
+
+/**
+ * A call ended with the outcome `Success`, `Failure` or `Ignored`, was
+ * `Rejected`, or ended `Late`: after the circuit had left the state it was
+ * admitted in, so that it no longer counted.
+ *
+ * **Details**
+ *
+ * `duration` is there if the circuit's policy measures it. Calls are published
+ * only while somebody listens.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CallEnded = Schema.TaggedStruct("CallEnded", {
+  ...fields,
+  outcome: Schema.Literals(["Success", "Failure", "Ignored", "Rejected", "Late"]),
+  state: CircuitState,
+  slow: Schema.Boolean,
+  duration: Schema.UndefinedOr(Schema.DurationFromMillis),
+  consecutiveFailures: Schema.Int
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type CallEnded = typeof CallEnded.Type
+
+/**
+ * The circuit was given another policy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Reconfigured = Schema.TaggedStruct("Reconfigured", {
+  ...fields,
+  changed: Schema.Array(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Reconfigured = typeof Reconfigured.Type
+
+/**
+ * Anything that happens in a circuit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CircuitEvent = Schema.Union([StateChanged, CallEnded, Reconfigured])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type CircuitEvent = typeof CircuitEvent.Type

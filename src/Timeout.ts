@@ -1,0 +1,172 @@
+/**
+ * A limit on the time a call may take.
+ *
+ * **Details**
+ *
+ * The call is interrupted when its time is up, and the caller gets a
+ * `CallTimeoutError` that names the operation and the time it was given.
+ *
+ * **Gotchas**
+ *
+ * - Interruption runs the call's finalizers, and by default the caller waits
+ *   for them: a call that cannot be interrupted is waited for, however long it
+ *   takes. Use `disconnect` where being on time matters more.
+ * - A timeout inside a circuit breaker counts as a failure of the dependency.
+ *   Outside, it interrupts the breaker's call, which says nothing about the
+ *   dependency.
+ *
+ * **Example** (Limiting the time of a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { Timeout } from "effect-resilience"
+ *
+ * const getUser = Effect.never.pipe(
+ *   Timeout.withTimeout({ duration: "10 millis", operation: "get_user" }),
+ *   Effect.catchTag("CallTimeoutError", (error) => Effect.succeed(error.message))
+ * )
+ *
+ * await Effect.runPromise(getUser) // => "get_user did not complete within 10ms"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Predicate from "effect/Predicate"
+import { checkDuration } from "./internal/check.ts"
+import { callTimeoutError } from "./internal/rejection.ts"
+import type { CallTimeoutError } from "./ResilienceError.ts"
+
+/**
+ * How a call is limited.
+ *
+ * **Details**
+ *
+ * - `duration`: time the call may take. An infinite one sets no limit. With
+ *   zero the call starts, and times out unless it ends without waiting.
+ * - `operation`: what the error names; `"call"` by default.
+ * - `disconnect`: do not wait for the call once its time is up, nor when the
+ *   caller is interrupted. It is interrupted all the same, and ends in the
+ *   background; `false` by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly duration: Duration.Input
+  readonly operation?: string | undefined
+  readonly disconnect?: boolean | undefined
+}
+
+/**
+ * Interrupts a call that takes too long, and fails with `CallTimeoutError`.
+ *
+ * **Details**
+ *
+ * A call that ends at the very moment its time is up has ended. Once its time
+ * is up, whatever it still comes to is dropped, a late success included.
+ *
+ * Throws a `RangeError` if the duration is negative or is none.
+ *
+ * **Gotchas**
+ *
+ * The call runs in a fiber of its own, as in `Effect.timeout`: fibers it forks
+ * as children end with it. With `disconnect`, what ends in the background may
+ * outlive the scope of the caller and the services in it.
+ *
+ * **Example** (Not waiting for a call that cannot be interrupted)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Exit } from "effect"
+ * import { Timeout } from "effect-resilience"
+ *
+ * const stubborn = Effect.uninterruptible(Effect.sleep("1 minute"))
+ *
+ * const exit = await Effect.runPromiseExit(
+ *   Timeout.withTimeout(stubborn, { duration: "10 millis", disconnect: true })
+ * )
+ * Exit.hasFails(exit) // => true
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export function withTimeout(
+  limit: Duration.Input | Options
+): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | CallTimeoutError, R>
+export function withTimeout<A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  limit: Duration.Input | Options
+): Effect.Effect<A, E | CallTimeoutError, R>
+export function withTimeout<A, E, R>(
+  selfOrLimit: Effect.Effect<A, E, R> | Duration.Input | Options,
+  limit?: Duration.Input | Options
+): unknown {
+  // Not `dual`: a limit that is used for many calls is checked once, where it is written.
+  if (Effect.isEffect(selfOrLimit)) return run(selfOrLimit as Effect.Effect<A, E, R>, parse(limit!))
+  const parsed = parse(selfOrLimit)
+  return <A, E, R>(self: Effect.Effect<A, E, R>) => run(self, parsed)
+}
+
+interface Limit {
+  readonly duration: Duration.Duration
+  readonly operation: string
+  readonly disconnect: boolean
+}
+
+const parse = (limit: Duration.Input | Options): Limit => {
+  const options = isOptions(limit) ? limit : { duration: limit }
+  return {
+    duration: checkDuration("Timeout.withTimeout: duration", options.duration),
+    operation: options.operation ?? "call",
+    disconnect: options.disconnect === true
+  }
+}
+
+const isOptions = (limit: Duration.Input | Options): limit is Options => Predicate.hasProperty(limit, "duration")
+
+const run = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  limit: Limit
+): Effect.Effect<A, E | CallTimeoutError, R> => {
+  const { disconnect, duration } = limit
+  if (!Duration.isFinite(duration)) return self
+
+  // The call needs a fiber of its own, since a part of a fiber cannot be interrupted. The timer gets one when the call
+  // turns out to wait. Starting them and registering how to stop them is one step of the caller's fiber, so that
+  // nothing is left running wherever it is interrupted.
+  return Effect.withFiber((caller) =>
+    Effect.callback((resume) => {
+      const fork = Effect.runForkWith(caller.context as Context.Context<R>)
+      const call = fork(self)
+      const exit = call.pollUnsafe()
+      if (exit !== undefined) return resume(exit)
+
+      let timedOut = false
+      const timer = fork(Effect.sleep(duration))
+      timer.addObserver((exit) => {
+        if (Exit.isFailure(exit)) return
+        timedOut = true
+        call.interruptUnsafe(caller.id)
+        if (disconnect) resume(fail(limit))
+      })
+      call.addObserver((exit) => {
+        timer.interruptUnsafe(caller.id)
+        resume(timedOut ? fail(limit) : exit)
+      })
+      return Effect.suspend(() => {
+        timer.interruptUnsafe(caller.id)
+        if (!disconnect) return Fiber.interrupt(call)
+        call.interruptUnsafe(caller.id)
+        return Effect.void
+      })
+    })
+  )
+}
+
+const fail = ({ duration, operation }: Limit): Effect.Effect<never, CallTimeoutError> =>
+  Effect.fail(callTimeoutError(operation, duration))

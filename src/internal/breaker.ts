@@ -1,0 +1,595 @@
+/**
+ * One circuit at run time: the state machine of circuit.ts in a `Ref`, driven
+ * by calls, by time and by hand.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { CircuitBreaker, Permit } from "../CircuitBreaker.ts"
+import type { CallEnded, CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
+import type { CircuitMetrics } from "../CircuitMetrics.ts"
+import * as CircuitPolicy from "../CircuitPolicy.ts"
+import * as Outcome from "../Outcome.ts"
+import type { CircuitOpenError } from "../ResilienceError.ts"
+import { checkDuration } from "./check.ts"
+import * as Circuit from "./circuit.ts"
+import { EventHub } from "./eventHub.ts"
+import { exponentialOpenTime } from "./openTime.ts"
+import { circuitOpenError } from "./rejection.ts"
+import * as Window from "./window.ts"
+
+const NOT_ADMITTED = -1
+
+/** One call on its way through a circuit: where it was admitted, and how it ended. */
+class Call {
+  generation = NOT_ADMITTED
+  startedAt = 0
+  verdict: Circuit.Verdict = "Success"
+  slow = false
+  retryAfter = 0
+  now = 0
+}
+
+/** Calls by how they ended, since the circuit was made or reset. */
+interface Tally {
+  success: number
+  failure: number
+  ignored: number
+  rejected: number
+  late: number
+  /** Of the calls that were timed: how many, and how long together. */
+  timed: number
+  totalDuration: number
+  lastFailureAt: number | undefined
+  stateChanges: number
+}
+
+const emptyTally = (): Tally => ({
+  success: 0,
+  failure: 0,
+  ignored: 0,
+  rejected: 0,
+  late: 0,
+  timed: 0,
+  totalDuration: 0,
+  lastFailureAt: undefined,
+  stateChanges: 0
+})
+
+export interface BreakerOptions {
+  readonly name: string
+  readonly policy: CircuitPolicy.CircuitPolicy
+  /** Gives the clock, the randomness and the services of an open time's schedule, for the life of the circuit. */
+  readonly context: Context.Context<never>
+  /** Events go here as well. */
+  readonly parent?: EventHub<CircuitEvent> | undefined
+  /** Keep `lastUsedAt`, which costs a clock read per call. */
+  readonly trackUse?: boolean | undefined
+  /** What the circuit begins with, instead of Closed. */
+  readonly start?: Circuit.Command | undefined
+}
+
+export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+export class Breaker implements CircuitBreaker {
+  readonly name: string
+  readonly ref: Ref.Ref<Circuit.Circuit>
+  inFlight = 0
+  lastUsedAt: number
+  /** Set once the registry has evicted this circuit: finds or restores the one that goes by its name now. */
+  successor: (() => Breaker) | undefined
+
+  currentPolicy: CircuitPolicy.CircuitPolicy
+  private rules: Circuit.Rules
+  /** Whether calls are timed, and whether the end of one needs the time. */
+  private timed = false
+  private clocked = false
+  private slowCallTime = Infinity
+  private tally = emptyTally()
+  private sequence = 0
+  private changedAt: number
+  private readonly hub = new EventHub<CircuitEvent>()
+  private readonly parent: EventHub<CircuitEvent> | undefined
+  private readonly context: Context.Context<never>
+  private readonly clock: Clock.Clock
+  private readonly random: () => number
+  private readonly trackUse: boolean
+
+  constructor(options: BreakerOptions) {
+    this.name = options.name
+    this.context = options.context
+    this.parent = options.parent
+    this.trackUse = options.trackUse === true
+    this.clock = Context.get(options.context, Clock.Clock)
+    const random = Context.get(options.context, Random.Random)
+    this.random = () => random.nextDoubleUnsafe()
+    this.currentPolicy = options.policy
+    this.rules = this.follow(options.policy)
+    const now = this.now()
+    this.lastUsedAt = now
+    this.changedAt = now
+    const circuit = Circuit.make(this.rules, now)
+    this.ref = Ref.makeUnsafe(
+      options.start === undefined ? circuit : Circuit.move(circuit, this.rules, options.start, now)
+    )
+  }
+
+  get ["~effect-resilience/CircuitBreaker"](): "~effect-resilience/CircuitBreaker" {
+    return "~effect-resilience/CircuitBreaker"
+  }
+
+  // ---------------------------------------------------------------------------
+  // calls
+  // ---------------------------------------------------------------------------
+
+  get execute(): CircuitBreaker["execute"] {
+    return (self, options) => execute(this, self, options?.classify)
+  }
+
+  get permit(): Effect.Effect<Permit, CircuitOpenError, Scope.Scope> {
+    return Effect.suspend(() => {
+      const breaker = this.live
+      const call = new Call()
+      return Effect.acquireRelease(
+        Effect.suspend(() => breaker.admit(call) ?? Effect.succeed(makePermit(breaker, call))),
+        // A block that failed without a word has failed; one that ended without a word has said nothing.
+        (_, exit) => Effect.sync(() => breaker.end(call, Exit.isSuccess(exit) ? Outcome.ignored : breaker.judge(exit, undefined)))
+      )
+    })
+  }
+
+  /** Admits the call, or returns the rejection. */
+  admit(call: Call): Effect.Effect<never, CircuitOpenError> | undefined {
+    let circuit = this.ref.ref.current
+    if (circuit._tag === "Disabled") return undefined
+    if (circuit._tag !== "Closed" && circuit._tag !== "MetricsOnly") {
+      const now = this.now()
+      circuit = this.elapse(now)
+      const admitted = Circuit.admit(circuit, this.rules, now)
+      if (admitted === undefined) return this.reject(circuit, now)
+      this.ref.ref.current = admitted
+    }
+    call.generation = circuit.generation
+    this.inFlight++
+    if (this.timed) call.startedAt = this.lastUsedAt = this.now()
+    return undefined
+  }
+
+  /** Ends an admitted call, once. */
+  end(call: Call, outcome: Outcome.Outcome): void {
+    const { generation } = call
+    if (generation === NOT_ADMITTED) return
+    call.generation = NOT_ADMITTED
+    this.inFlight--
+
+    let circuit = this.ref.ref.current
+    if (this.clocked || circuit._tag === "HalfOpen" || outcome._tag === "Failure") {
+      call.now = this.now()
+      circuit = this.elapse(call.now)
+    }
+    if (this.timed) this.lastUsedAt = call.now
+    if (outcome._tag === "Ignored") {
+      this.tally.ignored++
+      if (circuit._tag !== "HalfOpen" || circuit.generation !== generation) {
+        return this.publishCall("Ignored", circuit, call)
+      }
+    } else {
+      if (this.timed) {
+        this.tally.timed++
+        this.tally.totalDuration += call.now - call.startedAt
+        call.slow = call.now - call.startedAt > this.slowCallTime
+      }
+      if (circuit.generation !== generation) {
+        this.tally.late++
+        return this.publishCall("Late", circuit, call)
+      }
+      if (outcome._tag === "Success") {
+        this.tally.success++
+      } else {
+        this.tally.failure++
+        this.tally.lastFailureAt = call.now
+        if (outcome.retryAfter !== undefined) call.retryAfter = Duration.toMillis(outcome.retryAfter)
+      }
+    }
+    call.verdict = outcome._tag
+    const next = Circuit.record(circuit, this.rules, call, this.random)
+    this.publishCall(outcome._tag, circuit, call)
+    if (next === circuit) return
+    if (next._tag === circuit._tag) {
+      this.ref.ref.current = next
+    } else {
+      this.commit(circuit, next, reasonOfRecord(circuit, next, this.rules), call.now)
+    }
+  }
+
+  judge<A, E>(exit: Exit.Exit<A, E>, classify: Outcome.Classifier<A, E> | undefined): Outcome.Outcome {
+    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Outcome.ignored
+    return (classify ?? this.currentPolicy.classify ?? Outcome.classify)(exit)
+  }
+
+  private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
+    this.tally.rejected++
+    if (this.trackUse) this.lastUsedAt = now
+    if (this.observed) this.publishCall("Rejected", circuit, undefined)
+    const state = circuit._tag === "HalfOpen" || circuit._tag === "ForcedOpen" ? circuit._tag : "Open"
+    return Effect.fail(circuitOpenError(this.name, state, Circuit.timeUntilRetry(circuit, now)))
+  }
+
+  // ---------------------------------------------------------------------------
+  // reading
+  // ---------------------------------------------------------------------------
+
+  get policy(): Effect.Effect<CircuitPolicy.CircuitPolicy> {
+    return Effect.sync(() => this.live.currentPolicy)
+  }
+
+  get state(): Effect.Effect<CircuitState> {
+    return Effect.sync(() => this.live.settled()._tag)
+  }
+
+  get isAvailable(): Effect.Effect<boolean> {
+    return Effect.sync(() => Circuit.isAvailable(this.live.settled(), this.live.rules))
+  }
+
+  get metrics(): Effect.Effect<CircuitMetrics> {
+    return Effect.sync(() => this.live.snapshot())
+  }
+
+  get events(): Stream.Stream<CircuitEvent> {
+    return Stream.suspend(() => this.live.hub.stream)
+  }
+
+  /** The circuit as it stands now. Reading changes nothing: the next call makes the transition. */
+  settled(now = this.now()): Circuit.Circuit {
+    return Circuit.settle(this.ref.ref.current, this.rules, now)
+  }
+
+  snapshot(): CircuitMetrics {
+    const now = this.now()
+    const circuit = this.settled(now)
+    const { tally } = this
+    const { consecutiveFailures, window } = circuit.counts
+    Window.expire(window, now)
+    const opened = circuit._tag === "Open" || circuit._tag === "ForcedOpen"
+    return {
+      name: this.name,
+      state: circuit._tag,
+      isAvailable: Circuit.isAvailable(circuit, this.rules),
+      totalCalls: tally.success + tally.failure + tally.ignored + tally.late + tally.rejected + this.inFlight,
+      successfulCalls: tally.success,
+      failedCalls: tally.failure,
+      ignoredCalls: tally.ignored,
+      lateCalls: tally.late,
+      rejectedCalls: tally.rejected,
+      callsInFlight: this.inFlight,
+      consecutiveFailures,
+      callsInWindow: window.calls,
+      failureRate: rate(window.failures, window.calls),
+      successRate: 1 - rate(window.failures, window.calls),
+      slowCallRate: rate(window.slowCalls, window.calls),
+      averageResponseTime: tally.timed === 0 ? undefined : Duration.millis(tally.totalDuration / tally.timed),
+      lastFailureTime: tally.lastFailureAt === undefined
+        ? undefined
+        : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - tally.lastFailureAt)),
+      timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
+      currentBackoff: circuit.openings === 0 ? undefined : Duration.millis(circuit.lastOpenTime),
+      consecutiveOpenings: circuit.openings,
+      stateChanges: tally.stateChanges,
+      probesInFlight: circuit._tag === "HalfOpen" ? circuit.inFlight : 0,
+      probeSuccesses: circuit._tag === "HalfOpen" ? circuit.successes : 0
+    }
+  }
+
+  // ---------------------------------------------------------------------------
+  // control
+  // ---------------------------------------------------------------------------
+
+  get forceOpen(): CircuitBreaker["forceOpen"] {
+    return (options) => {
+      const duration = options?.duration === undefined
+        ? Infinity
+        : Duration.toMillis(checkDuration("CircuitBreaker.forceOpen: duration", options.duration))
+      return Effect.sync(() => this.live.move({ _tag: "ForceOpen", duration }, options?.note))
+    }
+  }
+
+  get forceClose(): Effect.Effect<void> {
+    return Effect.sync(() => this.live.move({ _tag: "ForceClose" }))
+  }
+
+  get disable(): Effect.Effect<void> {
+    return Effect.sync(() => this.live.move({ _tag: "Disable" }))
+  }
+
+  get metricsOnly(): Effect.Effect<void> {
+    return Effect.sync(() => this.live.move({ _tag: "MetricsOnly" }))
+  }
+
+  get reset(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const breaker = this.live
+      breaker.move({ _tag: "Reset" })
+      breaker.tally = emptyTally()
+    })
+  }
+
+  get reconfigure(): CircuitBreaker["reconfigure"] {
+    return (policy) => Effect.sync(() => this.live.setPolicy(policy))
+  }
+
+  move(command: Circuit.Command, note?: string): void {
+    const now = this.now()
+    const circuit = this.elapse(now)
+    const next = Circuit.move(circuit, this.rules, command, now)
+    if (next._tag === circuit._tag) {
+      this.ref.ref.current = next
+    } else {
+      this.commit(circuit, next, "Manual", now, note)
+    }
+  }
+
+  private setPolicy(policy: CircuitPolicy.CircuitPolicy): void {
+    const changed = CircuitPolicy.difference(this.currentPolicy, policy)
+    if (changed.length === 0) return
+    const circuit = this.elapse(this.now())
+    this.currentPolicy = policy
+    this.rules = this.follow(policy)
+    this.ref.ref.current = Circuit.reconfigure(circuit, this.rules)
+    if (this.observed) this.publish({ _tag: "Reconfigured", ...this.stamp(), changed })
+  }
+
+  // ---------------------------------------------------------------------------
+  // listeners
+  // ---------------------------------------------------------------------------
+
+  get on(): CircuitBreaker["on"] {
+    return (tag, listener) =>
+      listen(this.events, (event): event is Extract<CircuitEvent, { _tag: typeof tag }> => event._tag === tag, listener)
+  }
+
+  get onTrip(): CircuitBreaker["onTrip"] {
+    return (listener) =>
+      listen(this.events, (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Open", listener)
+  }
+
+  get onRecovery(): CircuitBreaker["onRecovery"] {
+    return (listener) =>
+      listen(this.events, (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Closed", listener)
+  }
+
+  get hasListeners(): boolean {
+    return this.hub.hasSubscribers
+  }
+
+  get endEvents(): Effect.Effect<void> {
+    return this.hub.end
+  }
+
+  // ---------------------------------------------------------------------------
+  // inside
+  // ---------------------------------------------------------------------------
+
+  private follow(policy: CircuitPolicy.CircuitPolicy): Circuit.Rules {
+    this.timed = this.trackUse || policy.measureDuration || policy.slowCallDuration !== undefined
+    this.clocked = this.timed || "duration" in policy.window
+    this.slowCallTime = policy.slowCallDuration === undefined ? Infinity : Duration.toMillis(policy.slowCallDuration)
+    return rulesOf(policy, this.context)
+  }
+
+  get live(): Breaker {
+    return this.successor === undefined ? this : this.successor()
+  }
+
+  now(): number {
+    return monotonicMillis(this.clock)
+  }
+
+  private get observed(): boolean {
+    return this.hub.hasSubscribers || (this.parent !== undefined && this.parent.hasSubscribers)
+  }
+
+  /** Makes the transitions that time has caused since somebody last looked. */
+  private elapse(now: number): Circuit.Circuit {
+    let circuit = this.ref.ref.current
+    let next = Circuit.elapse(circuit, this.rules, now)
+    while (next !== circuit) {
+      this.commit(circuit, next, next._tag === "Open" ? "ProbeTimedOut" : "OpenTimeEnded", now)
+      circuit = next
+      next = Circuit.elapse(circuit, this.rules, now)
+    }
+    return circuit
+  }
+
+  private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
+    this.ref.ref.current = to
+    this.tally.stateChanges++
+    const elapsed = now - this.changedAt
+    this.changedAt = now
+    if (!this.observed) return
+    const { consecutiveFailures, window } = from.counts
+    this.publish({
+      _tag: "StateChanged",
+      ...this.stamp(),
+      from: from._tag,
+      to: to._tag,
+      reason,
+      note,
+      retryAfter: Duration.millis(Circuit.timeUntilRetry(to, now)),
+      openings: to.openings,
+      elapsed: Duration.millis(elapsed),
+      consecutiveFailures,
+      failureRate: rate(window.failures, window.calls),
+      slowCallRate: rate(window.slowCalls, window.calls),
+      calls: window.calls
+    })
+  }
+
+  private publishCall(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Call | undefined): void {
+    if (!this.observed) return
+    const measured = call !== undefined && this.timed && outcome !== "Ignored"
+    this.publish({
+      _tag: "CallEnded",
+      ...this.stamp(),
+      outcome,
+      state: circuit._tag,
+      slow: call?.slow ?? false,
+      duration: measured ? Duration.millis(call.now - call.startedAt) : undefined,
+      consecutiveFailures: circuit.counts.consecutiveFailures
+    })
+  }
+
+  private publish(event: CircuitEvent): void {
+    this.hub.publish(event)
+    this.parent?.publish(event)
+  }
+
+  private stamp() {
+    return {
+      circuit: this.name,
+      sequence: ++this.sequence,
+      timestamp: this.clock.currentTimeMillisUnsafe()
+    }
+  }
+}
+
+/**
+ * Runs an effect through a circuit.
+ *
+ * The finalizer is in place before the call is admitted: wherever the fiber is
+ * interrupted, an admitted call ends. Admitting first, or in a `withFiber`
+ * that returns the finalizer, leaks the call if the fiber yields and is
+ * interrupted in between.
+ */
+export const execute = <A, E, R>(
+  handle: Breaker,
+  self: Effect.Effect<A, E, R>,
+  classify: Outcome.Classifier<A, E> | undefined
+): Effect.Effect<A, E | CircuitOpenError, R> =>
+  Effect.suspend(() => {
+    const breaker = handle.live
+    const call = new Call()
+    return Effect.onExitPrimitive(
+      Effect.suspend((): Effect.Effect<A, E | CircuitOpenError, R> => breaker.admit(call) ?? self),
+      (exit) => {
+        if (call.generation === NOT_ADMITTED) return
+        let outcome = Outcome.ignored
+        try {
+          // Only a call that was admitted gets here, so the error is its own.
+          outcome = breaker.judge(exit as Exit.Exit<A, E>, classify)
+        } finally {
+          breaker.end(call, outcome)
+        }
+      }
+    )
+  })
+
+const makePermit = (breaker: Breaker, call: Call): Permit => {
+  const record = (outcome: Outcome.Outcome) => Effect.sync(() => breaker.end(call, outcome))
+  return {
+    success: record(Outcome.success),
+    failure: (options) => record(Outcome.failure(options)),
+    ignore: record(Outcome.ignored),
+    record
+  }
+}
+
+const listen = <A extends CircuitEvent, E, R>(
+  events: Stream.Stream<CircuitEvent>,
+  isWanted: (event: CircuitEvent) => event is A,
+  listener: (event: A) => Effect.Effect<void, E, R>
+): Effect.Effect<void, never, R | Scope.Scope> =>
+  events.pipe(
+    Stream.filter(isWanted),
+    Stream.runForEach((event) =>
+      Effect.suspend(() => listener(event)).pipe(
+        Effect.catchCause((cause) =>
+          Cause.hasInterruptsOnly(cause)
+            ? Effect.failCause(cause)
+            : Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause)
+        )
+      )
+    ),
+    Effect.ignoreCause,
+    Effect.forkScoped({ startImmediately: true }),
+    Effect.asVoid
+  )
+
+const reasonOfRecord = (from: Circuit.Circuit, to: Circuit.Circuit, rules: Circuit.Rules): Circuit.Reason =>
+  to._tag === "Closed"
+    ? "ProbesSucceeded"
+    : from._tag === "Closed"
+    ? Circuit.trips(from.counts, rules) ?? "ConsecutiveFailures"
+    : "ProbeFailed"
+
+const rate = (part: number, whole: number): number => whole === 0 ? 0 : part / whole
+
+const rulesOf = (policy: CircuitPolicy.CircuitPolicy, context: Context.Context<never>): Circuit.Rules => ({
+  consecutiveFailures: policy.consecutiveFailures ?? Infinity,
+  failureRate: policy.failureRate ?? Infinity,
+  slowCallRate: policy.slowCallRate ?? Infinity,
+  minimumCalls: policy.minimumCalls,
+  window: "calls" in policy.window
+    ? policy.window
+    : { millis: Duration.toMillis(policy.window.duration), buckets: policy.window.buckets },
+  halfOpenMaxCalls: policy.halfOpenMaxCalls,
+  successThreshold: policy.successThreshold,
+  halfOpenSample: policy.halfOpenSample,
+  halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
+  openTime: openTimeOf(policy.openDuration, context),
+  maxOpenTime: Duration.toMillis(policy.maxOpenDuration)
+})
+
+const openTimeOf = (
+  openDuration: CircuitPolicy.CircuitPolicy["openDuration"],
+  context: Context.Context<never>
+): Circuit.Rules["openTime"] => {
+  if (Schedule.isSchedule(openDuration)) return scheduleOpenTime(openDuration, context)
+  if (Duration.isDuration(openDuration)) {
+    const millis = Duration.toMillis(openDuration)
+    return () => millis
+  }
+  return exponentialOpenTime({
+    initial: Duration.toMillis(openDuration.initial),
+    multiplier: openDuration.multiplier,
+    maximum: Duration.toMillis(openDuration.maximum),
+    jitter: openDuration.jitter
+  })
+}
+
+/**
+ * Replays a schedule: its n-th delay is the time of the n-th opening, its last
+ * one repeats. Its clock is the time spent open, so `upTo` measures that.
+ */
+const scheduleOpenTime = (
+  schedule: Schedule.Schedule<unknown, number>,
+  context: Context.Context<never>
+): Circuit.Rules["openTime"] => {
+  const run = Effect.runSyncExitWith(context)
+  const delays: Array<number> = []
+  let step: Effect.Success<ReturnType<typeof Schedule.toStep<unknown, number, never, never>>> | undefined
+  let elapsed = 0
+  let ended = false
+  return (opening) => {
+    while (!ended && delays.length < opening) {
+      step ??= Effect.runSyncWith(context)(Schedule.toStep(schedule))
+      const next = run(step(elapsed, delays.length + 1))
+      if (Exit.isFailure(next)) {
+        ended = true
+      } else {
+        const delay = Duration.toMillis(next.value[1])
+        delays.push(delay)
+        elapsed += delay
+      }
+    }
+    return delays[Math.min(opening, delays.length) - 1] ?? 0
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * The circuit breaker's state machine: plain functions over plain values, with
+ * time and randomness passed in. Times are milliseconds of one monotonic
+ * clock.
+ *
+ * A step makes at most one transition, so whoever drives the machine sees each
+ * one by comparing the circuit before and after. Three steps do everything:
+ *
+ *     elapse  what the passing of time alone has caused
+ *     admit   may a call run now?
+ *     record  a call that was admitted has ended
+ *
+ * and `move` is what operators do by hand.
+ */
+import * as Window from "./window.ts"
+
+/** What the machine needs to know of a policy. A rule that is off is `Infinity`: no count or rate reaches it. */
+export interface Rules {
+  readonly consecutiveFailures: number
+  readonly failureRate: number
+  readonly slowCallRate: number
+  readonly minimumCalls: number
+  readonly window: Window.WindowSize
+  readonly halfOpenMaxCalls: number
+  readonly successThreshold: number
+  readonly halfOpenSample: { readonly calls: number; readonly failureRate: number } | undefined
+  readonly halfOpenTimeout: number
+  /** Time of the n-th consecutive opening, given a random number in [0, 1). */
+  readonly openTime: (opening: number, random: number) => number
+  /** The longest opening a `retryAfter` hint can ask for. */
+  readonly maxOpenTime: number
+}
+
+/** What a circuit has counted since it last closed. Updated in place, like its window. */
+export interface Counts {
+  consecutiveFailures: number
+  readonly window: Window.Window
+}
+
+interface Period {
+  /** Number of this period between two transitions. A call may only speak for the period it was admitted in. */
+  readonly generation: number
+  /** Openings in a row. Survives a close; starts again after staying closed as long as the last opening. */
+  readonly openings: number
+  readonly lastOpenTime: number
+  /** Drawn at the last opening, so that computing the state later needs no randomness. */
+  readonly random: number
+  readonly counts: Counts
+}
+
+export interface Closed extends Period {
+  readonly _tag: "Closed"
+  readonly closedAt: number
+}
+export interface Open extends Period {
+  readonly _tag: "Open"
+  readonly openedAt: number
+  readonly openUntil: number
+}
+export interface HalfOpen extends Period {
+  readonly _tag: "HalfOpen"
+  readonly inFlight: number
+  readonly successes: number
+  readonly failures: number
+  /** Since when the running probes have owed a verdict. */
+  readonly waitingSince: number
+}
+export interface ForcedOpen extends Period {
+  readonly _tag: "ForcedOpen"
+  readonly openUntil: number
+}
+export interface Disabled extends Period {
+  readonly _tag: "Disabled"
+}
+export interface MetricsOnly extends Period {
+  readonly _tag: "MetricsOnly"
+}
+
+export type Circuit = Closed | Open | HalfOpen | ForcedOpen | Disabled | MetricsOnly
+
+/** Why a circuit changed its state. */
+export type Reason =
+  | "ConsecutiveFailures"
+  | "FailureRate"
+  | "SlowCallRate"
+  | "ProbeFailed"
+  | "ProbesSucceeded"
+  | "ProbeTimedOut"
+  | "OpenTimeEnded"
+  | "Manual"
+
+export type Verdict = "Success" | "Failure" | "Ignored"
+
+/** How a call ended. `retryAfter` is the wait that a failure asked for, or zero. */
+export interface EndedCall {
+  readonly verdict: Verdict
+  readonly slow: boolean
+  readonly retryAfter: number
+  readonly now: number
+}
+
+export const make = (rules: Rules, now: number): Circuit => ({
+  _tag: "Closed",
+  generation: 0,
+  openings: 0,
+  lastOpenTime: 0,
+  random: 0,
+  counts: emptyCounts(rules),
+  closedAt: now
+})
+
+const emptyCounts = (rules: Rules): Counts => ({ consecutiveFailures: 0, window: Window.make(rules.window) })
+
+// -----------------------------------------------------------------------------
+// steps
+// -----------------------------------------------------------------------------
+
+/**
+ * The transition that time alone has caused by `now`, or the same circuit. One
+ * transition at a time: repeat until nothing changes.
+ */
+export const elapse = (circuit: Circuit, rules: Rules, now: number): Circuit => {
+  switch (circuit._tag) {
+    case "Open":
+    case "ForcedOpen":
+      return now >= circuit.openUntil ? halfOpen(circuit, now) : circuit
+    case "HalfOpen": {
+      const deadline = circuit.waitingSince + rules.halfOpenTimeout
+      return circuit.inFlight > 0 && now >= deadline ? open(circuit, rules, deadline, circuit.random, 0) : circuit
+    }
+    default:
+      return circuit
+  }
+}
+
+/** The circuit as it stands at `now`. */
+export const settle = (circuit: Circuit, rules: Rules, now: number): Circuit => {
+  let settled = circuit
+  let next = elapse(settled, rules, now)
+  while (next !== settled) {
+    settled = next
+    next = elapse(settled, rules, now)
+  }
+  return settled
+}
+
+/** Whether a call may run. Takes a settled circuit. */
+export const isAvailable = (circuit: Circuit, rules: Rules): boolean => {
+  switch (circuit._tag) {
+    case "Open":
+    case "ForcedOpen":
+      return false
+    case "HalfOpen":
+      return circuit.inFlight < rules.halfOpenMaxCalls &&
+        (rules.halfOpenSample === undefined ||
+          circuit.inFlight + circuit.successes + circuit.failures < rules.halfOpenSample.calls)
+    default:
+      return true
+  }
+}
+
+/** Admits one call, or rejects it with `undefined`. Takes a settled circuit. */
+export const admit = (circuit: Circuit, rules: Rules, now: number): Circuit | undefined => {
+  if (!isAvailable(circuit, rules)) return undefined
+  if (circuit._tag !== "HalfOpen") return circuit
+  return {
+    ...circuit,
+    inFlight: circuit.inFlight + 1,
+    waitingSince: circuit.inFlight === 0 ? now : circuit.waitingSince
+  }
+}
+
+/** How long a rejected caller has to wait at least. Takes a settled circuit. */
+export const timeUntilRetry = (circuit: Circuit, now: number): number =>
+  circuit._tag === "Open" || circuit._tag === "ForcedOpen" ? Math.max(0, circuit.openUntil - now) : 0
+
+/**
+ * Records the end of a call that was admitted in the circuit's current
+ * generation. Takes a settled circuit.
+ */
+export const record = (circuit: Circuit, rules: Rules, call: EndedCall, random: () => number): Circuit => {
+  switch (circuit._tag) {
+    case "Closed": {
+      if (call.verdict === "Ignored") return circuit
+      count(circuit.counts, call.verdict === "Failure", call.slow, call.now)
+      return trips(circuit.counts, rules) === undefined
+        ? circuit
+        : open(circuit, rules, call.now, random(), call.retryAfter)
+    }
+    case "MetricsOnly": {
+      if (call.verdict !== "Ignored") count(circuit.counts, call.verdict === "Failure", call.slow, call.now)
+      return circuit
+    }
+    case "HalfOpen":
+      return recordProbe(circuit, rules, call, random)
+    default:
+      return circuit
+  }
+}
+
+const count = (counts: Counts, failed: boolean, slow: boolean, now: number): void => {
+  counts.consecutiveFailures = failed ? counts.consecutiveFailures + 1 : 0
+  Window.record(counts.window, failed, slow, now)
+}
+
+/** The first rule that the counts break. */
+export const trips = (counts: Counts, rules: Rules): Reason | undefined => {
+  if (counts.consecutiveFailures >= rules.consecutiveFailures) return "ConsecutiveFailures"
+  const { calls, failures, slowCalls } = counts.window
+  if (calls < rules.minimumCalls) return undefined
+  if (failures > 0 && failures / calls >= rules.failureRate) return "FailureRate"
+  if (slowCalls > 0 && slowCalls / calls >= rules.slowCallRate) return "SlowCallRate"
+  return undefined
+}
+
+const recordProbe = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: () => number): Circuit => {
+  const inFlight = circuit.inFlight - 1
+  if (call.verdict === "Ignored") return { ...circuit, inFlight }
+  // A circuit that opens on slow calls has not recovered while its probes are slow.
+  const failed = call.verdict === "Failure" || (call.slow && rules.slowCallRate <= 1)
+  const successes = circuit.successes + (failed ? 0 : 1)
+  const failures = circuit.failures + (failed ? 1 : 0)
+  const sample = rules.halfOpenSample
+  const reopens = sample === undefined ? failed : failures > 0 && failures / sample.calls >= sample.failureRate
+  if (reopens) return open(circuit, rules, call.now, random(), call.retryAfter)
+  const closes = sample === undefined ? successes >= rules.successThreshold : successes + failures >= sample.calls
+  if (closes) return close(circuit, rules, call.now)
+  return { ...circuit, inFlight, successes, failures, waitingSince: call.now }
+}
+
+// -----------------------------------------------------------------------------
+// manual control
+// -----------------------------------------------------------------------------
+
+export type Command =
+  | { readonly _tag: "ForceOpen"; readonly duration: number }
+  | { readonly _tag: "ForceClose" }
+  | { readonly _tag: "Disable" }
+  | { readonly _tag: "MetricsOnly" }
+  | { readonly _tag: "Reset" }
+
+/** Does what an operator asks; a command that changes nothing returns the same circuit. Takes a settled circuit. */
+export const move = (circuit: Circuit, rules: Rules, command: Command, now: number): Circuit => {
+  switch (command._tag) {
+    case "ForceOpen": {
+      const openUntil = now + command.duration
+      return circuit._tag === "ForcedOpen" && circuit.openUntil === openUntil
+        ? circuit
+        : { ...period(circuit), _tag: "ForcedOpen", openUntil }
+    }
+    case "ForceClose":
+      return circuit._tag === "Closed" ? circuit : close(circuit, rules, now)
+    case "Disable":
+      return circuit._tag === "Disabled" ? circuit : { ...period(circuit), _tag: "Disabled" }
+    case "MetricsOnly":
+      return circuit._tag === "MetricsOnly"
+        ? circuit
+        : { ...period(circuit), _tag: "MetricsOnly", counts: emptyCounts(rules) }
+    case "Reset":
+      return { ...make(rules, now), generation: circuit.generation + 1 }
+  }
+}
+
+/** The circuit under other rules: its state and backoff stay, and its counts as far as the window allows. */
+export const reconfigure = (circuit: Circuit, rules: Rules): Circuit => {
+  const counts = sameWindow(circuit.counts.window, rules.window)
+    ? circuit.counts
+    : { ...emptyCounts(rules), consecutiveFailures: circuit.counts.consecutiveFailures }
+  // The verdicts so far were given under other rules; a smaller sample would leave no room for another.
+  return circuit._tag === "HalfOpen" ? { ...circuit, counts, successes: 0, failures: 0 } : { ...circuit, counts }
+}
+
+const sameWindow = (window: Window.Window, size: Window.WindowSize): boolean =>
+  "calls" in size
+    ? window._tag === "CountWindow" && window.size === size.calls
+    : window._tag === "TimeWindow" && window.buckets === size.buckets &&
+      window.bucketMillis === size.millis / size.buckets
+
+// -----------------------------------------------------------------------------
+// transitions
+// -----------------------------------------------------------------------------
+
+const period = (from: Circuit): Period => ({
+  generation: from.generation + 1,
+  openings: from.openings,
+  lastOpenTime: from.lastOpenTime,
+  random: from.random,
+  counts: from.counts
+})
+
+const open = (from: Circuit, rules: Rules, openedAt: number, random: number, retryAfter: number): Open => {
+  const recovered = from._tag === "Closed" && openedAt - from.closedAt >= from.lastOpenTime
+  const openings = recovered ? 1 : from.openings + 1
+  const openTime = Math.max(rules.openTime(openings, random), Math.min(retryAfter, rules.maxOpenTime))
+  return {
+    ...period(from),
+    _tag: "Open",
+    openings,
+    random,
+    lastOpenTime: openTime,
+    openedAt,
+    openUntil: openedAt + openTime
+  }
+}
+
+const halfOpen = (from: Open | ForcedOpen, now: number): HalfOpen => ({
+  ...period(from),
+  _tag: "HalfOpen",
+  inFlight: 0,
+  successes: 0,
+  failures: 0,
+  waitingSince: now
+})
+
+const close = (from: Circuit, rules: Rules, now: number): Closed => ({
+  ...period(from),
+  _tag: "Closed",
+  counts: emptyCounts(rules),
+  closedAt: now
+})

@@ -1,0 +1,60 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Take from "effect/Take"
+
+const CAPACITY = 1024
+
+/**
+ * Publishes to whoever listens, at once and without waiting: a subscriber that
+ * falls 1,024 events behind loses the oldest.
+ *
+ * Nothing is allocated until the first subscriber, so that a million idle
+ * circuits cost nothing here.
+ */
+export class EventHub<A> {
+  private pubsub: PubSub.PubSub<Take.Take<A>> | undefined
+  private subscribers = 0
+  private ended = false
+
+  get hasSubscribers(): boolean {
+    return this.subscribers > 0
+  }
+
+  publish(event: A): void {
+    if (this.pubsub === undefined || this.subscribers === 0) return
+    const take: Take.Take<A> = [event]
+    // `publishUnsafe` refuses when a sliding PubSub is full; `publish` slides.
+    if (!PubSub.publishUnsafe(this.pubsub, take)) Effect.runSync(PubSub.publish(this.pubsub, take))
+  }
+
+  /** Ends the streams of all subscribers; later ones are empty. */
+  get end(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.ended = true
+      return this.pubsub === undefined ? Effect.void : PubSub.end(this.pubsub, Exit.void)
+    })
+  }
+
+  get stream(): Stream.Stream<A> {
+    return Stream.unwrap(Effect.suspend(() => this.ended ? Effect.succeed(Stream.empty) : this.subscribe))
+  }
+
+  private get subscribe(): Effect.Effect<Stream.Stream<A>, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.gen({ self: this }, function*() {
+        this.pubsub ??= yield* PubSub.sliding<Take.Take<A>>(CAPACITY)
+        this.subscribers++
+        // A publisher resumes a waiting subscriber in its own turn: yield, so
+        // that a listener's work is not done inside somebody's call.
+        return Stream.tap(Stream.fromPubSubTake(this.pubsub), () => Effect.yieldNow)
+      }),
+      () =>
+        Effect.sync(() => {
+          this.subscribers--
+        })
+    )
+  }
+}

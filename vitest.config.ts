@@ -1,0 +1,16 @@
+import { defaultServerConditions } from "vite"
+import { defineConfig } from "vitest/config"
+
+// Tests import "effect-resilience" from its sources, so they need no build.
+const conditions = ["@effect-resilience/source", ...defaultServerConditions]
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/package.test.ts"],
+    silent: "passed-only",
+    coverage: { include: ["src/**"] }
+  }
+})

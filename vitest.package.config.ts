@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config"
+
+// Apart from `npm test` because it installs from the registry.
+export default defineConfig({
+  test: {
+    include: ["test/package.test.ts"],
+    hookTimeout: 180_000,
+    testTimeout: 60_000
+  }
+})
