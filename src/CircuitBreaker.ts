@@ -59,6 +59,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -101,12 +102,12 @@ export interface CircuitBreaker {
 
   /**
    * Runs an effect through the circuit, or fails with `CircuitOpenError`
-   * without running it. `classify` decides the outcome of this call, before
-   * the policy's own classifier.
+   * without running it. `classify` decides the outcome of this call, or
+   * returns `undefined` to leave it to the policy's own classifier.
    */
   readonly execute: <A, E, R>(
     self: Effect.Effect<A, E, R>,
-    options?: { readonly classify?: Outcome.Classifier<A, E> | undefined }
+    options?: { readonly classify?: CallClassifier<A, E> | undefined }
   ) => Effect.Effect<A, E | CircuitOpenError, R>
 
   /**
@@ -192,6 +193,15 @@ export interface Permit {
 }
 
 /**
+ * Decides the outcome of one call, or leaves it to the circuit's own
+ * classifier by returning `undefined`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CallClassifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A, E>) => Outcome.Outcome | undefined
+
+/**
  * Whether a value is a circuit.
  *
  * @category guards
@@ -272,8 +282,8 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  *
  * **Details**
  *
- * - `classify`: decides the outcome of this call, before the policy's own
- *   classifier.
+ * - `classify`: decides the outcome of this call, or returns `undefined` to
+ *   leave it to the policy's own classifier.
  * - `policy`: for a circuit that is named here first. A name that lives under
  *   another policy is a programmer error and dies with
  *   `CircuitConflictError`.
@@ -282,7 +292,7 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  * @since 0.1.0
  */
 export interface Options<in A, in E> {
-  readonly classify?: Outcome.Classifier<A, E> | undefined
+  readonly classify?: CallClassifier<A, E> | undefined
   readonly policy?: CircuitPolicy.CircuitPolicy | undefined
 }
 
@@ -464,6 +474,9 @@ const withTarget = <T extends Target, A, E, R>(
 // services
 // -----------------------------------------------------------------------------
 
+/** @internal */
+export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
+
 /**
  * Class of a service that is one circuit, see `Service`.
  *
@@ -471,7 +484,7 @@ const withTarget = <T extends Target, A, E, R>(
  * @since 0.1.0
  */
 export interface ServiceClass<Self, Name extends string>
-  extends Context.ServiceClass<Self, `effect-resilience/CircuitBreaker/${Name}`, CircuitBreaker>
+  extends Context.ServiceClass<Self, `${typeof SERVICE_PREFIX}${Name}`, CircuitBreaker>
 {
   /** A circuit of its own. */
   readonly layer: Layer.Layer<Self>
@@ -519,7 +532,7 @@ export const Service = <Self>() =>
   options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
 ): ServiceClass<Self, Name> => {
   const policy = options?.policy ?? CircuitPolicy.make()
-  const tag = Context.Service<Self, CircuitBreaker>()(`effect-resilience/CircuitBreaker/${name}` as const)
+  const tag = Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const)
   const own = make({ name, policy })
   return Object.assign(tag, {
     layer: Layer.effect(tag, own),

@@ -57,6 +57,9 @@ export interface CircuitBreakerRegistry {
   /** The circuit of that name, if it lives. */
   readonly get: (name: string) => Effect.Effect<Option.Option<CircuitBreaker>>
 
+  /** `get` as a plain function. */
+  readonly getUnsafe: (name: string) => CircuitBreaker | undefined
+
   /**
    * The circuit of that name, made now if need be. With a policy it fails if
    * the circuit lives under another one.
@@ -308,13 +311,20 @@ function makeStarting(
       return Array.from(circuits.values())
     }
 
+    const getUnsafe = (name: string): Breaker | undefined => {
+      const breaker = circuits.get(name)
+      if (breaker !== undefined && idleTime < Infinity) evictIfIdle(breaker, monotonicMillis(clock))
+      return circuits.get(name)
+    }
+
     const isOpen = (breaker: Breaker): boolean => {
       const state = breaker.settled()._tag
       return state === "Open" || state === "ForcedOpen"
     }
 
     const registry: CircuitBreakerRegistry = {
-      get: (name) => Effect.sync(() => Option.fromUndefinedOr(circuits.get(name))),
+      get: (name) => Effect.sync(() => Option.fromUndefinedOr(getUnsafe(name))),
+      getUnsafe,
       // Without a policy there is nothing to conflict with.
       getOrCreate: ((name: string, policy?: CircuitPolicy.CircuitPolicy) =>
         orConflict(() => getOrCreateUnsafe(name, policy))) as CircuitBreakerRegistry["getOrCreate"],

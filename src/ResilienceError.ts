@@ -31,6 +31,8 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { format } from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
 /**
@@ -260,5 +262,10 @@ export class CircuitConflictError
   }
 }
 
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : typeof error === "string" ? error : JSON.stringify(error) ?? String(error)
+// An error without a message is told by its tag or name.
+const messageOf = (error: unknown): string => {
+  if (typeof error === "string") return error
+  if (error instanceof Error && error.message !== "") return error.message
+  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
+  return error instanceof Error ? error.name : format(error)
+}

@@ -14,7 +14,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CircuitBreaker, Permit } from "../CircuitBreaker.ts"
+import type { CallClassifier, CircuitBreaker, Permit } from "../CircuitBreaker.ts"
 import type { CallEnded, CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
 import type { CircuitMetrics } from "../CircuitMetrics.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
@@ -30,7 +30,7 @@ import * as Window from "./window.ts"
 const NOT_ADMITTED = -1
 
 /** One call on its way through a circuit: where it was admitted, and how it ended. */
-class Call {
+export class Call {
   generation = NOT_ADMITTED
   startedAt = 0
   verdict: Circuit.Verdict = "Success"
@@ -97,6 +97,8 @@ export class Breaker implements CircuitBreaker {
   private tally = emptyTally()
   private sequence = 0
   private changedAt: number
+  /** How often it has stopped letting calls through. */
+  timesOpened = 0
   private readonly hub = new EventHub<CircuitEvent>()
   private readonly parent: EventHub<CircuitEvent> | undefined
   private readonly context: Context.Context<never>
@@ -174,7 +176,8 @@ export class Breaker implements CircuitBreaker {
     let circuit = this.ref.ref.current
     if (this.clocked || circuit._tag === "HalfOpen" || outcome._tag === "Failure") {
       call.now = this.now()
-      circuit = this.elapse(call.now)
+      // A late call says nothing, and so leaves the next transition to the next call.
+      if (circuit.generation === generation) circuit = this.elapse(call.now)
     }
     if (this.timed) this.lastUsedAt = call.now
     if (outcome._tag === "Ignored") {
@@ -211,9 +214,9 @@ export class Breaker implements CircuitBreaker {
     }
   }
 
-  judge<A, E>(exit: Exit.Exit<A, E>, classify: Outcome.Classifier<A, E> | undefined): Outcome.Outcome {
+  judge<A, E>(exit: Exit.Exit<A, E>, classify: CallClassifier<A, E> | undefined): Outcome.Outcome {
     if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Outcome.ignored
-    return (classify ?? this.currentPolicy.classify ?? Outcome.classify)(exit)
+    return classify?.(exit) ?? (this.currentPolicy.classify ?? Outcome.classify)(exit)
   }
 
   private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
@@ -412,6 +415,7 @@ export class Breaker implements CircuitBreaker {
   private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
     this.ref.ref.current = to
     this.tally.stateChanges++
+    if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
     const elapsed = now - this.changedAt
     this.changedAt = now
     if (!this.observed) return
@@ -472,7 +476,7 @@ export class Breaker implements CircuitBreaker {
 export const execute = <A, E, R>(
   handle: Breaker,
   self: Effect.Effect<A, E, R>,
-  classify: Outcome.Classifier<A, E> | undefined
+  classify: CallClassifier<A, E> | undefined
 ): Effect.Effect<A, E | CircuitOpenError, R> =>
   Effect.suspend(() => {
     const breaker = handle.live

@@ -1,6 +1,13 @@
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
-import { BulkheadFullError, CallTimeoutError, CircuitOpenError, RateLimitExceededError } from "../ResilienceError.ts"
+import {
+  AllTiersFailedError,
+  BulkheadFullError,
+  CallTimeoutError,
+  CircuitOpenError,
+  RateLimitExceededError,
+  type TierAttempt
+} from "../ResilienceError.ts"
 
 /**
  * Rejections are created by the thousand while a dependency is down. The
@@ -8,7 +15,7 @@ import { BulkheadFullError, CallTimeoutError, CircuitOpenError, RateLimitExceede
  * some 6 microseconds a piece, where the fields are known to be right and the
  * stack would show the inside of this package. These are built without it.
  */
-const stackless = <E extends Error>(prototype: E): E =>
+export const stackless = <E extends Error>(prototype: E): E =>
   Object.create(prototype, {
     stack: {
       get(this: Error) {
@@ -17,13 +24,14 @@ const stackless = <E extends Error>(prototype: E): E =>
     }
   })
 
-const make = <E extends Error & { readonly _tag: string }>(prototype: E, fields: Omit<E, keyof Cause.YieldableError>): E =>
+export const make = <E extends Error & { readonly _tag: string }>(prototype: E, fields: Omit<E, keyof Cause.YieldableError>): E =>
   Object.assign(Object.create(prototype), fields)
 
 const circuitOpen = /* @__PURE__ */ stackless(CircuitOpenError.prototype)
 const bulkheadFull = /* @__PURE__ */ stackless(BulkheadFullError.prototype)
 const callTimeout = /* @__PURE__ */ stackless(CallTimeoutError.prototype)
 const rateLimitExceeded = /* @__PURE__ */ stackless(RateLimitExceededError.prototype)
+const allTiersFailed = /* @__PURE__ */ stackless(AllTiersFailedError.prototype)
 
 export const circuitOpenError = (
   circuit: string,
@@ -43,3 +51,6 @@ export const rateLimitExceededError = (
   limit: number,
   retryAfter: Duration.Duration
 ): RateLimitExceededError => make(rateLimitExceeded, { _tag: "RateLimitExceededError", limiter, limit, retryAfter })
+
+export const allTiersFailedError = (operation: string, attempts: ReadonlyArray<TierAttempt>): AllTiersFailedError =>
+  make(allTiersFailed, { _tag: "AllTiersFailedError", operation, attempts })

@@ -1,0 +1,376 @@
+/**
+ * Effect's own circuit breaker service on the circuits of this package.
+ *
+ * Code written for `effect/persistence/CircuitBreaker`, such as
+ * `HttpClient.withCircuitBreaker`, asks for that module's service. This module
+ * provides the service from a `CircuitBreakerRegistry`, so that such code runs
+ * unchanged and its circuits gain what ours have: windows of time, several
+ * probes, slow calls, manual control, metrics and events.
+ *
+ * **Details**
+ *
+ * - A key is the name of a circuit in the registry, after `prefix`.
+ * - Outcomes, states, transitions and errors are those of Effect's module.
+ * - A manual mode shows as the state it behaves like: `ForcedOpen` as Open,
+ *   `Disabled` and `MetricsOnly` as Closed.
+ *
+ * **Gotchas**
+ *
+ * Imported from `effect-resilience/EffectCircuitBreaker`, not from the root:
+ * it loads Effect's module, which is experimental there.
+ *
+ * **Example** (Switching to these circuits)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker } from "effect/persistence"
+ * import { CircuitBreakerRegistry } from "effect-resilience"
+ * import * as EffectCircuitBreaker from "effect-resilience/EffectCircuitBreaker"
+ *
+ * // Written for Effect's breaker.
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.CircuitBreaker
+ *   const charge = Effect.fail("unavailable").pipe(breaker.execute({ key: "payments" }))
+ *   yield* Effect.flip(charge)
+ *   return yield* charge.pipe(
+ *     Effect.catchReason("CircuitBreakerError", "CircuitOpen", (reason) => Effect.succeed(`${reason.key} is open`))
+ *   )
+ * })
+ *
+ * // Runs on the circuits of the registry, which lists them and commands them by name.
+ * const operated = Effect.gen(function*() {
+ *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+ *   return [yield* program, yield* registry.openCircuits]
+ * }).pipe(
+ *   Effect.provide(EffectCircuitBreaker.layer({
+ *     tripPolicy: CircuitBreaker.consecutive(1),
+ *     openDuration: "30 seconds"
+ *   })),
+ *   Effect.provide(CircuitBreakerRegistry.layer())
+ * )
+ *
+ * await Effect.runPromise(operated) // => ["payments is open", ["payments"]]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as EffectBreaker from "effect/persistence/CircuitBreaker"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
+import * as CircuitPolicy from "./CircuitPolicy.ts"
+import { type Breaker, Call } from "./internal/breaker.ts"
+import * as Circuit from "./internal/circuit.ts"
+import { EventHub } from "./internal/eventHub.ts"
+import { make as makeError, stackless } from "./internal/rejection.ts"
+import * as Outcome from "./Outcome.ts"
+
+/**
+ * Options for circuits that follow a policy of this package.
+ *
+ * **Details**
+ *
+ * - `policy`: what a circuit follows that is first used through this breaker.
+ *   By default what the registry has for its name.
+ * - `prefix`: stands before the key in the name of the circuit. By default
+ *   nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PolicyOptions {
+  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+  readonly prefix?: string | undefined
+}
+
+/**
+ * The options of Effect's `CircuitBreaker.make`, and `prefix`.
+ *
+ * **Details**
+ *
+ * They mean what they mean there: one probe at a time, one success closes, and
+ * a probe may take for ever. `onStoreError` changes nothing, since there is no
+ * store that could fail.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TripOptions {
+  readonly tripPolicy: EffectBreaker.TripPolicy
+  readonly openDuration: Duration.Input | Schedule.Schedule<unknown, number>
+  readonly maxOpenDuration?: Duration.Input | undefined
+  readonly onStoreError?: "allow" | "fail" | undefined
+  readonly prefix?: string | undefined
+}
+
+/**
+ * Options of `layer` and `make`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Options = PolicyOptions | TripOptions
+
+/**
+ * Provides Effect's `CircuitBreaker` service from the circuits of the
+ * registry.
+ *
+ * **Details**
+ *
+ * A circuit that the registry already has is used as it is, so `register`
+ * gives one key a policy of its own, and `reconfigure` holds.
+ *
+ * **Gotchas**
+ *
+ * Throws a `RangeError` for a value out of its range.
+ *
+ * **Example** (Guarding an HTTP client)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ * import { CircuitBreaker } from "effect/persistence"
+ * import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+ * import * as EffectCircuitBreaker from "effect-resilience/EffectCircuitBreaker"
+ *
+ * const down = HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 503 })))
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = HttpClient.withCircuitBreaker(down, { breaker: yield* CircuitBreaker.CircuitBreaker })
+ *   yield* client.get("https://api.example.com/a")
+ *   yield* client.get("https://api.example.com/b")
+ *   const error = yield* Effect.flip(client.get("https://api.example.com/c"))
+ *   return error.reason._tag
+ * }).pipe(
+ *   Effect.provide(EffectCircuitBreaker.layer({
+ *     policy: CircuitPolicy.make({ failureRate: 0.5, minimumCalls: 2, window: { duration: "10 seconds" } })
+ *   })),
+ *   Effect.provide(CircuitBreakerRegistry.layer())
+ * )
+ *
+ * await Effect.runPromise(program) // => "CircuitOpen"
+ * ```
+ *
+ * @see {@link make} for a breaker under a tag of your own
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<EffectBreaker.CircuitBreaker, never, CircuitBreakerRegistry> =>
+  Layer.effect(EffectBreaker.CircuitBreaker, make(options))
+
+/**
+ * Makes Effect's `CircuitBreaker` from the circuits of the registry.
+ *
+ * **When to use**
+ *
+ * Use when a program holds several breakers, each with its own policy. Give
+ * each its own `prefix`, so that equal keys do not share a circuit.
+ *
+ * **Details**
+ *
+ * The `transitions` end with the scope. The circuits stay in the registry.
+ *
+ * **Gotchas**
+ *
+ * Throws a `RangeError` for a value out of its range.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<EffectBreaker.CircuitBreaker, never, CircuitBreakerRegistry | Scope.Scope> => {
+  const policy = "tripPolicy" in options ? policyOf(options) : options.policy
+  const prefix = options.prefix ?? ""
+
+  return Effect.gen(function*() {
+    const registry = yield* CircuitBreakerRegistry
+    const hub = new EventHub<EffectBreaker.Transition>()
+    yield* Effect.addFinalizer(() => hub.end)
+
+    const find = (key: string) => registry.getUnsafe(prefix + key) as Breaker | undefined
+    const findOrMake = (key: string): Breaker =>
+      // A policy is given only to a new circuit. Given to one that was reconfigured, it would be a conflict.
+      find(key) ?? registry.getOrCreateUnsafe(prefix + key, policy) as Breaker
+
+    const publish = (key: string, from: Circuit.Circuit, to: Circuit.Circuit): void => {
+      if (from.generation === to.generation || !hub.hasSubscribers) return
+      // From HalfOpen to HalfOpen, the probes timed out and the open time that followed has ended as well.
+      if (to._tag === "Open" || (from._tag === "HalfOpen" && to._tag === "HalfOpen")) {
+        hub.publish({
+          key,
+          from: from._tag === "HalfOpen" ? "HalfOpen" : "Closed",
+          to: "Open",
+          retryAfter: Duration.millis(to.lastOpenTime),
+          consecutiveOpenings: to.openings
+        })
+      }
+      if (to._tag === "HalfOpen") hub.publish({ key, from: "Open", to: "HalfOpen" })
+      if (to._tag === "Closed") hub.publish({ key, from: "HalfOpen", to: "Closed" })
+    }
+
+    const execute = <A, E, R, R2>(
+      self: Effect.Effect<A, E, R>,
+      { classify, key }: {
+        readonly key: string
+        readonly classify?: Classify<A, E, R2> | undefined
+      }
+    ): Effect.Effect<A, E | EffectBreaker.CircuitBreakerError, R | R2> =>
+      Effect.uninterruptibleMask((restore): Effect.Effect<A, E | EffectBreaker.CircuitBreakerError, R | R2> => {
+        const breaker = findOrMake(key)
+        const call = new Call()
+        const before = breaker.ref.ref.current
+        const rejected = breaker.admit(call) !== undefined
+        const circuit = breaker.ref.ref.current
+        publish(key, before, circuit)
+        if (rejected) return Effect.fail(rejection(key, breaker))
+        if (circuit._tag === "Disabled") return restore(self)
+
+        const end = (outcome: EffectBreaker.Outcome): void => {
+          const before = breaker.ref.ref.current
+          // The same values, but for an absent `retryAfter`.
+          breaker.end(call, outcome as Outcome.Outcome)
+          publish(key, before, breaker.ref.ref.current)
+        }
+        const finish = (exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> => {
+          const outcome = judge(breaker, exit, classify)
+          if (!Effect.isEffect(outcome)) {
+            end(outcome)
+            return exit
+          }
+          return Effect.flatMap(Effect.exit(restore(outcome)), (judged) => {
+            if (Exit.isSuccess(judged)) {
+              end(judged.value)
+              return exit
+            }
+            end(Outcome.ignored)
+            return Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, judged.cause) : judged.cause)
+          })
+        }
+        return Effect.matchCauseEffect(restore(self), {
+          onSuccess: (value) => finish(Exit.succeed(value)),
+          onFailure: (cause) => finish(Exit.failCause(cause))
+        })
+      })
+
+    return EffectBreaker.CircuitBreaker.of({
+      [EffectBreaker.TypeId]: EffectBreaker.TypeId,
+      execute: dual(2, execute),
+      state: (key) =>
+        Effect.sync(() => {
+          const breaker = find(key)
+          return breaker === undefined ? { _tag: "Closed", key } : stateOf(key, breaker)
+        }),
+      transitions: hub.stream
+    })
+  })
+}
+
+type Classify<A, E, R> = (
+  exit: Exit.Exit<A, E>
+) => EffectBreaker.Outcome | Effect.Effect<EffectBreaker.Outcome, never, R>
+
+const judge = <A, E, R>(
+  breaker: Breaker,
+  exit: Exit.Exit<A, E>,
+  classify: Classify<A, E, R> | undefined
+): EffectBreaker.Outcome | Effect.Effect<EffectBreaker.Outcome, never, R> => {
+  try {
+    return classify === undefined || (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      ? breaker.judge(exit, undefined)
+      : classify(exit)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+const policyOf = (options: TripOptions): CircuitPolicy.CircuitPolicy => {
+  const { maxOpenDuration, openDuration, tripPolicy } = options
+  return CircuitPolicy.make({
+    ...tripPolicy._tag === "Consecutive"
+      ? { consecutiveFailures: tripPolicy.failures, window: { calls: 100 } }
+      : {
+        failureRate: tripPolicy.threshold,
+        minimumCalls: tripPolicy.minimumCalls,
+        window: { calls: tripPolicy.size }
+      },
+    openDuration,
+    maxOpenDuration,
+    halfOpenMaxCalls: 1,
+    successThreshold: 1,
+    halfOpenTimeout: Duration.infinity,
+    classify: everyFailure
+  })
+}
+
+/** As Effect's breaker judges: rejections count too, and an error's own `retryAfter` does not. */
+const everyFailure: Outcome.Classifier = (exit) => Exit.isSuccess(exit) ? Outcome.success : Outcome.failure()
+
+// -----------------------------------------------------------------------------
+// states
+// -----------------------------------------------------------------------------
+
+/** The circuit as the last call left it, but for probes that have timed out: nothing is left to wait for then. */
+const stateOf = (key: string, breaker: Breaker): EffectBreaker.State => {
+  const circuit = breaker.ref.ref.current
+  switch (circuit._tag) {
+    case "Closed":
+    case "Disabled":
+    case "MetricsOnly":
+      return { _tag: "Closed", key }
+    case "Open":
+    case "ForcedOpen":
+      return openState(key, breaker, circuit)
+    case "HalfOpen": {
+      const settled = breaker.settled()
+      return settled.generation === circuit.generation
+        ? { _tag: "HalfOpen", key, probing: circuit.inFlight > 0, consecutiveOpenings: circuit.openings }
+        : openState(key, breaker, settled)
+    }
+  }
+}
+
+const openState = (key: string, breaker: Breaker, circuit: Circuit.Circuit): EffectBreaker.State => ({
+  _tag: "Open",
+  key,
+  retryAfter: retryAfterOf(breaker, circuit),
+  consecutiveOpenings: circuit.openings
+})
+
+const retryAfterOf = (breaker: Breaker, circuit: Circuit.Circuit): Duration.Duration => {
+  const retryAfter = Duration.millis(Circuit.timeUntilRetry(circuit, breaker.now()))
+  // Code that waits as long as it is told must not wait for ever for an operator.
+  return circuit._tag === "ForcedOpen"
+    ? Duration.min(retryAfter, breaker.currentPolicy.maxOpenDuration)
+    : retryAfter
+}
+
+// -----------------------------------------------------------------------------
+// errors
+// -----------------------------------------------------------------------------
+
+const breakerError = /* @__PURE__ */ stackless(EffectBreaker.CircuitBreakerError.prototype)
+const openReason = /* @__PURE__ */ stackless(EffectBreaker.CircuitOpen.prototype)
+const halfOpenReason = /* @__PURE__ */ stackless(EffectBreaker.CircuitHalfOpen.prototype)
+
+const rejection = (key: string, breaker: Breaker): EffectBreaker.CircuitBreakerError => {
+  const circuit = breaker.ref.ref.current
+  return makeError(breakerError, {
+    _tag: "CircuitBreakerError",
+    reason: circuit._tag === "HalfOpen"
+      ? makeError(halfOpenReason, { _tag: "CircuitHalfOpen", key })
+      : makeError(openReason, { _tag: "CircuitOpen", key, retryAfter: retryAfterOf(breaker, circuit) }),
+    [EffectBreaker.ErrorTypeId]: EffectBreaker.ErrorTypeId
+  })
+}

@@ -1,0 +1,508 @@
+/**
+ * Calls again what failed, after a wait that grows with each attempt.
+ *
+ * **Details**
+ *
+ * The n-th retry waits `baseDelay × factor^(n - 1)`, at most `maxDelay`, spread
+ * by jitter so that callers that failed together do not come back together. A
+ * retry is given up for one of three reasons, and then fails with
+ * `RetryExhaustedError`: all attempts are used up, the time is, or the retry
+ * budget is.
+ *
+ * Errors that no retry can help pass through as themselves:
+ *
+ * - those the `while` predicate refuses;
+ * - a rejection by an open circuit, unless `waitForCircuit` is set;
+ * - an error whose `retryAfter` asks for a longer wait than `maxRetryAfter`;
+ * - defects and interruptions.
+ *
+ * **Gotchas**
+ *
+ * - Only retry what may run twice. A call that failed may still have had its
+ *   effect on the other side.
+ * - Retries multiply: three attempts of a call that makes three attempts are
+ *   nine. Retry at one level, and bound the whole with a `RetryBudget`.
+ *
+ * **Example** (Retrying a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { Retry } from "effect-resilience"
+ *
+ * let calls = 0
+ * const flaky = Effect.suspend(() => ++calls < 3 ? Effect.fail("unavailable") : Effect.succeed("served"))
+ *
+ * const program = flaky.pipe(
+ *   Retry.withRetry({ maxAttempts: 3, baseDelay: "10 millis" })
+ * )
+ *
+ * await Effect.runPromise(program) // => "served"
+ * calls // => 3
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import { checkAtLeast, checkCount, checkDuration } from "./internal/check.ts"
+import { retryDelay } from "./internal/retryDelay.ts"
+import * as Outcome from "./Outcome.ts"
+import { CircuitOpenError, RetryExhaustedError } from "./ResilienceError.ts"
+import { isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/RetryPolicy"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-resilience/RetryPolicy"
+
+/**
+ * How the wait before a retry is spread, where `v` is the exponential delay and
+ * `U(a, b)` a random time between two.
+ *
+ * **Details**
+ *
+ * - `none`: `v`.
+ * - `proportional`: `v × U(0.5, 1.5)`.
+ * - `full`: `U(0, v)`. Spreads a crowd best, and may retry at once.
+ * - `equal`: `v / 2 + U(0, v / 2)`. Waits at least half.
+ * - `decorrelated`: `U(baseDelay, 3 × the last wait)`. Ignores `factor`.
+ *
+ * None is ever longer than `maxDelay`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
+
+/**
+ * How often and how fast to retry, whatever the error.
+ *
+ * **Details**
+ *
+ * - `maxAttempts`: calls to make, the first included; 3 by default, or without
+ *   limit if there is a `schedule`. `Infinity` sets no limit.
+ * - `baseDelay`: wait before the first retry; 1 second by default.
+ * - `maxDelay`: longest wait; 60 seconds by default.
+ * - `factor`: what each wait is multiplied by to get the next, from 1; 2 by
+ *   default.
+ * - `jitter`: how waits are spread; `"proportional"` by default.
+ * - `maxRetryAfter`: an error may carry a `retryAfter`, before which it is not
+ *   retried. If it asks for more than this, the error is not retried at all.
+ *   The same as `maxDelay` by default, so that no wait is longer than that.
+ * - `maxElapsed`: no retry starts later than this after the first attempt
+ *   started; no limit by default.
+ * - `waitForCircuit`: wait out the `retryAfter` of an open circuit, however
+ *   long, and try again; `false` by default, when its rejection passes through
+ *   at once. It always does if the circuit is forced open without an end.
+ * - `budget`: bounds the retries of all calls that share it; none by default.
+ *   A budget, or the class of a budget service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PlainOptions<out R = never> {
+  readonly maxAttempts?: number | undefined
+  readonly baseDelay?: Duration.Input | undefined
+  readonly maxDelay?: Duration.Input | undefined
+  readonly factor?: number | undefined
+  readonly jitter?: Jitter | undefined
+  readonly maxRetryAfter?: Duration.Input | undefined
+  readonly maxElapsed?: Duration.Input | undefined
+  readonly waitForCircuit?: boolean | undefined
+  readonly budget?: RetryBudget | Context.Key<R, RetryBudget> | undefined
+  readonly while?: undefined
+  readonly onRetry?: undefined
+  readonly schedule?: undefined
+}
+
+/**
+ * How to retry.
+ *
+ * **Details**
+ *
+ * Besides the {@link PlainOptions}:
+ *
+ * - `while`: whether to retry an error; all are by default. It is not asked
+ *   about a rejection by an open circuit, which is up to `waitForCircuit`.
+ * - `onRetry`: runs before the wait for each retry, on its own: it cannot delay
+ *   the call, and if it fails that is logged.
+ * - `schedule`: gives the waits, in place of `baseDelay`, `maxDelay`, `factor`
+ *   and `jitter`; its input is the error. When it ends, the attempts are used
+ *   up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E = unknown, out R = never>
+  extends Omit<PlainOptions<R>, "while" | "onRetry" | "schedule">
+{
+  readonly while?: ((error: E) => boolean) | undefined
+  readonly onRetry?: ((retry: RetryInfo<E>) => Effect.Effect<unknown, unknown, R>) | undefined
+  readonly schedule?: Schedule.Schedule<unknown, E, never, R> | undefined
+}
+
+/**
+ * A retry that is about to be made.
+ *
+ * **Details**
+ *
+ * - `attempt`: number of the attempt that failed, from 1.
+ * - `delay`: wait before the next one.
+ * - `error`: what it failed with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryInfo<out E> {
+  readonly attempt: number
+  readonly delay: Duration.Duration
+  readonly error: E
+}
+
+/**
+ * How to retry, as a value that many calls can share.
+ *
+ * @see {@link make} for creating one
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryPolicy<in E = unknown, out R = never> {
+  readonly [TypeId]: TypeId
+  readonly maxAttempts: number
+  readonly baseDelay: Duration.Duration
+  readonly maxDelay: Duration.Duration
+  readonly factor: number
+  readonly jitter: Jitter
+  readonly maxRetryAfter: Duration.Duration
+  /** Infinite if there is no limit. */
+  readonly maxElapsed: Duration.Duration
+  readonly waitForCircuit: boolean
+  readonly budget: RetryBudget | Context.Key<R, RetryBudget> | undefined
+  readonly while: ((error: E) => boolean) | undefined
+  readonly onRetry: ((retry: RetryInfo<E>) => Effect.Effect<unknown, unknown, R>) | undefined
+  readonly schedule: Schedule.Schedule<unknown, E, never, R> | undefined
+  /** The policy in words, as `up to 3 attempts, 1s × 2ⁿ up to 1m, jitter proportional`. */
+  readonly description: string
+}
+
+/**
+ * Error of a call whose retries are used up, which knows the type of the last
+ * error. A call that cannot fail has none.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type RetryExhausted<E> = [E] extends [never] ? never : RetryExhaustedError & { readonly lastError: E }
+
+/**
+ * Whether a value is a `RetryPolicy`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRetryPolicy = (u: unknown): u is RetryPolicy => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Creates a policy.
+ *
+ * **When to use**
+ *
+ * Use when several calls retry alike, and for calls that are made often: the
+ * options are checked here once, instead of once per call.
+ *
+ * **Details**
+ *
+ * Throws a `RangeError` if an option is out of its range.
+ *
+ * **Example** (Sharing a policy)
+ *
+ * ```ts import.meta.vitest
+ * import { Retry } from "effect-resilience"
+ *
+ * const policy = Retry.make({ maxAttempts: 5, baseDelay: "100 millis", maxDelay: "5 seconds", jitter: "full" })
+ *
+ * policy.description // => "up to 5 attempts, 100ms × 2ⁿ up to 5s, jitter full"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <E = unknown, R = never>(options: Options<E, R> = {}): RetryPolicy<E, R> => {
+  const { schedule } = options
+  if (schedule !== undefined) {
+    for (const field of ["baseDelay", "maxDelay", "factor", "jitter"] as const) {
+      if (options[field] !== undefined) {
+        throw new RangeError(`Retry.make: ${field} must be absent when there is a schedule, which gives the waits`)
+      }
+    }
+  }
+  const maxAttempts = options.maxAttempts ?? (schedule === undefined ? 3 : Infinity)
+  const maxDelay = finite("maxDelay", options.maxDelay, defaultMaxDelay)
+  return {
+    [TypeId]: TypeId,
+    maxAttempts: maxAttempts === Infinity ? maxAttempts : checkCount("Retry.make: maxAttempts", maxAttempts),
+    baseDelay: finite("baseDelay", options.baseDelay, defaultBaseDelay),
+    maxDelay,
+    factor: checkAtLeast("Retry.make: factor", 1, options.factor ?? 2),
+    jitter: checkJitter(options.jitter ?? "proportional"),
+    maxRetryAfter: options.maxRetryAfter === undefined
+      ? maxDelay
+      : checkDuration("Retry.make: maxRetryAfter", options.maxRetryAfter),
+    maxElapsed: options.maxElapsed === undefined
+      ? Duration.infinity
+      : checkDuration("Retry.make: maxElapsed", options.maxElapsed),
+    waitForCircuit: options.waitForCircuit === true,
+    budget: options.budget,
+    while: options.while,
+    onRetry: options.onRetry,
+    schedule,
+    get description() {
+      return describe(this)
+    }
+  }
+}
+
+const defaultBaseDelay = Duration.seconds(1)
+const defaultMaxDelay = Duration.seconds(60)
+
+const finite = (field: string, input: Duration.Input | undefined, byDefault: Duration.Duration): Duration.Duration =>
+  input === undefined ? byDefault : checkDuration(`Retry.make: ${field}`, input, { finite: true })
+
+const jitters: ReadonlyArray<Jitter> = ["none", "proportional", "full", "equal", "decorrelated"]
+
+const checkJitter = (jitter: Jitter): Jitter => {
+  if (jitters.includes(jitter)) return jitter
+  throw new RangeError(`Retry.make: jitter must be one of ${jitters.join(", ")}, got ${String(jitter)}`)
+}
+
+const describe = (policy: RetryPolicy<never, unknown>): string => {
+  const { maxAttempts } = policy
+  if (maxAttempts === 1) return "1 attempt"
+  const parts = [maxAttempts === Infinity ? "any number of attempts" : `up to ${maxAttempts} attempts`, describeWait(policy)]
+  if (Duration.isFinite(policy.maxElapsed)) parts.push(`within ${Duration.format(policy.maxElapsed)}`)
+  if (policy.waitForCircuit) parts.push("waits for an open circuit")
+  if (policy.budget !== undefined) parts.push("on a budget")
+  return parts.join(", ")
+}
+
+const describeWait = ({ baseDelay, factor, jitter, maxDelay, schedule }: RetryPolicy<never, unknown>): string => {
+  if (schedule !== undefined) return "by a schedule"
+  const first = Duration.min(baseDelay, maxDelay)
+  if (Duration.isZero(first)) return "without a wait"
+  const growth = jitter === "decorrelated" ? "" : ` × ${factor}ⁿ`
+  const wait = factor === 1 && growth !== ""
+    ? Duration.format(first)
+    : `${Duration.format(first)}${growth} up to ${Duration.format(maxDelay)}`
+  return jitter === "none" ? wait : `${wait}, jitter ${jitter}`
+}
+
+// -----------------------------------------------------------------------------
+// combinators
+// -----------------------------------------------------------------------------
+
+/**
+ * Calls an effect again while it fails.
+ *
+ * **Details**
+ *
+ * Takes a policy or its options. The error channel gets `RetryExhaustedError`,
+ * whose `lastError` has the type of the call's errors, and keeps the errors
+ * themselves for those that are not retried. A policy of one attempt fails
+ * with `RetryExhaustedError` as well.
+ *
+ * Throws a `RangeError` if an option is out of its range.
+ *
+ * **Gotchas**
+ *
+ * Each attempt runs the same effect. What must differ between attempts, such
+ * as a timestamp, has to be computed inside it.
+ *
+ * **Example** (Retrying only what may pass)
+ *
+ * ```ts import.meta.vitest
+ * import { Data, Effect } from "effect"
+ * import { Retry } from "effect-resilience"
+ *
+ * class HttpError extends Data.TaggedError("HttpError")<{ readonly status: number }> {}
+ *
+ * const get = (status: number) =>
+ *   Effect.fail(new HttpError({ status })).pipe(
+ *     Retry.withRetry({ baseDelay: 0, while: (error) => error.status >= 500 }),
+ *     Effect.catchTags({
+ *       HttpError: (error) => Effect.succeed(`${error.status} at once`),
+ *       RetryExhaustedError: (error) => Effect.succeed(`${error.lastError.status} after ${error.attempts} attempts`)
+ *     })
+ *   )
+ *
+ * await Effect.runPromise(get(404)) // => "404 at once"
+ * await Effect.runPromise(get(503)) // => "503 after 3 attempts"
+ * ```
+ *
+ * @see {@link make} for a policy that many calls share
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export function withRetry<E, R2>(
+  policy: RetryPolicy<E, R2>
+): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1 | RetryExhausted<E1>, R | R2>
+export function withRetry<R2 = never>(
+  options?: PlainOptions<R2>
+): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RetryExhausted<E>, R | R2>
+export function withRetry<E, R2 = never>(
+  options: Options<E, R2>
+): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RetryExhausted<E>, R | R2>
+export function withRetry<A, E, R, R2 = never>(
+  self: Effect.Effect<A, E, R>,
+  options?: Options<E, R2> | RetryPolicy<E, R2>
+): Effect.Effect<A, E | RetryExhausted<E>, R | R2>
+export function withRetry<A, E, R, R2>(
+  selfOrOptions?: Effect.Effect<A, E, R> | Options<E, R2> | RetryPolicy<E, R2>,
+  options?: Options<E, R2> | RetryPolicy<E, R2>
+): unknown {
+  // Not `dual`: options that are used for many calls are checked once, where they are written.
+  if (Effect.isEffect(selfOrOptions)) return run(selfOrOptions as Effect.Effect<A, E, R>, policyOf(options))
+  const policy = policyOf(selfOrOptions)
+  return <A, R>(self: Effect.Effect<A, E, R>) => run(self, policy)
+}
+
+const policyOf = <E, R>(options: Options<E, R> | RetryPolicy<E, R> | undefined): RetryPolicy<E, R> =>
+  options === undefined ? defaultPolicy : TypeId in options ? options : make(options)
+
+const defaultPolicy = /* @__PURE__ */ make()
+
+/** The first attempt. All that a success costs is reading the clock, for `elapsed`, and a deposit in the budget. */
+const run = <A, E, R, R2>(
+  self: Effect.Effect<A, E, R>,
+  policy: RetryPolicy<E, R2>
+): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const startedAt = now(clock)
+    const budget = policy.budget === undefined || isRetryBudget(policy.budget)
+      ? policy.budget
+      : Context.getUnsafe(fiber.context as Context.Context<R2>, policy.budget)
+    if (budget !== undefined) budget.depositUnsafe(startedAt)
+    return Effect.catchCause(self, (cause) => retry(self, policy, { clock, startedAt, budget, cause }))
+  })
+
+const now = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+/** What comes after a first attempt that failed. */
+const retry = Effect.fnUntraced(function*<A, E, R, R2>(
+  self: Effect.Effect<A, E, R>,
+  policy: RetryPolicy<E, R2>,
+  first: {
+    readonly clock: Clock.Clock
+    readonly startedAt: number
+    readonly budget: RetryBudget | undefined
+    readonly cause: Cause.Cause<E>
+  }
+): Effect.fn.Return<A, E | RetryExhausted<E>, R | R2> {
+  const { budget, clock, startedAt } = first
+  const nextDelay = yield* delays(policy)
+  let cause = first.cause
+  for (let attempt = 1;; attempt++) {
+    const error = retryableError(cause, policy)
+    if (Option.isNone(error)) return yield* Effect.failCause(cause)
+
+    const failedAt = now(clock)
+    const giveUp = (reason: RetryExhaustedError["reason"]) =>
+      exhausted({ attempts: attempt, lastError: error.value, elapsed: Duration.millis(failedAt - startedAt), reason })
+    if (attempt >= policy.maxAttempts) return yield* giveUp("maxAttempts")
+    const delay = yield* nextDelay(attempt, error.value)
+    if (delay === undefined) return yield* giveUp("maxAttempts")
+    // Timers drop the fraction of a millisecond that the error asked for.
+    const wait = Math.max(delay, Math.ceil(hintOf(error.value)))
+    if (failedAt - startedAt + wait > Duration.toMillis(policy.maxElapsed)) return yield* giveUp("maxElapsed")
+    if (budget !== undefined && !budget.tryWithdrawUnsafe(failedAt)) return yield* giveUp("budget")
+
+    if (policy.onRetry !== undefined) {
+      yield* notify(policy.onRetry, { attempt, delay: Duration.millis(wait), error: error.value })
+    }
+    yield* Effect.sleep(wait)
+    // They may also fire up to a millisecond early, and then a circuit that said when to come back would reject the call.
+    if (wait > delay && failedAt + wait - now(clock) > 0.001) yield* Effect.sleep(1)
+
+    const exit = yield* Effect.exit(self)
+    if (Exit.isSuccess(exit)) return exit.value
+    cause = exit.cause
+  }
+})
+
+/** The error of a cause, unless it has to pass through. */
+const retryableError = <E>(cause: Cause.Cause<E>, policy: RetryPolicy<E, unknown>): Option.Option<E> =>
+  Cause.hasDies(cause) ? Option.none() : Option.filter(Cause.findErrorOption(cause), (error) => {
+    const hint = hintOf(error)
+    if (hint === Infinity) return false
+    if (error instanceof CircuitOpenError) return policy.waitForCircuit
+    return hint <= Duration.toMillis(policy.maxRetryAfter) && (policy.while === undefined || policy.while(error))
+  })
+
+/** The shortest wait an error asks for, in milliseconds. */
+const hintOf = (error: unknown): number => {
+  const hint = Outcome.retryAfter(error)
+  return hint === undefined ? 0 : Duration.toMillis(hint)
+}
+
+/** Gives the wait after the n-th attempt, or `undefined` when a schedule has ended. */
+const delays = <E, R>(
+  policy: RetryPolicy<E, R>
+): Effect.Effect<(attempt: number, error: E) => Effect.Effect<number | undefined, never, R>, never, R> => {
+  if (policy.schedule !== undefined) {
+    return Effect.map(Schedule.toStep(policy.schedule), (step) => (_, error) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Pull.matchEffect(step(now, error), {
+          onSuccess: ([, delay]) => Effect.succeed(Duration.toMillis(delay)),
+          onFailure: Effect.failCause,
+          onDone: () => Effect.undefined
+        })))
+  }
+  const backoff = {
+    baseDelay: Duration.toMillis(policy.baseDelay),
+    maxDelay: Duration.toMillis(policy.maxDelay),
+    factor: policy.factor,
+    jitter: policy.jitter
+  }
+  let previous = 0
+  return Effect.succeed((attempt) =>
+    Effect.map(
+      backoff.jitter === "none" ? Effect.succeed(0) : Random.next,
+      (random) => previous = retryDelay(backoff, attempt - 1, previous, random)
+    )
+  )
+}
+
+const exhausted = <E>(fields: {
+  readonly attempts: number
+  readonly lastError: E
+  readonly elapsed: Duration.Duration
+  readonly reason: RetryExhaustedError["reason"]
+}): Effect.Effect<never, RetryExhausted<E>> =>
+  Effect.fail(new RetryExhaustedError(fields) as unknown as RetryExhausted<E>)
+
+const notify = <E, R>(
+  onRetry: (retry: RetryInfo<E>) => Effect.Effect<unknown, unknown, R>,
+  retry: RetryInfo<E>
+): Effect.Effect<unknown, never, R> =>
+  Effect.suspend(() => onRetry(retry)).pipe(
+    Effect.ignoreCause({ log: "Error", message: "The onRetry callback of a retry failed" }),
+    Effect.forkDetach({ startImmediately: true })
+  )

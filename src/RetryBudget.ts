@@ -1,0 +1,324 @@
+/**
+ * A limit on how many retries a program may make, shared by all of its calls.
+ *
+ * Retries help while failures are few. When a dependency is overloaded every
+ * call fails, and three attempts per call are three times the load that broke
+ * it. A budget bounds that: retries are at most a fraction of the calls that
+ * were made, whatever each call is allowed on its own.
+ *
+ * **Details**
+ *
+ * Each first attempt earns `ratio` of a retry and each retry costs one, both
+ * for as long as `window`. Besides, `minPerSecond` retries a second are free,
+ * so that a program with little traffic can retry at all. This is the
+ * accounting of Finagle's retry budget, with its defaults.
+ *
+ * **Gotchas**
+ *
+ * A budget bounds the retries of one process. Give all calls to one dependency
+ * the same budget: one per call site bounds nothing.
+ *
+ * **Example** (Sharing a budget)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { Retry, RetryBudget } from "effect-resilience"
+ *
+ * let calls = 0
+ * const call = Effect.suspend(() => {
+ *   calls++
+ *   return Effect.fail("overloaded")
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const budget = yield* RetryBudget.make({ ratio: 0.5, minPerSecond: 0 })
+ *   const policy = Retry.make({ maxAttempts: 3, baseDelay: 0, budget })
+ *   yield* call.pipe(Retry.withRetry(policy), Effect.ignore, Effect.replicateEffect(10))
+ * })
+ *
+ * await Effect.runPromise(program)
+ * // Ten calls and the five retries they paid for, instead of thirty.
+ * calls // => 15
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Ref from "effect/Ref"
+import { checkAtLeast, checkDuration } from "./internal/check.ts"
+import * as Account from "./internal/retryBudget.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/RetryBudget"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-resilience/RetryBudget"
+
+/**
+ * A limit on retries that many calls share.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryBudget {
+  readonly [TypeId]: TypeId
+
+  /** Retries that one call earns. */
+  readonly ratio: number
+
+  /** Retries per second that no call has to earn. */
+  readonly minPerSecond: number
+
+  /** How long a call and a retry count. */
+  readonly window: Duration.Duration
+
+  /** How many retries may be made now. */
+  readonly balance: Effect.Effect<number>
+
+  /** What it has counted. */
+  readonly metrics: Effect.Effect<Metrics>
+
+  /** Counts a call. `Retry` does it for every first attempt. */
+  readonly deposit: Effect.Effect<void>
+
+  /** Asks for one retry: `true` counts it, `false` means that it must not be made. */
+  readonly tryWithdraw: Effect.Effect<boolean>
+
+  /**
+   * As `deposit`, at a time in milliseconds of the monotonic clock.
+   *
+   * @internal
+   */
+  readonly depositUnsafe: (now: number) => void
+
+  /**
+   * As `tryWithdraw`, at a time in milliseconds of the monotonic clock.
+   *
+   * @internal
+   */
+  readonly tryWithdrawUnsafe: (now: number) => boolean
+}
+
+/**
+ * What a budget has counted, at one moment.
+ *
+ * **Details**
+ *
+ * - `calls`, `retries`: within the window.
+ * - `balance`: retries that may be made now.
+ * - `exhausted`: retries that were refused since the budget was made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Metrics {
+  readonly calls: number
+  readonly retries: number
+  readonly balance: number
+  readonly exhausted: number
+}
+
+/**
+ * How large a budget is.
+ *
+ * **Details**
+ *
+ * - `ratio`: retries that one call earns, from 0; 0.2 by default, which is one
+ *   retry in five calls.
+ * - `minPerSecond`: retries per second that no call has to earn, from 0; 10 by
+ *   default. They add up over the window: 100 retries at once with the
+ *   defaults, then 10 a second.
+ * - `window`: how long a call and a retry count; 10 seconds by default. They
+ *   are dropped in steps of a tenth of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly ratio?: number | undefined
+  readonly minPerSecond?: number | undefined
+  readonly window?: Duration.Input | undefined
+}
+
+/**
+ * Whether a value is a `RetryBudget`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Creates a budget.
+ *
+ * **Details**
+ *
+ * Throws a `RangeError` if an option is out of its range.
+ *
+ * **Example** (Reading the balance)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { RetryBudget } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const budget = yield* RetryBudget.make({ ratio: 0.25, minPerSecond: 0 })
+ *   yield* Effect.replicateEffect(budget.deposit, 5)
+ *   const granted = yield* budget.tryWithdraw
+ *   return [granted, yield* budget.tryWithdraw, yield* budget.balance]
+ * })
+ *
+ * await Effect.runPromise(program) // => [true, false, 0.25]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Effect.Effect<RetryBudget> => {
+  const ratio = checkAtLeast("RetryBudget.make: ratio", 0, options.ratio ?? 0.2)
+  const minPerSecond = checkAtLeast("RetryBudget.make: minPerSecond", 0, options.minPerSecond ?? 10)
+  const window = checkDuration("RetryBudget.make: window", options.window ?? "10 seconds", {
+    positive: true,
+    finite: true
+  })
+  return Effect.sync(() => fromOptions(ratio, minPerSecond, window))
+}
+
+const fromOptions = (ratio: number, minPerSecond: number, window: Duration.Duration): RetryBudget => {
+  const rules = Account.rules({ ratio, minPerSecond, windowMillis: Duration.toMillis(window) })
+  const ref = Ref.makeUnsafe(Account.empty)
+  const accountAt = (now: number) => Account.at(Ref.getUnsafe(ref), rules, now)
+  const depositUnsafe = (now: number) => {
+    ref.ref.current = Account.deposit(accountAt(now))
+  }
+  const tryWithdrawUnsafe = (now: number) => {
+    const [granted, account] = Account.withdraw(accountAt(now), rules)
+    ref.ref.current = account
+    return granted
+  }
+  const metricsAt = (now: number): Metrics => {
+    const account = accountAt(now)
+    return {
+      calls: Account.calls(account),
+      retries: Account.retries(account),
+      balance: Account.balance(account, rules),
+      exhausted: account.refused
+    }
+  }
+
+  return {
+    [TypeId]: TypeId,
+    ratio,
+    minPerSecond,
+    window,
+    balance: Effect.map(monotonicMillis, (now) => Account.balance(accountAt(now), rules)),
+    metrics: Effect.map(monotonicMillis, metricsAt),
+    deposit: Effect.map(monotonicMillis, depositUnsafe),
+    tryWithdraw: Effect.map(monotonicMillis, tryWithdrawUnsafe),
+    depositUnsafe,
+    tryWithdrawUnsafe
+  }
+}
+
+const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+// -----------------------------------------------------------------------------
+// services
+// -----------------------------------------------------------------------------
+
+/**
+ * Service of the one budget that a program's calls share. Give it to a retry
+ * as `budget: RetryBudget.RetryBudget`.
+ *
+ * @see {@link layer} for providing it
+ * @see {@link Service} for one budget per dependency
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = Context.Service<RetryBudget>(
+  "effect-resilience/RetryBudget"
+)
+
+/**
+ * Layer that provides a budget.
+ *
+ * **Example** (Sharing one budget among call sites)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { Retry, RetryBudget } from "effect-resilience"
+ *
+ * const policy = Retry.make({ budget: RetryBudget.RetryBudget })
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Effect.succeed("users").pipe(Retry.withRetry(policy))
+ *   yield* Effect.succeed("orders").pipe(Retry.withRetry(policy))
+ *   return yield* RetryBudget.RetryBudget.use((budget) => budget.metrics)
+ * })
+ *
+ * const metrics = await Effect.runPromise(program.pipe(
+ *   Effect.provide(RetryBudget.layer({ ratio: 0.1, minPerSecond: 1 }))
+ * ))
+ * metrics.calls // => 2
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: Options): Layer.Layer<RetryBudget> => Layer.effect(RetryBudget, make(options))
+
+/**
+ * Class of a named budget service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ServiceClass<Self, Name extends string>
+  extends Context.ServiceClass<Self, `effect-resilience/RetryBudget/${Name}`, RetryBudget>
+{
+  /** Provides the budget. */
+  readonly layer: Layer.Layer<Self>
+}
+
+/**
+ * Creates the class of a budget service with its own layer.
+ *
+ * **When to use**
+ *
+ * Use when the dependencies of a program have a budget each.
+ *
+ * **Example** (Declaring a budget for one dependency)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { Retry, RetryBudget } from "effect-resilience"
+ *
+ * class PaymentBudget extends RetryBudget.Service<PaymentBudget>()("payment-api", { ratio: 0.1 }) {}
+ *
+ * const charge = Effect.succeed("charged").pipe(
+ *   Retry.withRetry({ budget: PaymentBudget })
+ * )
+ *
+ * await Effect.runPromise(charge.pipe(Effect.provide(PaymentBudget.layer))) // => "charged"
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() => <const Name extends string>(name: Name, options?: Options): ServiceClass<Self, Name> => {
+    const tag = Context.Service<Self, RetryBudget>()(`effect-resilience/RetryBudget/${name}` as const)
+    return Object.assign(tag, { layer: Layer.effect(tag, make(options)) })
+  }

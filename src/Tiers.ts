@@ -1,0 +1,651 @@
+/**
+ * Tiered fallback: several ways to do the same thing, tried in order until one
+ * serves, such as an MCP server, then the vendor's SDK, then plain REST.
+ *
+ * Each tier has its own circuit, so a tier that is down is skipped at once,
+ * and may have its own timeout and retry. `make` builds a tiered call from
+ * effects; `layer` builds a whole service from one Layer per tier.
+ *
+ * **Example** (Falling back from tier to tier)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreakerRegistry, Tiers } from "effect-resilience"
+ *
+ * const getAccount = Tiers.make("get_account", [
+ *   Tiers.tier("tier1_mcp", Effect.fail("connection refused")),
+ *   Tiers.tier("tier2_sdk", Effect.succeed({ id: "acc-1" }), { timeout: "2 seconds" })
+ * ])
+ *
+ * const program = Tiers.collect(getAccount).pipe(
+ *   Effect.provide(CircuitBreakerRegistry.layer())
+ * )
+ *
+ * const [_exit, [report]] = await Effect.runPromise(program)
+ * report?.servedBy // => "tier2_sdk"
+ * report?.attempts.map((attempt) => attempt.tier) // => ["tier1_mcp"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import type * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
+import type { CircuitPolicy } from "./CircuitPolicy.ts"
+import { Breaker, monotonicMillis } from "./internal/breaker.ts"
+import { checkDuration } from "./internal/check.ts"
+import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
+import { TierInstance } from "./internal/tierInstance.ts"
+import { AllTiersFailedError, CircuitOpenError, type TierAttempt } from "./ResilienceError.ts"
+import * as Retry from "./Retry.ts"
+import * as Timeout from "./Timeout.ts"
+
+/**
+ * One way to do something.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tier<out A, out E, out R> {
+  readonly name: string
+  readonly call: Effect.Effect<A, E, R>
+  readonly options: TierOptions<CircuitBreaker.Target>
+}
+
+/**
+ * Options of a tier.
+ *
+ * **Details**
+ *
+ * - `circuit`: the tier's circuit, by name, value or service class. By default
+ *   the circuit in the registry that goes by the tier's name.
+ * - `policy`: for a circuit that is named here first.
+ * - `timeout`: of one attempt. A timeout counts as a failure of the tier.
+ * - `retry`: how to retry within the tier, `Retry` options or a policy. By
+ *   default there is one attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TierOptions<out T extends CircuitBreaker.Target = string> {
+  readonly circuit?: T | undefined
+  readonly policy?: CircuitPolicy | undefined
+  readonly timeout?: Duration.Input | undefined
+  readonly retry?: Retry.PlainOptions | Retry.RetryPolicy | undefined
+}
+
+/**
+ * Options of a tiered call.
+ *
+ * **Details**
+ *
+ * - `isAnswer`: the errors that end the call, such as "not found". They are
+ *   what the dependency had to say: a success for the tier's circuit, not
+ *   retried, and raised as they are. By default no error is: every error and
+ *   every defect moves on to the next tier.
+ * - `deadline`: time for all tiers together. The tier that is running then is
+ *   interrupted, which says nothing about it to its circuit, and the call
+ *   fails with `AllTiersFailedError`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E> {
+  readonly isAnswer?: ((error: E) => boolean) | undefined
+  readonly deadline?: Duration.Input | undefined
+}
+
+/**
+ * Who served a tiered call, and why the tiers before it did not.
+ *
+ * **Details**
+ *
+ * - `servedBy`: name of the tier; `undefined` if none served. A tier serves by
+ *   a value or by an error that is an answer.
+ * - `attempts`: the tiers that were skipped or failed, in order.
+ * - `duration`: of the whole call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report {
+  readonly operation: string
+  readonly servedBy: string | undefined
+  readonly attempts: ReadonlyArray<TierAttempt>
+  readonly duration: Duration.Duration
+}
+
+/**
+ * Describes one tier.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
+  name: string,
+  call: Effect.Effect<A, E, R>,
+  options: TierOptions<T> = {}
+): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => ({ name, call, options })
+
+type AnyTier = Tier<unknown, unknown, unknown>
+type TierSuccess<T> = T extends Tier<infer A, infer _E, infer _R> ? A : never
+type TierError<T> = T extends Tier<infer _A, infer E, infer _R> ? E : never
+type TierServices<T> = T extends Tier<infer _A, infer _E, infer R> ? R : never
+
+/**
+ * Makes a tiered call: the tiers are tried in order until one serves.
+ *
+ * **Details**
+ *
+ * A tier whose circuit is open is skipped at once. Any other failure of a
+ * tier, typed or a defect, moves on to the next one, except for errors that
+ * are answers and for interruption. If no tier serves, the call fails with
+ * `AllTiersFailedError`, which has an entry for each tier.
+ *
+ * If `isAnswer` is a type guard, only what it guards is left in the error
+ * channel.
+ *
+ * **Example** (Ending the call with a domain error)
+ *
+ * ```ts import.meta.vitest
+ * import { Data, Effect } from "effect"
+ * import { CircuitBreakerRegistry, Tiers } from "effect-resilience"
+ *
+ * class NotFound extends Data.TaggedError("NotFound")<{ readonly id: string }> {}
+ * class Unavailable extends Data.TaggedError("Unavailable") {}
+ *
+ * const mcp: Effect.Effect<string, NotFound | Unavailable> = Effect.fail(new NotFound({ id: "acc-9" }))
+ * const rest = Effect.succeed("from REST")
+ *
+ * const getAccount = Tiers.make("get_account", [
+ *   Tiers.tier("tier1_mcp", mcp),
+ *   Tiers.tier("tier3_rest", rest)
+ * ], {
+ *   isAnswer: (error): error is NotFound => error._tag === "NotFound",
+ *   deadline: "5 seconds"
+ * })
+ *
+ * const program = getAccount.pipe(
+ *   Effect.catchTag("NotFound", (error) => Effect.succeed(`no account ${error.id}`)),
+ *   Effect.provide(CircuitBreakerRegistry.layer())
+ * )
+ *
+ * await Effect.runPromise(program) // => "no account acc-9"
+ * ```
+ *
+ * @see {@link layer} for a whole service
+ * @see {@link collect} for learning which tier served
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: {
+  <const T extends readonly [AnyTier, ...Array<AnyTier>], Answer extends TierError<T[number]>>(
+    operation: string,
+    tiers: T,
+    options: Options<TierError<T[number]>> & {
+      readonly isAnswer: (error: TierError<T[number]>) => error is Answer
+    }
+  ): Effect.Effect<TierSuccess<T[number]>, Answer | AllTiersFailedError, TierServices<T[number]>>
+  <const T extends readonly [AnyTier, ...Array<AnyTier>]>(
+    operation: string,
+    tiers: T,
+    options: Options<TierError<T[number]>> & { readonly isAnswer: (error: TierError<T[number]>) => boolean }
+  ): Effect.Effect<TierSuccess<T[number]>, TierError<T[number]> | AllTiersFailedError, TierServices<T[number]>>
+  <const T extends readonly [AnyTier, ...Array<AnyTier>]>(
+    operation: string,
+    tiers: T,
+    options?: { readonly deadline?: Duration.Input | undefined }
+  ): Effect.Effect<TierSuccess<T[number]>, AllTiersFailedError, TierServices<T[number]>>
+} = <A, E, R>(
+  operation: string,
+  tiers: ReadonlyArray<Tier<A, E, R>>,
+  options: Options<E> = {}
+): Effect.Effect<A, E | AllTiersFailedError, R> => {
+  if (tiers.length === 0) throw new RangeError("Tiers.make: tiers must be at least one tier, got none")
+  const calls = tiers.map((tier): Effect.Effect<A | Answer<E>, unknown, R> =>
+    makePipeline(tier.name, tier.options)(answering(tier.call, options.isAnswer)))
+  return serve({
+    operation,
+    tiers: tiers.map(({ name, options }) => ({ name, circuit: circuitName(options.circuit ?? name) })),
+    call: (index) => calls[index]!,
+    deadline: makeDeadline("Tiers.make", options.deadline)
+  })
+}
+
+/**
+ * Runs an effect and tells which tiers served the tiered calls it made, even
+ * if it fails.
+ *
+ * **Example** (Learning which tier served)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreakerRegistry, Tiers } from "effect-resilience"
+ *
+ * const lookup = Tiers.make("get_account", [Tiers.tier("tier1_mcp", Effect.succeed("acc-1"))])
+ *
+ * const program = Tiers.collect(lookup).pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+ *
+ * const [exit, reports] = await Effect.runPromise(program)
+ * reports.map((report) => `${report.operation} by ${report.servedBy}`) // => ["get_account by tier1_mcp"]
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const collect = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<readonly [exit: Exit.Exit<A, E>, reports: ReadonlyArray<Report>], never, R> =>
+  Effect.suspend(() => {
+    const reports: Array<Report> = []
+    return self.pipe(
+      Effect.provideService(Reports, reports),
+      Effect.exit,
+      Effect.map((exit) => [exit, reports] as const)
+    )
+  })
+
+const Reports = /* @__PURE__ */ Context.Reference<Array<Report> | undefined>("effect-resilience/Tiers/Reports", {
+  defaultValue: () => undefined
+})
+
+// -----------------------------------------------------------------------------
+// a service from one Layer per tier
+// -----------------------------------------------------------------------------
+
+/**
+ * Options of `layer`.
+ *
+ * **Details**
+ *
+ * - `isAnswer`, `deadline`: as for `make`, for every method.
+ * - `tier`: options that all tiers start from.
+ * - `operation`: what a method is called in errors and reports; its own name by
+ *   default.
+ * - `onAllFailed`: the service's own error for "no tier could serve". Can be
+ *   left out if every method may fail with `AllTiersFailedError`. `"die"` makes
+ *   it a defect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LayerOptions<S> {
+  readonly isAnswer?: ((error: MethodError<S[keyof S]>) => boolean) | undefined
+  readonly deadline?: Duration.Input | undefined
+  readonly tier?: LayerTierOptions | undefined
+  readonly operation?: ((method: string) => string) | undefined
+  readonly onAllFailed?: ((error: AllTiersFailedError, method: string) => CommonError<S>) | "die" | undefined
+}
+
+/**
+ * Options of a tier of `layer`. The circuit is registered in the registry, or
+ * a circuit of your own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LayerTierOptions = TierOptions<string | CircuitBreaker.CircuitBreaker>
+
+/**
+ * The error of one member of a service.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type MethodError<M> = M extends Effect.Effect<infer _A, infer E, infer _R> ? E
+  : M extends (...args: ReadonlyArray<never>) => Effect.Effect<infer _A, infer E, infer _R> ? E
+  : never
+
+/**
+ * The errors that every member of a service may fail with.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type CommonError<S> = { readonly [K in keyof S]: (error: MethodError<S[K]>) => void }[keyof S] extends
+  (error: infer E) => void ? E : never
+
+/** The members of a service that `layer` can build: effects, and functions that return effects. */
+type Tierable<S> = {
+  readonly [K in keyof S]: S[K] extends Effect.Effect<infer _A, infer _E, infer _R> ? S[K]
+    : S[K] extends (...args: ReadonlyArray<never>) => Effect.Effect<infer _A, infer _E, infer _R> ? S[K]
+    : never
+}
+
+type LayerTier<I> = readonly [name: string, layer: Layer.Layer<I, unknown, unknown>, options?: LayerTierOptions]
+type LayerServices<T> = T extends readonly [string, Layer.Layer<infer _I, infer _E, infer R>, LayerTierOptions?] ? R
+  : never
+
+/**
+ * Builds a service from one Layer of it per tier: in the service that results,
+ * each method is the whole tiered call. A program switches to it by being
+ * given this Layer in place of another one.
+ *
+ * **Details**
+ *
+ * A tier's Layer is built when a call first needs it, within the tier's
+ * circuit and timeout. One that cannot be built is a failed tier, not a failed
+ * program. Once the tier's circuit has opened, its instance counts as broken:
+ * it is released, and the next call that the circuit lets through, the probe,
+ * builds it anew, dependencies included.
+ *
+ * The members of the service must be effects or functions that return
+ * effects.
+ *
+ * **Gotchas**
+ *
+ * - All methods of a tier share its circuit, which goes by the tier's name: two
+ *   services with a tier `"mcp"` share one as well, unless `circuit` says
+ *   otherwise.
+ * - An instance breaks for good only if the circuit opens: give it a policy
+ *   that notices, such as a few failures in a row.
+ *
+ * **Example** (Serving accounts from several tiers)
+ *
+ * ```ts import.meta.vitest
+ * import { Context, Effect, Layer } from "effect"
+ * import { CircuitBreakerRegistry, ResilienceError, Tiers } from "effect-resilience"
+ *
+ * class Accounts extends Context.Service<Accounts, {
+ *   readonly getName: (id: string) => Effect.Effect<string, ResilienceError.AllTiersFailedError>
+ * }>()("app/Accounts") {}
+ *
+ * const AccountsMcp = Layer.effect(Accounts, Effect.fail("the MCP server is not running"))
+ * const AccountsRest = Layer.succeed(Accounts, { getName: (id) => Effect.succeed(`${id} by REST`) })
+ *
+ * const AccountsTiered = Tiers.layer(Accounts, [
+ *   ["tier1_mcp", AccountsMcp],
+ *   ["tier3_rest", AccountsRest, { timeout: "1 second" }]
+ * ]).pipe(Layer.provide(CircuitBreakerRegistry.layer()))
+ *
+ * const program = Effect.flatMap(Accounts, (accounts) => accounts.getName("acc-1"))
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(AccountsTiered))) // => "acc-1 by REST"
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerTier<I>, ...Array<LayerTier<I>>]>(
+  service: Context.Key<I, S>,
+  tiers: T,
+  ...[options]: AllTiersFailedError extends CommonError<S> ? [options?: LayerOptions<S>]
+    : [options: LayerOptions<S> & { readonly onAllFailed: {} }]
+): Layer.Layer<I, never, CircuitBreakerRegistry | LayerServices<T[number]>> =>
+  Layer.effect(
+    service,
+    makeService(
+      service,
+      // A tuple of Layers of many services is a list of Layers that need them all.
+      tiers as ReadonlyArray<readonly [string, Layer.Layer<I, unknown, LayerServices<T[number]>>, LayerTierOptions?]>,
+      options ?? {}
+    )
+  )
+
+const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(
+  service: Context.Key<I, S>,
+  layers: ReadonlyArray<readonly [string, Layer.Layer<I, unknown, R>, LayerTierOptions?]>,
+  options: LayerOptions<S>
+) {
+  const registry = yield* CircuitBreakerRegistry
+  const context = yield* Effect.context<R>()
+  const deadline = makeDeadline("Tiers.layer", options.deadline)
+  const { isAnswer, onAllFailed } = options
+
+  const tiers = yield* Effect.forEach(layers, ([name, layer, tierOptions]) =>
+    Effect.gen(function*() {
+      const merged = { ...options.tier, ...tierOptions }
+      const { circuit = name } = merged
+      const breaker = typeof circuit === "string"
+        ? yield* Effect.orDie(registry.register(circuit, merged.policy))
+        : circuit
+      const instance = new TierInstance({
+        layer,
+        key: service,
+        context,
+        timesOpened: () => breaker instanceof Breaker ? breaker.timesOpened : 0
+      })
+      yield* Effect.addFinalizer(() => instance.close)
+      return { name, circuit: breaker.name, instance, pipeline: makePipeline(name, { ...merged, circuit: breaker }) }
+    }))
+
+  const call = (method: string, invoke: (instance: S) => Effect.Effect<unknown, unknown, unknown>) => {
+    const served = serve({
+      operation: options.operation?.(method) ?? method,
+      tiers,
+      deadline,
+      call: (index) => {
+        const { instance, pipeline } = tiers[index]!
+        return pipeline(answering(instance.use(invoke), isAnswer as ((error: unknown) => boolean) | undefined))
+      }
+    })
+    if (onAllFailed === undefined) return served
+    return Effect.catchIf(
+      served,
+      (error) => error instanceof AllTiersFailedError,
+      (error) => onAllFailed === "die" ? Effect.die(error) : Effect.fail(onAllFailed(error, method))
+    )
+  }
+
+  // What the service looks like is known only once a tier is built. So every
+  // member is both: an effect, and a function that returns one.
+  const members = new Map<string, unknown>()
+  return new Proxy({} as S, {
+    get: (_, key) => {
+      if (typeof key === "symbol") return undefined
+      let member = members.get(key)
+      if (member === undefined) {
+        member = callableEffect(
+          (args) => call(key, (instance) => invokeMember(instance, key, args)),
+          call(key, (instance) => readMember(instance, key))
+        )
+        members.set(key, member)
+      }
+      return member
+    }
+  })
+})
+
+const invokeMember = (
+  instance: object,
+  key: string,
+  args: ReadonlyArray<unknown>
+): Effect.Effect<unknown, unknown, unknown> => {
+  const member: unknown = Reflect.get(instance, key)
+  return typeof member === "function"
+    ? asEffect(key, Reflect.apply(member, instance, args))
+    : Effect.die(new TypeError(`Tiers.layer: ${key} is not a function of the service`))
+}
+
+const readMember = (instance: object, key: string): Effect.Effect<unknown, unknown, unknown> =>
+  asEffect(key, Reflect.get(instance, key))
+
+const asEffect = (key: string, value: unknown): Effect.Effect<unknown, unknown, unknown> =>
+  Effect.isEffect(value) ? value : Effect.die(new TypeError(`Tiers.layer: ${key} of the service is not an effect`))
+
+const callableProto: object = /* @__PURE__ */ Object.create(
+  Function.prototype,
+  /* @__PURE__ */ Object.getOwnPropertyDescriptors(
+    /* @__PURE__ */ Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & { effect: Effect.Effect<unknown> }>({
+      label: "Tiers",
+      evaluate() {
+        return this.effect
+      }
+    })
+  )
+)
+
+const callableEffect = (
+  f: (args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>,
+  effect: Effect.Effect<unknown, unknown, unknown>
+): unknown =>
+  Object.setPrototypeOf(Object.assign((...args: ReadonlyArray<unknown>) => f(args), { effect }), callableProto)
+
+// -----------------------------------------------------------------------------
+// serving a call
+// -----------------------------------------------------------------------------
+
+/**
+ * An error that ends the call, on its way through retry and circuit as the
+ * success that it is for them.
+ */
+class Answer<E> {
+  readonly cause: Cause.Cause<E>
+  constructor(cause: Cause.Cause<E>) {
+    this.cause = cause
+  }
+}
+
+interface Plan<A, E, R> {
+  readonly operation: string
+  readonly tiers: ReadonlyArray<{ readonly name: string; readonly circuit: string }>
+  /** Calls a tier within its circuit, timeout and retry. */
+  readonly call: (index: number) => Effect.Effect<A | Answer<E>, unknown, R>
+  readonly deadline: Duration.Duration | undefined
+}
+
+const answering = <A, E, R>(
+  call: Effect.Effect<A, E, R>,
+  isAnswer: ((error: E) => boolean) | undefined
+): Effect.Effect<A | Answer<E>, E, R> =>
+  isAnswer === undefined ? call : Effect.catchCause(call, (cause): Effect.Effect<Answer<E>, E> => {
+    const error = Cause.findErrorOption(cause)
+    return Option.isSome(error) && isAnswer(error.value) ? Effect.succeed(new Answer(cause)) : Effect.failCause(cause)
+  })
+
+const circuitName = (circuit: CircuitBreaker.Target): string =>
+  typeof circuit === "string"
+    ? circuit
+    : CircuitBreaker.isCircuitBreaker(circuit)
+    ? circuit.name
+    : circuit.key.slice(CircuitBreaker.SERVICE_PREFIX.length)
+
+type Pipeline = <A, R>(call: Effect.Effect<A, unknown, R>) => Effect.Effect<A, unknown, R>
+
+/** Retry, within it the circuit, within it the timeout of an attempt. */
+const makePipeline = (name: string, options: TierOptions<CircuitBreaker.Target>): Pipeline => {
+  const { circuit = name, policy, retry, timeout } = options
+  const limited: Pipeline = timeout === undefined
+    ? identity
+    : Timeout.withTimeout({ duration: timeout, operation: name })
+  // What the circuit needs is among the services of the tier, see `tier`.
+  const through: Pipeline = (call) => CircuitBreaker.withCircuitBreaker(limited(call), circuit, { policy }) as typeof call
+  if (retry === undefined) return through
+  const retryPolicy = Retry.isRetryPolicy(retry) ? retry : Retry.make(retry)
+  return (call) => withRetry(call, through, retryPolicy, circuitName(circuit))
+}
+
+// A retry that runs into the circuit it has opened is told of the circuit, but
+// the tier failed for what went wrong before.
+const withRetry = <A, R>(
+  call: Effect.Effect<A, unknown, R>,
+  through: Pipeline,
+  retry: Retry.RetryPolicy,
+  circuit: string
+): Effect.Effect<A, unknown, R> =>
+  Effect.suspend(() => {
+    let failure: Cause.Cause<unknown> | undefined
+    const attempt = Effect.catchCause(through(call), (cause) => {
+      if (!isRejectionOf(circuit, cause)) failure = cause
+      return Effect.failCause(cause)
+    })
+    return Effect.catchCause(
+      Retry.withRetry(attempt, retry),
+      (cause) => Effect.failCause(failure !== undefined && isRejectionOf(circuit, cause) ? failure : cause)
+    )
+  })
+
+const isRejectionOf = (circuit: string, cause: Cause.Cause<unknown>): boolean => {
+  const error = Cause.findErrorOption(cause)
+  return Option.isSome(error) && error.value instanceof CircuitOpenError && error.value.circuit === circuit
+}
+
+const makeDeadline = (constructor: string, deadline: Duration.Input | undefined): Duration.Duration | undefined =>
+  deadline === undefined ? undefined : checkDuration(`${constructor}: deadline`, deadline, { positive: true })
+
+const serve = <A, E, R>(plan: Plan<A, E, R>): Effect.Effect<A, E | AllTiersFailedError, R> =>
+  Effect.withFiber((fiber) => {
+    const call = new TieredCall(plan, fiber.getRef(Clock.Clock), fiber.getRef(Reports))
+    return plan.deadline === undefined ? call.next() : Effect.timeoutOrElse(call.next(), {
+      duration: plan.deadline,
+      orElse: () => call.outOfTime()
+    })
+  })
+
+/** One call on its way through the tiers. */
+class TieredCall<A, E, R> {
+  private readonly plan: Plan<A, E, R>
+  private readonly clock: Clock.Clock
+  private readonly reports: Array<Report> | undefined
+  private readonly attempts: Array<TierAttempt> = []
+  private readonly startedAt: number
+  private tierStartedAt: number
+
+  constructor(plan: Plan<A, E, R>, clock: Clock.Clock, reports: Array<Report> | undefined) {
+    this.plan = plan
+    this.clock = clock
+    this.reports = reports
+    this.startedAt = this.tierStartedAt = monotonicMillis(clock)
+  }
+
+  next(): Effect.Effect<A, E | AllTiersFailedError, R> {
+    const index = this.attempts.length
+    if (index === this.plan.tiers.length) return this.failed()
+    return Effect.matchCauseEffect(this.plan.call(index), {
+      onSuccess: (value): Effect.Effect<A, E> => {
+        this.report(this.plan.tiers[index]!.name)
+        return value instanceof Answer ? Effect.failCause(value.cause) : Effect.succeed(value)
+      },
+      onFailure: (cause): Effect.Effect<A, E | AllTiersFailedError, R> => {
+        // An interruption is not the tier's failure; its cause holds no error.
+        if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+        const skipped = isRejectionOf(this.plan.tiers[index]!.circuit, cause)
+        this.note(skipped ? "skipped" : "failed", Cause.squash(cause))
+        return this.next()
+      }
+    })
+  }
+
+  outOfTime(): Effect.Effect<never, AllTiersFailedError> {
+    const { deadline, operation, tiers } = this.plan
+    const error = callTimeoutError(operation, deadline!)
+    this.note("failed", error)
+    while (this.attempts.length < tiers.length) this.note("skipped", error)
+    return this.failed()
+  }
+
+  private failed(): Effect.Effect<never, AllTiersFailedError> {
+    this.report(undefined)
+    return Effect.fail(allTiersFailedError(this.plan.operation, this.attempts))
+  }
+
+  private note(outcome: TierAttempt["outcome"], error: unknown): void {
+    const now = monotonicMillis(this.clock)
+    this.attempts.push({
+      tier: this.plan.tiers[this.attempts.length]!.name,
+      outcome,
+      error,
+      duration: Duration.millis(now - this.tierStartedAt)
+    })
+    this.tierStartedAt = now
+  }
+
+  private report(servedBy: string | undefined): void {
+    this.reports?.push({
+      operation: this.plan.operation,
+      servedBy,
+      attempts: this.attempts,
+      duration: Duration.millis(monotonicMillis(this.clock) - this.startedAt)
+    })
+  }
+}
