@@ -104,9 +104,11 @@ const compile = (block: Block, module: string): Example & { readonly code: strin
     const statements = parse(code)
     if (statements === undefined) problems.push(`${location}: does not parse`)
     const insertions: Array<Insertion> = []
-    for (const { end, expected, index } of statements === undefined ? [] : markers(block.code)) {
+    for (const { end, expected, index, start } of statements === undefined ? [] : markers(block.code)) {
       const statement = statements?.find((statement) => statement.end === end)
-      if (statement === undefined) {
+      if (/^\s*[([]/.test(block.code[index]!) && (statement === undefined || statement.start < start)) {
+        problems.push(`${at(index)}: a line that begins with ( or [ continues the one above; name the value first`)
+      } else if (statement === undefined) {
         problems.push(`${at(index)}: "// =>" must follow an expression statement or \`const name = …\``)
       } else if (parse(`(${expected})`) === undefined) {
         problems.push(`${at(index)}: "${expected}" is not an expression`)
@@ -129,14 +131,14 @@ const compile = (block: Block, module: string): Example & { readonly code: strin
   return { location, runs, module, assertions, problems, code: `${header}${"\n".repeat(block.line)}${code}\n` }
 }
 
-/** The `// => expected` comments, with where the code before them ends. */
+/** The `// => expected` comments, with where their lines begin and the code before them ends. */
 const markers = (lines: ReadonlyArray<string>) => {
   let start = 0
   return lines.flatMap((text, index) => {
     const match = /^(.*?)\s*\/\/ =>(.*)$/.exec(text)
-    const end = start + (match?.[1]!.length ?? 0)
+    const from = start
     start += text.length + 1
-    return match === null ? [] : [{ index, end, expected: match[2]!.trim() }]
+    return match === null ? [] : [{ index, start: from, end: from + match[1]!.length, expected: match[2]!.trim() }]
   })
 }
 
@@ -158,6 +160,7 @@ const assertion = (
     ]
 
 interface Statement {
+  readonly start: number
   readonly end: number
   /** What is asserted: a variable, or the expression itself. */
   readonly subject: string | Node
@@ -171,12 +174,12 @@ const parse = (code: string): ReadonlyArray<Statement> | undefined => {
     if (typeof value !== "object" || value === null) return
     const node = value as Node & Record<string, unknown>
     if (node.type === "ExpressionStatement") {
-      found.push({ end: node.end, subject: node["expression"] as Node })
+      found.push({ start: node.start, end: node.end, subject: node["expression"] as Node })
     }
     if (node.type === "VariableDeclaration") {
       const [only, ...others] = node["declarations"] as ReadonlyArray<{ id: { type: string; name: string } }>
       if (only?.id.type === "Identifier" && others.length === 0) {
-        found.push({ end: node.end, subject: only.id.name })
+        found.push({ start: node.start, end: node.end, subject: only.id.name })
       }
     }
     Object.values(node).forEach(visit)

@@ -69,7 +69,7 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { Breaker } from "./internal/breaker.ts"
+import { Breaker, SERVICE_PREFIX } from "./internal/breaker.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
@@ -264,7 +264,7 @@ export const make = (options: {
  * @category models
  * @since 0.1.0
  */
-export type Target = string | CircuitBreaker | Context.Key<never, CircuitBreaker>
+export type Target = string | CircuitBreaker | Context.Key<unknown, CircuitBreaker>
 
 /**
  * What a call through a target needs: the registry for a name, the service for
@@ -474,9 +474,6 @@ const withTarget = <T extends Target, A, E, R>(
 // services
 // -----------------------------------------------------------------------------
 
-/** @internal */
-export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
-
 /**
  * Class of a service that is one circuit, see `Service`.
  *
@@ -484,7 +481,7 @@ export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
  * @since 0.1.0
  */
 export interface ServiceClass<Self, Name extends string>
-  extends Context.ServiceClass<Self, `${typeof SERVICE_PREFIX}${Name}`, CircuitBreaker>
+  extends Context.ServiceClass<Self, `effect-resilience/CircuitBreaker/${Name}`, CircuitBreaker>
 {
   /** A circuit of its own. */
   readonly layer: Layer.Layer<Self>

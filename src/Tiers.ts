@@ -41,7 +41,7 @@ import * as Option from "effect/Option"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CircuitPolicy } from "./CircuitPolicy.ts"
-import { Breaker, monotonicMillis } from "./internal/breaker.ts"
+import { Breaker, monotonicMillis, SERVICE_PREFIX } from "./internal/breaker.ts"
 import { checkDuration } from "./internal/check.ts"
 import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
 import { TierInstance } from "./internal/tierInstance.ts"
@@ -528,7 +528,7 @@ const circuitName = (circuit: CircuitBreaker.Target): string =>
     ? circuit
     : CircuitBreaker.isCircuitBreaker(circuit)
     ? circuit.name
-    : circuit.key.slice(CircuitBreaker.SERVICE_PREFIX.length)
+    : circuit.key.slice(SERVICE_PREFIX.length)
 
 type Pipeline = <A, R>(call: Effect.Effect<A, unknown, R>) => Effect.Effect<A, unknown, R>
 

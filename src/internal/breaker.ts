@@ -27,6 +27,9 @@ import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
 import * as Window from "./window.ts"
 
+/** A service class is keyed by the name of its circuit. */
+export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
+
 const NOT_ADMITTED = -1
 
 /** One call on its way through a circuit: where it was admitted, and how it ended. */
