@@ -335,13 +335,11 @@ const describe = ({ limit, maxWait, queue }: Size): string => {
 }
 
 /**
- * One call on its way through a bulkhead.
- *
- * `Granted` is the time between being handed a slot and running: the slot is
- * this call's already, but its fiber has yet to be resumed.
+ * One call on its way through a bulkhead. A queued call that is handed a slot
+ * is `Inside` from that moment, though its fiber has yet to be resumed.
  */
 class Call {
-  place: "Outside" | "Queued" | "Granted" | "Running" = "Outside"
+  place: "Outside" | "Queued" | "Inside" = "Outside"
   previous: Call | undefined = undefined
   next: Call | undefined = undefined
   /** Ends the wait. Absent until the fiber of a queued call is suspended. */
@@ -426,17 +424,14 @@ class Slots implements Bulkhead {
   private enter<A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFullError, R> {
     if (this.taken < this.size.limit) {
       this.taken++
-      call.place = "Running"
+      call.place = "Inside"
       return self
     }
     if (this.waiting >= this.size.queue || Duration.isZero(this.size.maxWait)) return Effect.fail(this.reject())
     this.enqueue(call)
     return Effect.callback((resume) => {
-      // Granted since it joined the queue.
-      if (call.place === "Granted") {
-        call.place = "Running"
-        return resume(self)
-      }
+      // Handed a slot before its fiber got here.
+      if (call.place === "Inside") return resume(self)
       call.resume = (rejection) => resume(rejection === undefined ? self : Effect.fail(rejection))
       if (Duration.isFinite(this.size.maxWait)) this.startTimer(call, this.size.maxWait)
     })
@@ -447,7 +442,7 @@ class Slots implements Bulkhead {
     call.place = "Outside"
     if (place === "Queued") {
       this.dequeue(call)
-    } else if (place !== "Outside") {
+    } else if (place === "Inside") {
       this.taken--
       this.grant(call.fiber)
     }
@@ -463,7 +458,7 @@ class Slots implements Bulkhead {
       const call = this.first
       this.dequeue(call)
       this.taken++
-      call.place = "Granted"
+      call.place = "Inside"
       // Resumed in a task of its own: a call must not run inside the end of another.
       if (this.granted.push(call) === 1) fiber.currentDispatcher.scheduleTask(this.resumeGranted, 0)
     }
@@ -472,11 +467,7 @@ class Slots implements Bulkhead {
   private readonly resumeGranted = (): void => {
     const calls = this.granted
     this.granted = []
-    for (const call of calls) {
-      if (call.place !== "Granted" || call.resume === undefined) continue
-      call.place = "Running"
-      call.resume(undefined)
-    }
+    for (const call of calls) call.resume?.(undefined)
   }
 
   private startTimer(call: Call, maxWait: Duration.Duration): void {

@@ -56,19 +56,22 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import type * as Scope from "effect/Scope"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
+import * as Environment from "./Environment.ts"
 import { Breaker, SERVICE_PREFIX } from "./internal/breaker.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
@@ -430,22 +433,30 @@ export const withCircuitBreakerStream: {
     target: T,
     options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>> =>
-    Stream.unwrap(Effect.map(
-      withTarget(target, options?.policy, (breaker) => breaker.permit),
-      (permit) => {
-        let received = false
-        return self.pipe(
-          Stream.tap(() =>
-            Effect.sync(() => {
-              received = true
-            })
-          ),
-          Stream.onEnd(permit.success),
-          // Runs when the consumer stops early, too. What was reported before stands.
-          Stream.ensuring(Effect.suspend(() => received ? permit.success : Effect.void))
-        )
-      }
-    ))
+    Stream.unwrap(Effect.gen(function*() {
+      // A scope of its own: the stream this one is a part of may go on long after it.
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      const permit = yield* Scope.provide(
+        withTarget(target, options?.policy, (breaker) => breaker.permit),
+        scope
+      )
+      let received = false
+      let ended = false
+      yield* Scope.addFinalizerExit(scope, (exit) => {
+        if (ended) return Effect.void
+        return received && !Exit.hasInterrupts(exit) ? permit.success : permit.ignore
+      })
+      return Stream.transformPull(self, (pull) =>
+        Effect.succeed(Effect.onExitPrimitive(pull, (exit) => {
+          if (Exit.isSuccess(exit)) {
+            received = true
+            return
+          }
+          ended = true
+          const end = Scope.close(scope, Pull.doneExitFromCause(exit.cause))
+          return Pull.isDoneCause(exit.cause) ? Effect.andThen(permit.success, end) : end
+        })))
+    }))
 )
 
 const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
@@ -485,7 +496,12 @@ export interface ServiceClass<Self, Name extends string>
 {
   /** A circuit of its own. */
   readonly layer: Layer.Layer<Self>
-  /** The circuit of that name in the registry, registered with the class's policy. */
+  /**
+   * A circuit of its own, whose policy the environment changes: the variables
+   * of that name over the class's policy, see `Environment`.
+   */
+  readonly layerConfig: Layer.Layer<Self, Config.ConfigError>
+  /** The circuit of that name in the registry, registered with the class's policy, or the registry's if the class has none. */
   readonly layerRegistered: Layer.Layer<Self, CircuitConflictError, CircuitBreakerRegistry>
   /** A circuit that lets every call through and counts nothing. */
   readonly layerDisabled: Layer.Layer<Self>
@@ -533,9 +549,13 @@ export const Service = <Self>() =>
   const own = make({ name, policy })
   return Object.assign(tag, {
     layer: Layer.effect(tag, own),
+    layerConfig: Layer.effect(
+      tag,
+      Effect.flatMap(Environment.circuitPolicy(name, options?.policy), (policy) => make({ name, policy }))
+    ),
     layerRegistered: Layer.effect(
       tag,
-      Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, policy))
+      Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, options?.policy))
     ),
     layerDisabled: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.disable)),
     layerForcedOpen: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.forceOpen()))

@@ -30,6 +30,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -41,9 +42,10 @@ import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import type { CircuitEvent, CircuitState } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
+import * as Environment from "./Environment.ts"
 import { Breaker, monotonicMillis } from "./internal/breaker.ts"
 import { checkDuration } from "./internal/check.ts"
-import type { Command } from "./internal/circuit.ts"
+import type { Circuit, Command } from "./internal/circuit.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { CircuitConflictError } from "./ResilienceError.ts"
 
@@ -62,7 +64,8 @@ export interface CircuitBreakerRegistry {
 
   /**
    * The circuit of that name, made now if need be. With a policy it fails if
-   * the circuit lives under another one.
+   * the circuit lives under another one: neither the one it was made with nor
+   * the one it was given since.
    */
   readonly getOrCreate: {
     (name: string): Effect.Effect<CircuitBreaker>
@@ -87,7 +90,10 @@ export interface CircuitBreakerRegistry {
    */
   readonly reconfigure: (name: string, policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<boolean>
 
-  /** Forgets a circuit and ends its events. `false` if there was none. Whoever holds it can use it on. */
+  /**
+   * Forgets a circuit and ends its events, which no longer go to the
+   * registry's either. `false` if there was none. Whoever holds it can use it on.
+   */
   readonly remove: (name: string) => Effect.Effect<boolean>
 
   /** The names of all living circuits, oldest first. */
@@ -122,7 +128,7 @@ export interface CircuitBreakerRegistry {
  *
  * `status` is `unhealthy` while a circuit rejects calls (`Open`,
  * `ForcedOpen`), `degraded` while one is `HalfOpen` or has a failure rate
- * above 10 %, `healthy` otherwise.
+ * above 10 % and is not `Disabled`, `healthy` otherwise.
  *
  * @category models
  * @since 0.1.0
@@ -156,7 +162,7 @@ export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, Cir
  * - `circuits`: policies by name.
  * - `idleTimeToLive`: how long a circuit that was only named is kept without a
  *   call, one hour. A circuit is never forgotten while a call is in flight,
- *   while it is open, under manual control, or listened to.
+ *   while it is open, under manual control, reconfigured, or listened to.
  *
  * @category models
  * @since 0.1.0
@@ -182,6 +188,53 @@ export interface Options {
  */
 export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry> =>
   Layer.effect(CircuitBreakerRegistry, make(options))
+
+/**
+ * Provides a registry that the environment configures, through the
+ * `ConfigProvider`.
+ *
+ * **Details**
+ *
+ * Variables of one circuit, such as `CB_PAYMENT_API_FAILURE_THRESHOLD`, change
+ * whatever policy it has in code, in `circuits` or where it is named. Variables
+ * of all circuits, such as `CIRCUIT_BREAKER_FAILURE_THRESHOLD`, change
+ * `defaults`. If anything is wrong with them, the Layer fails with one
+ * `ConfigError` that has all problems.
+ *
+ * **Example** (Configuring circuits by environment variables)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+ *   yield* Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("payment-api"), Effect.ignore)
+ *   return yield* registry.openCircuits
+ * })
+ *
+ * const env = { CB_PAYMENT_API_FAILURE_THRESHOLD: "1" }
+ *
+ * const registry = CircuitBreakerRegistry.layerConfig().pipe(
+ *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
+ * )
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(registry))) // => ["payment-api"]
+ * ```
+ *
+ * @see {@link Environment.load} for the variables, which of them counts, and how they are checked
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry, Config.ConfigError> => {
+  // Options are checked where they are written, not where the Layer is built.
+  idleMillis(options)
+  return Layer.effect(
+    CircuitBreakerRegistry,
+    Effect.flatMap(Environment.load(options), (environment) => makeStarting(options, undefined, environment))
+  )
+}
 
 /**
  * Provides a registry whose circuits let every call through and count nothing.
@@ -223,18 +276,25 @@ export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__
 export const make = (options: Options = {}): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> =>
   makeStarting(options, undefined)
 
-/** `start` is what every circuit begins with, instead of Closed. */
-function makeStarting(
-  options: Options,
-  start: Command | undefined
-): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
-  const defaults = options.defaults ?? CircuitPolicy.make()
-  const policies = new Map(Object.entries(options.circuits ?? {}))
-  const idleTime = Duration.toMillis(
+function idleMillis(options: Options): number {
+  return Duration.toMillis(
     checkDuration("CircuitBreakerRegistry.layer: idleTimeToLive", options.idleTimeToLive ?? "1 hour", {
       positive: true
     })
   )
+}
+
+/** `start` is what every circuit begins with, instead of Closed. */
+function makeStarting(
+  options: Options,
+  start: Command | undefined,
+  environment?: Environment.Environment
+): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
+  const defaults = options.defaults ?? CircuitPolicy.make()
+  const policies = new Map(Object.entries(options.circuits ?? {}))
+  const policyOf = environment?.circuitPolicy ??
+    ((name: string, policy?: CircuitPolicy.CircuitPolicy) => policy ?? policies.get(name) ?? defaults)
+  const idleTime = idleMillis(options)
 
   return Effect.acquireRelease(
     Effect.withFiber((fiber) => Effect.succeed(makeUnsafe(fiber.context))),
@@ -251,7 +311,7 @@ function makeStarting(
       sweepSome()
       const breaker = new Breaker({
         name,
-        policy: policy ?? policies.get(name) ?? defaults,
+        policy: policyOf(name, policy),
         context,
         parent: hub,
         trackUse: idleTime < Infinity,
@@ -264,7 +324,7 @@ function makeStarting(
     const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
       const breaker = circuits.get(name)
       if (breaker === undefined) return create(name, policy)
-      if (policy !== undefined) assertSamePolicy(breaker, policy)
+      if (policy !== undefined) assertSamePolicy(breaker, policyOf(name, policy))
       return breaker
     }
 
@@ -273,8 +333,7 @@ function makeStarting(
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current
-      const manual = circuit._tag === "ForcedOpen" || circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
-      if (manual && start === undefined) return
+      if (isUnderManualControl(circuit, start) || breaker.currentPolicy !== breaker.declaredPolicy) return
       const idleSince = circuit._tag === "Open" ? Math.max(breaker.lastUsedAt, circuit.openUntil) : breaker.lastUsedAt
       if (now - idleSince < idleTime) return
       circuits.delete(breaker.name)
@@ -326,8 +385,9 @@ function makeStarting(
       get: (name) => Effect.sync(() => Option.fromUndefinedOr(getUnsafe(name))),
       getUnsafe,
       // Without a policy there is nothing to conflict with.
-      getOrCreate: ((name: string, policy?: CircuitPolicy.CircuitPolicy) =>
-        orConflict(() => getOrCreateUnsafe(name, policy))) as CircuitBreakerRegistry["getOrCreate"],
+      getOrCreate:
+        ((name: string, policy?: CircuitPolicy.CircuitPolicy) =>
+          orConflict(() => getOrCreateUnsafe(name, policy))) as CircuitBreakerRegistry["getOrCreate"],
       getOrCreateUnsafe,
       register: (name, policy) =>
         orConflict(() => {
@@ -368,9 +428,17 @@ function makeStarting(
   }
 }
 
+/** Whether an operator moved the circuit, so that a new one of its name would undo that. */
+const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boolean =>
+  start === undefined
+    ? circuit._tag === "ForcedOpen" || circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
+    : circuit.generation > 1
+
 const assertSamePolicy = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
-  const fields = CircuitPolicy.difference(breaker.currentPolicy, policy)
-  if (fields.length > 0) throw new CircuitConflictError({ circuit: breaker.name, fields })
+  if (policy === breaker.declaredPolicy) return
+  const fields = CircuitPolicy.difference(breaker.declaredPolicy, policy)
+  if (fields.length === 0 || CircuitPolicy.difference(breaker.currentPolicy, policy).length === 0) return
+  throw new CircuitConflictError({ circuit: breaker.name, fields })
 }
 
 const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConflictError> =>
@@ -395,7 +463,8 @@ const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus => {
     totalCalls += circuit.totalCalls
     rejectedCalls += circuit.rejectedCalls
     if (circuit.state === "Open" || circuit.state === "ForcedOpen") openCircuits.push(circuit.name)
-    if (circuit.state === "HalfOpen" || circuit.failureRate > ALARMING_FAILURE_RATE) degraded = true
+    const alarming = circuit.failureRate > ALARMING_FAILURE_RATE && circuit.state !== "Disabled"
+    if (circuit.state === "HalfOpen" || alarming) degraded = true
   }
   return {
     status: openCircuits.length > 0 ? "unhealthy" : degraded ? "degraded" : "healthy",

@@ -36,6 +36,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { DurationOrInfinity } from "./internal/durationCodec.ts"
 
 /**
  * The states of a circuit.
@@ -98,8 +99,8 @@ export const StateChanged = Schema.TaggedStruct("StateChanged", {
     "OpenTimeEnded",
     "Manual"
   ]),
-  note: Schema.UndefinedOr(Schema.String),
-  retryAfter: Schema.DurationFromMillis,
+  note: Schema.optional(Schema.String),
+  retryAfter: DurationOrInfinity,
   openings: Schema.Int,
   elapsed: Schema.DurationFromMillis,
   consecutiveFailures: Schema.Int,
@@ -132,7 +133,7 @@ export const CallEnded = Schema.TaggedStruct("CallEnded", {
   outcome: Schema.Literals(["Success", "Failure", "Ignored", "Rejected", "Late"]),
   state: CircuitState,
   slow: Schema.Boolean,
-  duration: Schema.UndefinedOr(Schema.DurationFromMillis),
+  duration: Schema.optional(Schema.DurationFromMillis),
   consecutiveFailures: Schema.Int
 })
 

@@ -26,6 +26,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { CircuitState } from "./CircuitEvent.ts"
+import { DurationOrInfinity } from "./internal/durationCodec.ts"
 
 /**
  * What a circuit has counted, at one moment.
@@ -81,10 +82,10 @@ export const CircuitMetrics = Schema.Struct({
   failureRate: Schema.Number,
   successRate: Schema.Number,
   slowCallRate: Schema.Number,
-  averageResponseTime: Schema.UndefinedOr(Schema.DurationFromMillis),
-  lastFailureTime: Schema.UndefinedOr(Schema.DateTimeUtcFromString),
-  timeUntilRetry: Schema.UndefinedOr(Schema.DurationFromMillis),
-  currentBackoff: Schema.UndefinedOr(Schema.DurationFromMillis),
+  averageResponseTime: Schema.optional(Schema.DurationFromMillis),
+  lastFailureTime: Schema.optional(Schema.DateTimeUtcFromString),
+  timeUntilRetry: Schema.optional(DurationOrInfinity),
+  currentBackoff: Schema.optional(DurationOrInfinity),
   consecutiveOpenings: Schema.Int,
   stateChanges: Schema.Int,
   probesInFlight: Schema.Int,

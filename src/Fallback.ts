@@ -78,7 +78,8 @@ import {
  *   )
  *
  * await Effect.runPromise(getUserOrGuest(new Unreachable())) // => "guest"
- * (await Effect.runPromise(Effect.flip(getUserOrGuest(new NotFound()))))._tag // => "NotFound"
+ * const error = await Effect.runPromise(Effect.flip(getUserOrGuest(new NotFound())))
+ * error._tag // => "NotFound"
  * ```
  *
  * @see {@link withFallbackValue} for a constant
@@ -150,8 +151,11 @@ export const withFallback: {
 export const withFallbackValue: {
   <A2>(value: A2): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, never, R>
   <A, E, R, A2>(self: Effect.Effect<A, E, R>, value: A2): Effect.Effect<A | A2, never, R>
-} = dual(2, <A, E, R, A2>(self: Effect.Effect<A, E, R>, value: A2): Effect.Effect<A | A2, never, R> =>
-  Effect.catch(self, () => Effect.succeed(value)))
+} = dual(
+  2,
+  <A, E, R, A2>(self: Effect.Effect<A, E, R>, value: A2): Effect.Effect<A | A2, never, R> =>
+    Effect.orElseSucceed(self, () => value)
+)
 
 /**
  * A call that was not made: a circuit, bulkhead or rate limit rejected it.
@@ -248,7 +252,8 @@ export type Unavailable = Rejection | CallTimeoutError | RetryExhaustedError | A
  *   Fallback.onUnavailable(Effect.succeed({ amount: 100, stale: true }))
  * )
  *
- * (await Effect.runPromise(price)).stale // => true
+ * const { stale } = await Effect.runPromise(price)
+ * stale // => true
  * ```
  *
  * @see {@link onRejection} for calls that certainly did not run

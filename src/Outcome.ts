@@ -130,7 +130,9 @@ export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : f
 export const failureIf = <E>(isFailure: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
   const error = Cause.findErrorOption(exit.cause)
-  return Option.isNone(error) || isRejection(error.value) || isFailure(error.value) ? failureOf(exit.cause) : success
+  return Option.isNone(error) || keptFromBeingMade(error.value) || isFailure(error.value)
+    ? failureOf(exit.cause)
+    : success
 }
 
 /**
@@ -169,14 +171,17 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
 }
 
 /**
- * How long an error asks callers to wait: its `retryAfter`, if that is a
- * `Duration`. The errors of this package and of Effect's rate limiter and
- * breaker carry one, and so can yours.
+ * How long an error asks callers to wait: its `retryAfter`, or that of its
+ * `reason`, if it is a `Duration`. The errors of this package and of Effect's
+ * rate limiter and breaker have one, and so can yours.
  *
  * @category getters
  * @since 0.1.0
  */
 export const retryAfter = (error: unknown): Duration.Duration | undefined =>
+  ownRetryAfter(error) ?? (Predicate.hasProperty(error, "reason") ? ownRetryAfter(error.reason) : undefined)
+
+const ownRetryAfter = (error: unknown): Duration.Duration | undefined =>
   Predicate.hasProperty(error, "retryAfter") && Duration.isDuration(error.retryAfter) ? error.retryAfter : undefined
 
 /**
@@ -189,10 +194,16 @@ export const retryAfter = (error: unknown): Duration.Duration | undefined =>
 export const isRejection = (error: unknown): error is BulkheadFullError | CircuitOpenError | RateLimitExceededError =>
   error instanceof CircuitOpenError || error instanceof BulkheadFullError || error instanceof RateLimitExceededError
 
+// Effect's own breaker and rate limiter reject as well. They are told by their
+// tags, since importing them would make everybody load them.
+const keptFromBeingMade = (error: unknown): boolean =>
+  isRejection(error) || Predicate.isTagged(error, "CircuitBreakerError") ||
+  Predicate.isTagged(error, "RateLimiterError")
+
 const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
   const error = Cause.findErrorOption(cause)
   if (Option.isNone(error)) return plainFailure
-  if (isRejection(error.value)) return ignored
+  if (keptFromBeingMade(error.value)) return ignored
   const hint = retryAfter(error.value)
   return hint === undefined ? plainFailure : { _tag: "Failure", retryAfter: hint }
 }

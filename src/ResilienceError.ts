@@ -34,6 +34,8 @@ import * as Duration from "effect/Duration"
 import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { DurationOrInfinity } from "./internal/durationCodec.ts"
+import { formatDuration } from "./internal/formatDuration.ts"
 
 /**
  * A circuit did not let a call run.
@@ -55,18 +57,18 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
   {
     circuit: Schema.String,
     state: Schema.Literals(["Open", "HalfOpen", "ForcedOpen"]),
-    retryAfter: Schema.DurationFromMillis
+    retryAfter: DurationOrInfinity
   }
 ) {
   override get message(): string {
     switch (this.state) {
       case "Open":
-        return `Circuit "${this.circuit}" is open, retry after ${Duration.format(this.retryAfter)}`
+        return `Circuit "${this.circuit}" is open, retry after ${formatDuration(this.retryAfter)}`
       case "HalfOpen":
         return `Circuit "${this.circuit}" is half-open and all of its probes are running`
       case "ForcedOpen":
         return Duration.isFinite(this.retryAfter)
-          ? `Circuit "${this.circuit}" was forced open, retry after ${Duration.format(this.retryAfter)}`
+          ? `Circuit "${this.circuit}" was forced open, retry after ${formatDuration(this.retryAfter)}`
           : `Circuit "${this.circuit}" was forced open and stays so until it is released`
     }
   }
@@ -91,7 +93,7 @@ export class CallTimeoutError extends Schema.TaggedError<CallTimeoutError>()(
   }
 ) {
   override get message(): string {
-    return `${this.operation} did not complete within ${Duration.format(this.timeout)}`
+    return `${this.operation} did not complete within ${formatDuration(this.timeout)}`
   }
 }
 
@@ -109,17 +111,15 @@ export class CallTimeoutError extends Schema.TaggedError<CallTimeoutError>()(
  * @category errors
  * @since 0.1.0
  */
-export class RetryExhaustedError
-  extends Schema.TaggedError<RetryExhaustedError>()(
-    "RetryExhaustedError",
-    {
-      attempts: Schema.Int,
-      lastError: Schema.Defect(),
-      elapsed: Schema.DurationFromMillis,
-      reason: Schema.Literals(["maxAttempts", "maxElapsed", "budget"])
-    }
-  )
-{
+export class RetryExhaustedError extends Schema.TaggedError<RetryExhaustedError>()(
+  "RetryExhaustedError",
+  {
+    attempts: Schema.Int,
+    lastError: Schema.Defect(),
+    elapsed: Schema.DurationFromMillis,
+    reason: Schema.Literals(["maxAttempts", "maxElapsed", "budget"])
+  }
+) {
   override get message(): string {
     const calls = this.attempts === 1 ? "1 attempt" : `${this.attempts} attempts`
     const why = this.reason === "budget"
@@ -127,7 +127,7 @@ export class RetryExhaustedError
       : this.reason === "maxElapsed"
       ? ", no time left to retry"
       : ""
-    return `Gave up after ${calls} in ${Duration.format(this.elapsed)}${why}: ${messageOf(this.lastError)}`
+    return `Gave up after ${calls} in ${formatDuration(this.elapsed)}${why}: ${messageOf(this.lastError)}`
   }
 }
 
@@ -167,18 +167,16 @@ export class BulkheadFullError extends Schema.TaggedError<BulkheadFullError>()(
  * @category errors
  * @since 0.1.0
  */
-export class RateLimitExceededError
-  extends Schema.TaggedError<RateLimitExceededError>()(
-    "RateLimitExceededError",
-    {
-      limiter: Schema.String,
-      limit: Schema.Number,
-      retryAfter: Schema.DurationFromMillis
-    }
-  )
-{
+export class RateLimitExceededError extends Schema.TaggedError<RateLimitExceededError>()(
+  "RateLimitExceededError",
+  {
+    limiter: Schema.String,
+    limit: Schema.Number,
+    retryAfter: Schema.DurationFromMillis
+  }
+) {
   override get message(): string {
-    return `Rate limit "${this.limiter}" of ${this.limit} is used up, retry after ${Duration.format(this.retryAfter)}`
+    return `Rate limit "${this.limiter}" of ${this.limit} is used up, retry after ${formatDuration(this.retryAfter)}`
   }
 }
 
@@ -188,8 +186,8 @@ export class RateLimitExceededError
  * **Details**
  *
  * - `tier`: name of the tier.
- * - `outcome`: `skipped` when its circuit let no call through, `failed` when it
- *   was tried.
+ * - `outcome`: `failed` when it was tried, `skipped` when not: its circuit let
+ *   no call through, or the deadline came first.
  * - `error`: why, as a value: the tier's error, the rejection, or a defect.
  * - `duration`: how long the tier took.
  *
@@ -220,15 +218,13 @@ export type TierAttempt = typeof TierAttempt.Type
  * @category errors
  * @since 0.1.0
  */
-export class AllTiersFailedError
-  extends Schema.TaggedError<AllTiersFailedError>()(
-    "AllTiersFailedError",
-    {
-      operation: Schema.String,
-      attempts: Schema.Array(TierAttempt)
-    }
-  )
-{
+export class AllTiersFailedError extends Schema.TaggedError<AllTiersFailedError>()(
+  "AllTiersFailedError",
+  {
+    operation: Schema.String,
+    attempts: Schema.Array(TierAttempt)
+  }
+) {
   override get message(): string {
     const attempts = this.attempts.map(({ error, outcome, tier }) => `${tier} ${outcome} (${messageOf(error)})`)
     return `No tier could serve ${this.operation}: ${attempts.join(", ")}`
@@ -247,15 +243,13 @@ export class AllTiersFailedError
  * @category errors
  * @since 0.1.0
  */
-export class CircuitConflictError
-  extends Schema.TaggedError<CircuitConflictError>()(
-    "CircuitConflictError",
-    {
-      circuit: Schema.String,
-      fields: Schema.Array(Schema.String)
-    }
-  )
-{
+export class CircuitConflictError extends Schema.TaggedError<CircuitConflictError>()(
+  "CircuitConflictError",
+  {
+    circuit: Schema.String,
+    fields: Schema.Array(Schema.String)
+  }
+) {
   override get message(): string {
     return `Circuit "${this.circuit}" is registered already with another ${this.fields.join(", ")}; ` +
       `use reconfigure to change its policy, or another name`

@@ -244,38 +244,47 @@ export const isRetryPolicy = (u: unknown): u is RetryPolicy => Predicate.hasProp
  * @category constructors
  * @since 0.1.0
  */
-export const make = <E = unknown, R = never>(options: Options<E, R> = {}): RetryPolicy<E, R> => {
-  const { schedule } = options
-  if (schedule !== undefined) {
-    for (const field of ["baseDelay", "maxDelay", "factor", "jitter"] as const) {
-      if (options[field] !== undefined) {
-        throw new RangeError(`Retry.make: ${field} must be absent when there is a schedule, which gives the waits`)
-      }
-    }
-  }
-  const maxAttempts = options.maxAttempts ?? (schedule === undefined ? 3 : Infinity)
-  const maxDelay = finite("maxDelay", options.maxDelay, defaultMaxDelay)
-  return {
-    [TypeId]: TypeId,
-    maxAttempts: maxAttempts === Infinity ? maxAttempts : checkCount("Retry.make: maxAttempts", maxAttempts),
-    baseDelay: finite("baseDelay", options.baseDelay, defaultBaseDelay),
-    maxDelay,
-    factor: checkAtLeast("Retry.make: factor", 1, options.factor ?? 2),
-    jitter: checkJitter(options.jitter ?? "proportional"),
-    maxRetryAfter: options.maxRetryAfter === undefined
-      ? maxDelay
-      : checkDuration("Retry.make: maxRetryAfter", options.maxRetryAfter),
-    maxElapsed: options.maxElapsed === undefined
+export const make = <E = unknown, R = never>(options: Options<E, R> = {}): RetryPolicy<E, R> => new Policy(options)
+
+// A class, so that the description is not computed for a policy that lives for one call.
+class Policy<E, R> implements RetryPolicy<E, R> {
+  readonly [TypeId]: TypeId = TypeId
+  readonly maxAttempts: number
+  readonly baseDelay: Duration.Duration
+  readonly maxDelay: Duration.Duration
+  readonly factor: number
+  readonly jitter: Jitter
+  readonly maxRetryAfter: Duration.Duration
+  readonly maxElapsed: Duration.Duration
+  readonly waitForCircuit: boolean
+  readonly budget: RetryPolicy<E, R>["budget"]
+  readonly while: RetryPolicy<E, R>["while"]
+  readonly onRetry: RetryPolicy<E, R>["onRetry"]
+  readonly schedule: RetryPolicy<E, R>["schedule"]
+
+  constructor(options: Options<E, R>) {
+    if (options.schedule !== undefined) checkAlone(options)
+    const maxAttempts = options.maxAttempts ?? (options.schedule === undefined ? 3 : Infinity)
+    this.maxAttempts = maxAttempts === Infinity ? Infinity : checkCount("Retry.make: maxAttempts", maxAttempts)
+    this.baseDelay = finite("Retry.make: baseDelay", options.baseDelay, defaultBaseDelay)
+    this.maxDelay = finite("Retry.make: maxDelay", options.maxDelay, defaultMaxDelay)
+    this.factor = options.factor === undefined ? 2 : checkAtLeast("Retry.make: factor", 1, options.factor)
+    this.jitter = options.jitter === undefined ? "proportional" : checkJitter(options.jitter)
+    this.maxRetryAfter = options.maxRetryAfter === undefined
+      ? this.maxDelay
+      : checkDuration("Retry.make: maxRetryAfter", options.maxRetryAfter)
+    this.maxElapsed = options.maxElapsed === undefined
       ? Duration.infinity
-      : checkDuration("Retry.make: maxElapsed", options.maxElapsed),
-    waitForCircuit: options.waitForCircuit === true,
-    budget: options.budget,
-    while: options.while,
-    onRetry: options.onRetry,
-    schedule,
-    get description() {
-      return describe(this)
-    }
+      : checkDuration("Retry.make: maxElapsed", options.maxElapsed)
+    this.waitForCircuit = options.waitForCircuit === true
+    this.budget = options.budget
+    this.while = options.while
+    this.onRetry = options.onRetry
+    this.schedule = options.schedule
+  }
+
+  get description(): string {
+    return describe(this)
   }
 }
 
@@ -283,7 +292,17 @@ const defaultBaseDelay = Duration.seconds(1)
 const defaultMaxDelay = Duration.seconds(60)
 
 const finite = (field: string, input: Duration.Input | undefined, byDefault: Duration.Duration): Duration.Duration =>
-  input === undefined ? byDefault : checkDuration(`Retry.make: ${field}`, input, { finite: true })
+  input === undefined ? byDefault : checkDuration(field, input, { finite: true })
+
+const checkAlone = (options: Options<never, unknown>): void => {
+  for (const field of ["baseDelay", "maxDelay", "factor", "jitter"] as const) {
+    if (options[field] !== undefined) {
+      throw new RangeError(
+        `Retry.make: ${field} must be absent, as the schedule gives the waits, got ${String(options[field])}`
+      )
+    }
+  }
+}
 
 const jitters: ReadonlyArray<Jitter> = ["none", "proportional", "full", "equal", "decorrelated"]
 
@@ -295,7 +314,10 @@ const checkJitter = (jitter: Jitter): Jitter => {
 const describe = (policy: RetryPolicy<never, unknown>): string => {
   const { maxAttempts } = policy
   if (maxAttempts === 1) return "1 attempt"
-  const parts = [maxAttempts === Infinity ? "any number of attempts" : `up to ${maxAttempts} attempts`, describeWait(policy)]
+  const parts = [
+    maxAttempts === Infinity ? "any number of attempts" : `up to ${maxAttempts} attempts`,
+    describeWait(policy)
+  ]
   if (Duration.isFinite(policy.maxElapsed)) parts.push(`within ${Duration.format(policy.maxElapsed)}`)
   if (policy.waitForCircuit) parts.push("waits for an open circuit")
   if (policy.budget !== undefined) parts.push("on a budget")
@@ -395,15 +417,15 @@ const run = <A, E, R, R2>(
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
-    const startedAt = now(clock)
+    const startedAt = clock.monotonicTimeNanosUnsafe()
     const budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
       : Context.getUnsafe(fiber.context as Context.Context<R2>, policy.budget)
-    if (budget !== undefined) budget.depositUnsafe(startedAt)
+    if (budget !== undefined) budget.depositUnsafe(millis(startedAt))
     return Effect.catchCause(self, (cause) => retry(self, policy, { clock, startedAt, budget, cause }))
   })
 
-const now = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+const millis = (nanos: bigint): number => Number(nanos) / 1e6
 
 /** What comes after a first attempt that failed. */
 const retry = Effect.fnUntraced(function*<A, E, R, R2>(
@@ -411,25 +433,26 @@ const retry = Effect.fnUntraced(function*<A, E, R, R2>(
   policy: RetryPolicy<E, R2>,
   first: {
     readonly clock: Clock.Clock
-    readonly startedAt: number
+    readonly startedAt: bigint
     readonly budget: RetryBudget | undefined
     readonly cause: Cause.Cause<E>
   }
 ): Effect.fn.Return<A, E | RetryExhausted<E>, R | R2> {
-  const { budget, clock, startedAt } = first
+  const { budget, clock } = first
+  const startedAt = millis(first.startedAt)
   const nextDelay = yield* delays(policy)
   let cause = first.cause
   for (let attempt = 1;; attempt++) {
     const error = retryableError(cause, policy)
     if (Option.isNone(error)) return yield* Effect.failCause(cause)
 
-    const failedAt = now(clock)
+    const failedAt = millis(clock.monotonicTimeNanosUnsafe())
     const giveUp = (reason: RetryExhaustedError["reason"]) =>
       exhausted({ attempts: attempt, lastError: error.value, elapsed: Duration.millis(failedAt - startedAt), reason })
     if (attempt >= policy.maxAttempts) return yield* giveUp("maxAttempts")
     const delay = yield* nextDelay(attempt, error.value)
     if (delay === undefined) return yield* giveUp("maxAttempts")
-    // Timers drop the fraction of a millisecond that the error asked for.
+    // Timers drop the fraction of a millisecond that the error may ask for.
     const wait = Math.max(delay, Math.ceil(hintOf(error.value)))
     if (failedAt - startedAt + wait > Duration.toMillis(policy.maxElapsed)) return yield* giveUp("maxElapsed")
     if (budget !== undefined && !budget.tryWithdrawUnsafe(failedAt)) return yield* giveUp("budget")
@@ -438,8 +461,8 @@ const retry = Effect.fnUntraced(function*<A, E, R, R2>(
       yield* notify(policy.onRetry, { attempt, delay: Duration.millis(wait), error: error.value })
     }
     yield* Effect.sleep(wait)
-    // They may also fire up to a millisecond early, and then a circuit that said when to come back would reject the call.
-    if (wait > delay && failedAt + wait - now(clock) > 0.001) yield* Effect.sleep(1)
+    // They also fire up to a millisecond early, and a circuit that said when to come back would reject the call again.
+    if (wait > delay && failedAt + wait - millis(clock.monotonicTimeNanosUnsafe()) > 0.001) yield* Effect.sleep(2)
 
     const exit = yield* Effect.exit(self)
     if (Exit.isSuccess(exit)) return exit.value
@@ -467,13 +490,16 @@ const delays = <E, R>(
   policy: RetryPolicy<E, R>
 ): Effect.Effect<(attempt: number, error: E) => Effect.Effect<number | undefined, never, R>, never, R> => {
   if (policy.schedule !== undefined) {
-    return Effect.map(Schedule.toStep(policy.schedule), (step) => (_, error) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Pull.matchEffect(step(now, error), {
-          onSuccess: ([, delay]) => Effect.succeed(Duration.toMillis(delay)),
-          onFailure: Effect.failCause,
-          onDone: () => Effect.undefined
-        })))
+    return Effect.map(
+      Schedule.toStep(policy.schedule),
+      (step) => (_, error) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Pull.matchEffect(step(now, error), {
+            onSuccess: ([, delay]) => Effect.succeed(Duration.toMillis(delay)),
+            onFailure: Effect.failCause,
+            onDone: () => Effect.undefined
+          }))
+    )
   }
   const backoff = {
     baseDelay: Duration.toMillis(policy.baseDelay),

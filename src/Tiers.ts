@@ -34,18 +34,21 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CircuitPolicy } from "./CircuitPolicy.ts"
-import { Breaker, monotonicMillis, SERVICE_PREFIX } from "./internal/breaker.ts"
+import { Breaker, monotonicMillis } from "./internal/breaker.ts"
 import { checkDuration } from "./internal/check.ts"
+import { limitTime } from "./internal/limitTime.ts"
 import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
 import { TierInstance } from "./internal/tierInstance.ts"
-import { AllTiersFailedError, CircuitOpenError, type TierAttempt } from "./ResilienceError.ts"
+import * as Outcome from "./Outcome.ts"
+import { type AllTiersFailedError, CircuitOpenError, RetryExhaustedError, type TierAttempt } from "./ResilienceError.ts"
 import * as Retry from "./Retry.ts"
 import * as Timeout from "./Timeout.ts"
 
@@ -69,9 +72,13 @@ export interface Tier<out A, out E, out R> {
  * - `circuit`: the tier's circuit, by name, value or service class. By default
  *   the circuit in the registry that goes by the tier's name.
  * - `policy`: for a circuit that is named here first.
- * - `timeout`: of one attempt. A timeout counts as a failure of the tier.
+ * - `timeout`: of one attempt, which counts as a failure of the tier. A
+ *   duration does not wait for an attempt that does not let go when it is
+ *   interrupted; the options of `Timeout.withTimeout` decide otherwise.
  * - `retry`: how to retry within the tier, `Retry` options or a policy. By
- *   default there is one attempt.
+ *   default there is one attempt. No retry waits past the call's deadline. An
+ *   error that asks to wait (`retryAfter`) hands the call to the next tier, if
+ *   there is one, unless `maxRetryAfter` says how long to wait for this one.
  *
  * @category models
  * @since 0.1.0
@@ -79,7 +86,7 @@ export interface Tier<out A, out E, out R> {
 export interface TierOptions<out T extends CircuitBreaker.Target = string> {
   readonly circuit?: T | undefined
   readonly policy?: CircuitPolicy | undefined
-  readonly timeout?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | Timeout.Options | undefined
   readonly retry?: Retry.PlainOptions | Retry.RetryPolicy | undefined
 }
 
@@ -94,7 +101,8 @@ export interface TierOptions<out T extends CircuitBreaker.Target = string> {
  *   every defect moves on to the next tier.
  * - `deadline`: time for all tiers together. The tier that is running then is
  *   interrupted, which says nothing about it to its circuit, and the call
- *   fails with `AllTiersFailedError`.
+ *   fails with `AllTiersFailedError`, without waiting for a tier that does not
+ *   let go.
  *
  * @category models
  * @since 0.1.0
@@ -199,32 +207,40 @@ export const make: {
   <const T extends readonly [AnyTier, ...Array<AnyTier>]>(
     operation: string,
     tiers: T,
-    options: Options<TierError<T[number]>> & { readonly isAnswer: (error: TierError<T[number]>) => boolean }
-  ): Effect.Effect<TierSuccess<T[number]>, TierError<T[number]> | AllTiersFailedError, TierServices<T[number]>>
+    options?: { readonly isAnswer?: undefined; readonly deadline?: Duration.Input | undefined }
+  ): Effect.Effect<TierSuccess<T[number]>, AllTiersFailedError, TierServices<T[number]>>
   <const T extends readonly [AnyTier, ...Array<AnyTier>]>(
     operation: string,
     tiers: T,
-    options?: { readonly deadline?: Duration.Input | undefined }
-  ): Effect.Effect<TierSuccess<T[number]>, AllTiersFailedError, TierServices<T[number]>>
+    options: Options<TierError<T[number]>>
+  ): Effect.Effect<TierSuccess<T[number]>, TierError<T[number]> | AllTiersFailedError, TierServices<T[number]>>
 } = <A, E, R>(
   operation: string,
   tiers: ReadonlyArray<Tier<A, E, R>>,
   options: Options<E> = {}
 ): Effect.Effect<A, E | AllTiersFailedError, R> => {
   if (tiers.length === 0) throw new RangeError("Tiers.make: tiers must be at least one tier, got none")
-  const calls = tiers.map((tier): Effect.Effect<A | Answer<E>, unknown, R> =>
-    makePipeline(tier.name, tier.options)(answering(tier.call, options.isAnswer)))
+  const calls = tiers.map(({ call, name, options: { circuit = name, ...limits } }, index) => {
+    const pipeline = makePipeline(name, limits, index === tiers.length - 1)(circuit)
+    return pipeline(answering(call, options.isAnswer))
+  })
   return serve({
     operation,
-    tiers: tiers.map(({ name, options }) => ({ name, circuit: circuitName(options.circuit ?? name) })),
-    call: (index) => calls[index]!,
-    deadline: makeDeadline("Tiers.make", options.deadline)
+    tiers: tiers.map(({ name, options }) => ({ name, circuit: options.circuit ?? name })),
+    call: (index, remaining) => calls[index]!(remaining),
+    deadline: makeDeadline("Tiers.make", options.deadline),
+    onFailed: undefined
   })
 }
 
 /**
  * Runs an effect and tells which tiers served the tiered calls it made, even
  * if it fails.
+ *
+ * **Details**
+ *
+ * The reports come in the order in which the calls ended. A call that was
+ * interrupted has none.
  *
  * **Example** (Learning which tier served)
  *
@@ -246,18 +262,30 @@ export const make: {
 export const collect = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [exit: Exit.Exit<A, E>, reports: ReadonlyArray<Report>], never, R> =>
-  Effect.suspend(() => {
+  Effect.withFiber((fiber) => {
+    const outer = fiber.getRef(Reports)
     const reports: Array<Report> = []
+    let ended = false
     return self.pipe(
-      Effect.provideService(Reports, reports),
+      Effect.provideService(Reports, (report) => {
+        // A fiber that outlives the effect goes on reporting.
+        if (!ended) reports.push(report)
+        outer?.(report)
+      }),
+      Effect.onExit(() =>
+        Effect.sync(() => {
+          ended = true
+        })
+      ),
       Effect.exit,
       Effect.map((exit) => [exit, reports] as const)
     )
   })
 
-const Reports = /* @__PURE__ */ Context.Reference<Array<Report> | undefined>("effect-resilience/Tiers/Reports", {
-  defaultValue: () => undefined
-})
+const Reports = /* @__PURE__ */ Context.Reference<((report: Report) => void) | undefined>(
+  "effect-resilience/Tiers/Reports",
+  { defaultValue: () => undefined }
+)
 
 // -----------------------------------------------------------------------------
 // a service from one Layer per tier
@@ -282,7 +310,7 @@ const Reports = /* @__PURE__ */ Context.Reference<Array<Report> | undefined>("ef
 export interface LayerOptions<S> {
   readonly isAnswer?: ((error: MethodError<S[keyof S]>) => boolean) | undefined
   readonly deadline?: Duration.Input | undefined
-  readonly tier?: LayerTierOptions | undefined
+  readonly tier?: Omit<LayerTierOptions, "circuit"> | undefined
   readonly operation?: ((method: string) => string) | undefined
   readonly onAllFailed?: ((error: AllTiersFailedError, method: string) => CommonError<S>) | "die" | undefined
 }
@@ -336,19 +364,28 @@ type LayerServices<T> = T extends readonly [string, Layer.Layer<infer _I, infer 
  * A tier's Layer is built when a call first needs it, within the tier's
  * circuit and timeout. One that cannot be built is a failed tier, not a failed
  * program. Once the tier's circuit has opened, its instance counts as broken:
- * it is released, and the next call that the circuit lets through, the probe,
- * builds it anew, dependencies included.
+ * the next call that the circuit lets through, the probe, builds it anew,
+ * dependencies included, and the old one is released when the last call that
+ * uses it has ended. All are released when the scope of this Layer closes.
  *
  * The members of the service must be effects or functions that return
  * effects.
+ *
+ * Throws a `RangeError` if an option is out of its range.
  *
  * **Gotchas**
  *
  * - All methods of a tier share its circuit, which goes by the tier's name: two
  *   services with a tier `"mcp"` share one as well, unless `circuit` says
  *   otherwise.
- * - An instance breaks for good only if the circuit opens: give it a policy
- *   that notices, such as a few failures in a row.
+ * - An instance is replaced only if the circuit opens: give it a policy that
+ *   notices, such as a few failures in a row.
+ * - What a tier's Layer still requires is built once, with this Layer, and not
+ *   anew with the tier.
+ * - What the service looks like is not known before a tier is built: a copy
+ *   such as `{ ...accounts }` is empty, and a method is an effect to
+ *   `Effect.andThen` and `Effect.tap`, so write
+ *   `Effect.andThen((id) => accounts.getName(id))`.
  *
  * **Example** (Serving accounts from several tiers)
  *
@@ -381,68 +418,83 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
   tiers: T,
   ...[options]: AllTiersFailedError extends CommonError<S> ? [options?: LayerOptions<S>]
     : [options: LayerOptions<S> & { readonly onAllFailed: {} }]
-): Layer.Layer<I, never, CircuitBreakerRegistry | LayerServices<T[number]>> =>
-  Layer.effect(
+): Layer.Layer<I, never, CircuitBreakerRegistry | LayerServices<T[number]>> => {
+  if (tiers.length === 0) throw new RangeError("Tiers.layer: tiers must be at least one tier, got none")
+  // A tuple of Layers of many services is a list of Layers that need them all.
+  const layers = tiers as ReadonlyArray<
+    readonly [string, Layer.Layer<I, unknown, LayerServices<T[number]>>, LayerTierOptions?]
+  >
+  return Layer.effect(
     service,
-    makeService(
+    makeService({
       service,
-      // A tuple of Layers of many services is a list of Layers that need them all.
-      tiers as ReadonlyArray<readonly [string, Layer.Layer<I, unknown, LayerServices<T[number]>>, LayerTierOptions?]>,
-      options ?? {}
-    )
+      options: options ?? {},
+      deadline: makeDeadline("Tiers.layer", options?.deadline),
+      tiers: layers.map(([name, layer, own], index) => {
+        const { circuit = name, ...limits }: LayerTierOptions = { ...options?.tier, ...own }
+        const through = makePipeline(name, limits, index === layers.length - 1)
+        return { name, layer, circuit, policy: limits.policy, through }
+      })
+    })
   )
+}
 
-const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(
-  service: Context.Key<I, S>,
-  layers: ReadonlyArray<readonly [string, Layer.Layer<I, unknown, R>, LayerTierOptions?]>,
-  options: LayerOptions<S>
-) {
+const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(settings: {
+  readonly service: Context.Key<I, S>
+  readonly options: LayerOptions<S>
+  readonly deadline: Duration.Duration | undefined
+  readonly tiers: ReadonlyArray<{
+    readonly name: string
+    readonly layer: Layer.Layer<I, unknown, R>
+    readonly circuit: string | CircuitBreaker.CircuitBreaker
+    readonly policy: CircuitPolicy | undefined
+    readonly through: (circuit: CircuitBreaker.Target) => Pipeline
+  }>
+}) {
   const registry = yield* CircuitBreakerRegistry
   const context = yield* Effect.context<R>()
-  const deadline = makeDeadline("Tiers.layer", options.deadline)
-  const { isAnswer, onAllFailed } = options
+  const { deadline, options, service } = settings
+  const isAnswer = options.isAnswer as ((error: unknown) => boolean) | undefined
+  const { onAllFailed } = options
 
-  const tiers = yield* Effect.forEach(layers, ([name, layer, tierOptions]) =>
-    Effect.gen(function*() {
-      const merged = { ...options.tier, ...tierOptions }
-      const { circuit = name } = merged
-      const breaker = typeof circuit === "string"
-        ? yield* Effect.orDie(registry.register(circuit, merged.policy))
-        : circuit
-      const instance = new TierInstance({
-        layer,
-        key: service,
-        context,
-        timesOpened: () => breaker instanceof Breaker ? breaker.timesOpened : 0
+  const tiers = yield* Effect.forEach(
+    settings.tiers,
+    ({ circuit, layer, name, policy, through }) =>
+      Effect.gen(function*() {
+        const breaker = typeof circuit === "string" ? yield* Effect.orDie(registry.register(circuit, policy)) : circuit
+        const instance = new TierInstance({
+          layer,
+          key: service,
+          context,
+          timesOpened: () => breaker instanceof Breaker ? breaker.live.timesOpened : 0
+        })
+        yield* Effect.addFinalizer(() => instance.close)
+        return { name, circuit: breaker, instance, pipeline: through(breaker) }
       })
-      yield* Effect.addFinalizer(() => instance.close)
-      return { name, circuit: breaker.name, instance, pipeline: makePipeline(name, { ...merged, circuit: breaker }) }
-    }))
+  )
 
-  const call = (method: string, invoke: (instance: S) => Effect.Effect<unknown, unknown, unknown>) => {
-    const served = serve({
+  const call = (method: string, invoke: (instance: S) => Effect.Effect<unknown, unknown, unknown>) =>
+    serve({
       operation: options.operation?.(method) ?? method,
       tiers,
       deadline,
-      call: (index) => {
+      call: (index, remaining) => {
         const { instance, pipeline } = tiers[index]!
-        return pipeline(answering(instance.use(invoke), isAnswer as ((error: unknown) => boolean) | undefined))
-      }
+        // Only the service answers: an error of its Layer is none of its own.
+        return pipeline(instance.use((service) => answering(invoke(service), isAnswer)))(remaining)
+      },
+      onFailed: onAllFailed === undefined
+        ? undefined
+        : (error) => onAllFailed === "die" ? Effect.die(error) : Effect.fail(onAllFailed(error, method))
     })
-    if (onAllFailed === undefined) return served
-    return Effect.catchIf(
-      served,
-      (error) => error instanceof AllTiersFailedError,
-      (error) => onAllFailed === "die" ? Effect.die(error) : Effect.fail(onAllFailed(error, method))
-    )
-  }
 
   // What the service looks like is known only once a tier is built. So every
   // member is both: an effect, and a function that returns one.
   const members = new Map<string, unknown>()
   return new Proxy({} as S, {
-    get: (_, key) => {
-      if (typeof key === "symbol") return undefined
+    get: (target, key) => {
+      // What JavaScript asks of any object. With a `then` it would wait for the service as for a promise.
+      if (typeof key === "symbol" || key === "then" || key in Object.prototype) return Reflect.get(target, key)
       let member = members.get(key)
       if (member === undefined) {
         member = callableEffect(
@@ -467,8 +519,20 @@ const invokeMember = (
     : Effect.die(new TypeError(`Tiers.layer: ${key} is not a function of the service`))
 }
 
-const readMember = (instance: object, key: string): Effect.Effect<unknown, unknown, unknown> =>
-  asEffect(key, Reflect.get(instance, key))
+const readMember = (instance: object, key: string): Effect.Effect<unknown, unknown, unknown> => {
+  const member: unknown = Reflect.get(instance, key)
+  return typeof member === "function" && !Effect.isEffect(member)
+    // The tier is not to blame: no circuit hears of it, and no other tier is tried.
+    ? Effect.succeed(
+      new Answer(Cause.die(
+        new TypeError(
+          `Tiers.layer: ${key} is a function of the service that was run like an effect; ` +
+            `Effect.andThen and Effect.tap do so with what they are given, write (value) => service.${key}(value)`
+        )
+      ))
+    )
+    : asEffect(key, member)
+}
 
 const asEffect = (key: string, value: unknown): Effect.Effect<unknown, unknown, unknown> =>
   Effect.isEffect(value) ? value : Effect.die(new TypeError(`Tiers.layer: ${key} of the service is not an effect`))
@@ -476,12 +540,14 @@ const asEffect = (key: string, value: unknown): Effect.Effect<unknown, unknown, 
 const callableProto: object = /* @__PURE__ */ Object.create(
   Function.prototype,
   /* @__PURE__ */ Object.getOwnPropertyDescriptors(
-    /* @__PURE__ */ Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & { effect: Effect.Effect<unknown> }>({
-      label: "Tiers",
-      evaluate() {
-        return this.effect
+    /* @__PURE__ */ Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & { effect: Effect.Effect<unknown> }>(
+      {
+        label: "Tiers",
+        evaluate() {
+          return this.effect
+        }
       }
-    })
+    )
   )
 )
 
@@ -508,10 +574,12 @@ class Answer<E> {
 
 interface Plan<A, E, R> {
   readonly operation: string
-  readonly tiers: ReadonlyArray<{ readonly name: string; readonly circuit: string }>
-  /** Calls a tier within its circuit, timeout and retry. */
-  readonly call: (index: number) => Effect.Effect<A | Answer<E>, unknown, R>
+  readonly tiers: ReadonlyArray<{ readonly name: string; readonly circuit: CircuitBreaker.Target }>
+  /** Calls a tier within its circuit, timeout and retry, given how much is left of the deadline. */
+  readonly call: (index: number, remaining: number) => Effect.Effect<A | Answer<E>, unknown, R>
   readonly deadline: Duration.Duration | undefined
+  /** What to fail with instead. */
+  readonly onFailed: ((error: AllTiersFailedError) => Effect.Effect<never, E>) | undefined
 }
 
 const answering = <A, E, R>(
@@ -523,47 +591,87 @@ const answering = <A, E, R>(
     return Option.isSome(error) && isAnswer(error.value) ? Effect.succeed(new Answer(cause)) : Effect.failCause(cause)
   })
 
-const circuitName = (circuit: CircuitBreaker.Target): string =>
+/** The name of the circuit, for a fiber with these services. */
+const circuitName = (circuit: CircuitBreaker.Target, context: Context.Context<never>): string =>
   typeof circuit === "string"
     ? circuit
     : CircuitBreaker.isCircuitBreaker(circuit)
     ? circuit.name
-    : circuit.key.slice(SERVICE_PREFIX.length)
+    : Context.getUnsafe(context, circuit as Context.Key<never, CircuitBreaker.CircuitBreaker>).name
 
-type Pipeline = <A, R>(call: Effect.Effect<A, unknown, R>) => Effect.Effect<A, unknown, R>
+/** Puts a call into its tier; what comes out wants to know how many milliseconds are left of the deadline. */
+type Pipeline = <A, R>(
+  call: Effect.Effect<A, unknown, R>
+) => (remaining: number) => Effect.Effect<A, unknown, R>
+
+type Wrapper = <A, R>(call: Effect.Effect<A, unknown, R>) => Effect.Effect<A, unknown, R>
 
 /** Retry, within it the circuit, within it the timeout of an attempt. */
-const makePipeline = (name: string, options: TierOptions<CircuitBreaker.Target>): Pipeline => {
-  const { circuit = name, policy, retry, timeout } = options
-  const limited: Pipeline = timeout === undefined
-    ? identity
-    : Timeout.withTimeout({ duration: timeout, operation: name })
-  // What the circuit needs is among the services of the tier, see `tier`.
-  const through: Pipeline = (call) => CircuitBreaker.withCircuitBreaker(limited(call), circuit, { policy }) as typeof call
-  if (retry === undefined) return through
-  const retryPolicy = Retry.isRetryPolicy(retry) ? retry : Retry.make(retry)
-  return (call) => withRetry(call, through, retryPolicy, circuitName(circuit))
+const makePipeline = (
+  name: string,
+  { policy, retry, timeout }: Omit<TierOptions, "circuit">,
+  isLast: boolean
+): (circuit: CircuitBreaker.Target) => Pipeline => {
+  const limited: Wrapper = timeout === undefined ? identity : Timeout.withTimeout({
+    operation: name,
+    ...(Predicate.hasProperty(timeout, "duration") ? timeout : { duration: timeout, disconnect: true })
+  })
+  const retryPolicy = retry === undefined || Retry.isRetryPolicy(retry)
+    ? retry
+    : Retry.make(isLast ? retry : { maxRetryAfter: 0, ...retry })
+  return (circuit) => {
+    // What the circuit needs is among the services of the tier, see `tier`.
+    const through: Wrapper = (call) =>
+      CircuitBreaker.withCircuitBreaker(limited(call), circuit, { policy, classify: classifyAnswer }) as typeof call
+    if (retryPolicy !== undefined) {
+      return (call) => (remaining) => withRetry(call, through, retryPolicy, circuit, remaining)
+    }
+    return (call) => {
+      const once = through(call)
+      return () => once
+    }
+  }
 }
 
+const classifyAnswer: CircuitBreaker.CallClassifier = (exit) =>
+  Exit.isSuccess(exit) && exit.value instanceof Answer ? Outcome.success : undefined
+
 // A retry that runs into the circuit it has opened is told of the circuit, but
-// the tier failed for what went wrong before.
+// the tier failed for what went wrong before. And one that waited for a circuit
+// in vain has tried nothing.
 const withRetry = <A, R>(
   call: Effect.Effect<A, unknown, R>,
-  through: Pipeline,
+  through: Wrapper,
   retry: Retry.RetryPolicy,
-  circuit: string
+  circuit: CircuitBreaker.Target,
+  remaining: number
 ): Effect.Effect<A, unknown, R> =>
-  Effect.suspend(() => {
+  Effect.withFiber((fiber) => {
+    const name = circuitName(circuit, fiber.context)
     let failure: Cause.Cause<unknown> | undefined
+    let rejection: Cause.Cause<unknown> | undefined
     const attempt = Effect.catchCause(through(call), (cause) => {
-      if (!isRejectionOf(circuit, cause)) failure = cause
+      if (isRejectionOf(name, cause)) rejection = cause
+      else failure = cause
       return Effect.failCause(cause)
     })
-    return Effect.catchCause(
-      Retry.withRetry(attempt, retry),
-      (cause) => Effect.failCause(failure !== undefined && isRejectionOf(circuit, cause) ? failure : cause)
-    )
+    const limited = remaining === Infinity ? retry : endingWithin(retry, remaining)
+    return Effect.catchCause(Retry.withRetry(attempt, limited), (cause) => {
+      if (failure !== undefined && isRejectionOf(name, cause)) return Effect.failCause(failure)
+      if (failure === undefined && rejection !== undefined && isExhaustion(cause)) return Effect.failCause(rejection)
+      return Effect.failCause(cause)
+    })
   })
+
+const endingWithin = (retry: Retry.RetryPolicy, remaining: number): Retry.RetryPolicy =>
+  Object.assign(Object.create(retry), {
+    maxElapsed: Duration.min(retry.maxElapsed, Duration.millis(Math.max(0, remaining)))
+  })
+
+const isExhaustion = (cause: Cause.Cause<unknown>): boolean => {
+  const error = Cause.findErrorOption(cause)
+  return Option.isSome(error) && error.value instanceof RetryExhaustedError
+}
 
 const isRejectionOf = (circuit: string, cause: Cause.Cause<unknown>): boolean => {
   const error = Cause.findErrorOption(cause)
@@ -575,58 +683,87 @@ const makeDeadline = (constructor: string, deadline: Duration.Input | undefined)
 
 const serve = <A, E, R>(plan: Plan<A, E, R>): Effect.Effect<A, E | AllTiersFailedError, R> =>
   Effect.withFiber((fiber) => {
-    const call = new TieredCall(plan, fiber.getRef(Clock.Clock), fiber.getRef(Reports))
-    return plan.deadline === undefined ? call.next() : Effect.timeoutOrElse(call.next(), {
+    const call = new TieredCall(plan, fiber.context)
+    const served = plan.deadline === undefined ? call.next() : limitTime(call.next(), {
       duration: plan.deadline,
+      disconnect: true,
       orElse: () => call.outOfTime()
+    })
+    const report = fiber.getRef(Reports)
+    return report === undefined ? served : Effect.onExitPrimitive(served, (exit) => {
+      if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) report(call.report())
+      return undefined
     })
   })
 
 /** One call on its way through the tiers. */
 class TieredCall<A, E, R> {
   private readonly plan: Plan<A, E, R>
+  private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
-  private readonly reports: Array<Report> | undefined
   private readonly attempts: Array<TierAttempt> = []
   private readonly startedAt: number
   private tierStartedAt: number
+  private servedBy: string | undefined
+  /** Whether the deadline has passed: a tier that has not let go yet has nothing more to say. */
+  private over = false
 
-  constructor(plan: Plan<A, E, R>, clock: Clock.Clock, reports: Array<Report> | undefined) {
+  constructor(plan: Plan<A, E, R>, context: Context.Context<never>) {
     this.plan = plan
-    this.clock = clock
-    this.reports = reports
-    this.startedAt = this.tierStartedAt = monotonicMillis(clock)
+    this.context = context
+    this.clock = Context.get(context, Clock.Clock)
+    this.startedAt = this.tierStartedAt = monotonicMillis(this.clock)
   }
 
   next(): Effect.Effect<A, E | AllTiersFailedError, R> {
     const index = this.attempts.length
-    if (index === this.plan.tiers.length) return this.failed()
-    return Effect.matchCauseEffect(this.plan.call(index), {
+    const tier = this.plan.tiers[index]
+    if (tier === undefined) return this.failed()
+    return Effect.matchCauseEffect(this.plan.call(index, this.remaining()), {
       onSuccess: (value): Effect.Effect<A, E> => {
-        this.report(this.plan.tiers[index]!.name)
+        if (this.over) return Effect.interrupt
+        this.servedBy = tier.name
         return value instanceof Answer ? Effect.failCause(value.cause) : Effect.succeed(value)
       },
       onFailure: (cause): Effect.Effect<A, E | AllTiersFailedError, R> => {
+        if (this.over) return Effect.interrupt
         // An interruption is not the tier's failure; its cause holds no error.
         if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-        const skipped = isRejectionOf(this.plan.tiers[index]!.circuit, cause)
+        const skipped = isRejectionOf(circuitName(tier.circuit, this.context), cause)
         this.note(skipped ? "skipped" : "failed", Cause.squash(cause))
         return this.next()
       }
     })
   }
 
-  outOfTime(): Effect.Effect<never, AllTiersFailedError> {
+  /** The tiers so far have served or failed an instant too late, or are still at it. */
+  outOfTime(): Effect.Effect<never, E | AllTiersFailedError> {
     const { deadline, operation, tiers } = this.plan
+    this.over = true
+    this.servedBy = undefined
     const error = callTimeoutError(operation, deadline!)
-    this.note("failed", error)
+    if (this.attempts.length < tiers.length) this.note("failed", error)
     while (this.attempts.length < tiers.length) this.note("skipped", error)
     return this.failed()
   }
 
-  private failed(): Effect.Effect<never, AllTiersFailedError> {
-    this.report(undefined)
-    return Effect.fail(allTiersFailedError(this.plan.operation, this.attempts))
+  report(): Report {
+    return {
+      operation: this.plan.operation,
+      servedBy: this.servedBy,
+      attempts: this.attempts,
+      duration: Duration.millis(monotonicMillis(this.clock) - this.startedAt)
+    }
+  }
+
+  private remaining(): number {
+    const { deadline } = this.plan
+    return deadline === undefined ? Infinity : this.startedAt + Duration.toMillis(deadline) - this.tierStartedAt
+  }
+
+  private failed(): Effect.Effect<never, E | AllTiersFailedError> {
+    const error = allTiersFailedError(this.plan.operation, this.attempts)
+    return this.plan.onFailed === undefined ? Effect.fail(error) : this.plan.onFailed(error)
   }
 
   private note(outcome: TierAttempt["outcome"], error: unknown): void {
@@ -638,14 +775,5 @@ class TieredCall<A, E, R> {
       duration: Duration.millis(now - this.tierStartedAt)
     })
     this.tierStartedAt = now
-  }
-
-  private report(servedBy: string | undefined): void {
-    this.reports?.push({
-      operation: this.plan.operation,
-      servedBy,
-      attempts: this.attempts,
-      duration: Duration.millis(monotonicMillis(this.clock) - this.startedAt)
-    })
   }
 }

@@ -31,13 +31,11 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import { checkDuration } from "./internal/check.ts"
+import { limitTime } from "./internal/limitTime.ts"
 import { callTimeoutError } from "./internal/rejection.ts"
 import type { CallTimeoutError } from "./ResilienceError.ts"
 
@@ -129,44 +127,9 @@ const parse = (limit: Duration.Input | Options): Limit => {
 
 const isOptions = (limit: Duration.Input | Options): limit is Options => Predicate.hasProperty(limit, "duration")
 
-const run = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  limit: Limit
-): Effect.Effect<A, E | CallTimeoutError, R> => {
-  const { disconnect, duration } = limit
-  if (!Duration.isFinite(duration)) return self
-
-  // The call needs a fiber of its own, since a part of a fiber cannot be interrupted. The timer gets one when the call
-  // turns out to wait. Starting them and registering how to stop them is one step of the caller's fiber, so that
-  // nothing is left running wherever it is interrupted.
-  return Effect.withFiber((caller) =>
-    Effect.callback((resume) => {
-      const fork = Effect.runForkWith(caller.context as Context.Context<R>)
-      const call = fork(self)
-      const exit = call.pollUnsafe()
-      if (exit !== undefined) return resume(exit)
-
-      let timedOut = false
-      const timer = fork(Effect.sleep(duration))
-      timer.addObserver((exit) => {
-        if (Exit.isFailure(exit)) return
-        timedOut = true
-        call.interruptUnsafe(caller.id)
-        if (disconnect) resume(fail(limit))
-      })
-      call.addObserver((exit) => {
-        timer.interruptUnsafe(caller.id)
-        resume(timedOut ? fail(limit) : exit)
-      })
-      return Effect.suspend(() => {
-        timer.interruptUnsafe(caller.id)
-        if (!disconnect) return Fiber.interrupt(call)
-        call.interruptUnsafe(caller.id)
-        return Effect.void
-      })
-    })
-  )
-}
-
-const fail = ({ duration, operation }: Limit): Effect.Effect<never, CallTimeoutError> =>
-  Effect.fail(callTimeoutError(operation, duration))
+const run = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Limit): Effect.Effect<A, E | CallTimeoutError, R> =>
+  limitTime(self, {
+    duration: limit.duration,
+    disconnect: limit.disconnect,
+    orElse: () => Effect.fail(callTimeoutError(limit.operation, limit.duration))
+  })

@@ -1,12 +1,18 @@
 /**
  * @since 0.1.0
  */
+export * as Bulkhead from "./Bulkhead.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
 export * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
 export * as CircuitEvent from "./CircuitEvent.ts"
 export * as CircuitMetrics from "./CircuitMetrics.ts"
 export * as CircuitPolicy from "./CircuitPolicy.ts"
+export * as Environment from "./Environment.ts"
+export * as Fallback from "./Fallback.ts"
+export * as Hedge from "./Hedge.ts"
 export * as Outcome from "./Outcome.ts"
+export * as RateLimit from "./RateLimit.ts"
+export * as Resilience from "./Resilience.ts"
 export * as ResilienceError from "./ResilienceError.ts"
 export * as Retry from "./Retry.ts"
 export * as RetryBudget from "./RetryBudget.ts"

@@ -31,11 +31,12 @@ import * as Window from "./window.ts"
 export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
 
 const NOT_ADMITTED = -1
+const NOT_TIMED = -1
 
 /** One call on its way through a circuit: where it was admitted, and how it ended. */
 export class Call {
   generation = NOT_ADMITTED
-  startedAt = 0
+  startedAt = NOT_TIMED
   verdict: Circuit.Verdict = "Success"
   slow = false
   retryAfter = 0
@@ -91,9 +92,12 @@ export class Breaker implements CircuitBreaker {
   /** Set once the registry has evicted this circuit: finds or restores the one that goes by its name now. */
   successor: (() => Breaker) | undefined
 
+  /** The policy it was made with, which is how others name it after an operator has given it another. */
+  readonly declaredPolicy: CircuitPolicy.CircuitPolicy
   currentPolicy: CircuitPolicy.CircuitPolicy
   private rules: Circuit.Rules
-  /** Whether calls are timed, and whether the end of one needs the time. */
+  /** Whether durations are measured, whether calls are timed, for that or for `lastUsedAt`, and whether the end of one needs the time. */
+  private measured = false
   private timed = false
   private clocked = false
   private slowCallTime = Infinity
@@ -103,7 +107,7 @@ export class Breaker implements CircuitBreaker {
   /** How often it has stopped letting calls through. */
   timesOpened = 0
   private readonly hub = new EventHub<CircuitEvent>()
-  private readonly parent: EventHub<CircuitEvent> | undefined
+  private parent: EventHub<CircuitEvent> | undefined
   private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
   private readonly random: () => number
@@ -117,6 +121,7 @@ export class Breaker implements CircuitBreaker {
     this.clock = Context.get(options.context, Clock.Clock)
     const random = Context.get(options.context, Random.Random)
     this.random = () => random.nextDoubleUnsafe()
+    this.declaredPolicy = options.policy
     this.currentPolicy = options.policy
     this.rules = this.follow(options.policy)
     const now = this.now()
@@ -147,7 +152,10 @@ export class Breaker implements CircuitBreaker {
       return Effect.acquireRelease(
         Effect.suspend(() => breaker.admit(call) ?? Effect.succeed(makePermit(breaker, call))),
         // A block that failed without a word has failed; one that ended without a word has said nothing.
-        (_, exit) => Effect.sync(() => breaker.end(call, Exit.isSuccess(exit) ? Outcome.ignored : breaker.judge(exit, undefined)))
+        (_, exit) =>
+          Effect.sync(() =>
+            Exit.isSuccess(exit) ? breaker.end(call, Outcome.ignored) : breaker.conclude(call, exit, undefined)
+          )
       )
     })
   }
@@ -189,7 +197,7 @@ export class Breaker implements CircuitBreaker {
         return this.publishCall("Ignored", circuit, call)
       }
     } else {
-      if (this.timed) {
+      if (this.wasTimed(call)) {
         this.tally.timed++
         this.tally.totalDuration += call.now - call.startedAt
         call.slow = call.now - call.startedAt > this.slowCallTime
@@ -214,6 +222,17 @@ export class Breaker implements CircuitBreaker {
       this.ref.ref.current = next
     } else {
       this.commit(circuit, next, reasonOfRecord(circuit, next, this.rules), call.now)
+    }
+  }
+
+  /** Ends an admitted call with the outcome of its exit. */
+  conclude<A, E>(call: Call, exit: Exit.Exit<A, E>, classify: CallClassifier<A, E> | undefined): void {
+    if (call.generation === NOT_ADMITTED) return
+    let outcome = Outcome.ignored
+    try {
+      outcome = this.judge(exit, classify)
+    } finally {
+      this.end(call, outcome)
     }
   }
 
@@ -288,7 +307,7 @@ export class Breaker implements CircuitBreaker {
         : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - tally.lastFailureAt)),
       timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
       currentBackoff: circuit.openings === 0 ? undefined : Duration.millis(circuit.lastOpenTime),
-      consecutiveOpenings: circuit.openings,
+      consecutiveOpenings: Circuit.openingsInARow(circuit, now),
       stateChanges: tally.stateChanges,
       probesInFlight: circuit._tag === "HalfOpen" ? circuit.inFlight : 0,
       probeSuccesses: circuit._tag === "HalfOpen" ? circuit.successes : 0
@@ -364,12 +383,20 @@ export class Breaker implements CircuitBreaker {
 
   get onTrip(): CircuitBreaker["onTrip"] {
     return (listener) =>
-      listen(this.events, (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Open", listener)
+      listen(
+        this.events,
+        (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Open",
+        listener
+      )
   }
 
   get onRecovery(): CircuitBreaker["onRecovery"] {
     return (listener) =>
-      listen(this.events, (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Closed", listener)
+      listen(
+        this.events,
+        (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Closed",
+        listener
+      )
   }
 
   get hasListeners(): boolean {
@@ -377,7 +404,10 @@ export class Breaker implements CircuitBreaker {
   }
 
   get endEvents(): Effect.Effect<void> {
-    return this.hub.end
+    return Effect.suspend(() => {
+      this.parent = undefined
+      return this.hub.end
+    })
   }
 
   // ---------------------------------------------------------------------------
@@ -385,7 +415,8 @@ export class Breaker implements CircuitBreaker {
   // ---------------------------------------------------------------------------
 
   private follow(policy: CircuitPolicy.CircuitPolicy): Circuit.Rules {
-    this.timed = this.trackUse || policy.measureDuration || policy.slowCallDuration !== undefined
+    this.measured = policy.measureDuration || policy.slowCallDuration !== undefined
+    this.timed = this.trackUse || this.measured
     this.clocked = this.timed || "duration" in policy.window
     this.slowCallTime = policy.slowCallDuration === undefined ? Infinity : Duration.toMillis(policy.slowCallDuration)
     return rulesOf(policy, this.context)
@@ -397,6 +428,11 @@ export class Breaker implements CircuitBreaker {
 
   now(): number {
     return monotonicMillis(this.clock)
+  }
+
+  /** A call is not timed if it began, or ended, under a policy that measures nothing. */
+  private wasTimed(call: Call): boolean {
+    return this.measured && call.startedAt !== NOT_TIMED
   }
 
   private get observed(): boolean {
@@ -419,10 +455,13 @@ export class Breaker implements CircuitBreaker {
     this.ref.ref.current = to
     this.tally.stateChanges++
     if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
-    const elapsed = now - this.changedAt
-    this.changedAt = now
+    // A timeout of probes is noticed by whoever looks next.
+    const changedAt = to._tag === "Open" ? to.openedAt : now
+    const elapsed = changedAt - this.changedAt
+    this.changedAt = changedAt
     if (!this.observed) return
     const { consecutiveFailures, window } = from.counts
+    Window.expire(window, now)
     this.publish({
       _tag: "StateChanged",
       ...this.stamp(),
@@ -442,7 +481,7 @@ export class Breaker implements CircuitBreaker {
 
   private publishCall(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Call | undefined): void {
     if (!this.observed) return
-    const measured = call !== undefined && this.timed && outcome !== "Ignored"
+    const measured = call !== undefined && this.wasTimed(call) && outcome !== "Ignored"
     this.publish({
       _tag: "CallEnded",
       ...this.stamp(),
@@ -487,14 +526,8 @@ export const execute = <A, E, R>(
     return Effect.onExitPrimitive(
       Effect.suspend((): Effect.Effect<A, E | CircuitOpenError, R> => breaker.admit(call) ?? self),
       (exit) => {
-        if (call.generation === NOT_ADMITTED) return
-        let outcome = Outcome.ignored
-        try {
-          // Only a call that was admitted gets here, so the error is its own.
-          outcome = breaker.judge(exit as Exit.Exit<A, E>, classify)
-        } finally {
-          breaker.end(call, outcome)
-        }
+        // Only the exit of a call that was admitted is looked at, so the error is its own.
+        breaker.conclude(call, exit as Exit.Exit<A, E>, classify)
       }
     )
   })
@@ -518,11 +551,7 @@ const listen = <A extends CircuitEvent, E, R>(
     Stream.filter(isWanted),
     Stream.runForEach((event) =>
       Effect.suspend(() => listener(event)).pipe(
-        Effect.catchCause((cause) =>
-          Cause.hasInterruptsOnly(cause)
-            ? Effect.failCause(cause)
-            : Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause)
-        )
+        Effect.catchCause((cause) => Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause))
       )
     ),
     Effect.ignoreCause,

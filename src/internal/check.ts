@@ -29,9 +29,13 @@ export const checkDuration = (
   input: Duration.Input,
   options?: { readonly positive?: boolean; readonly finite?: boolean }
 ): Duration.Duration => {
-  const accepted = `a${options?.finite === true ? " finite" : ""} duration ${options?.positive === true ? "above" : "of at least"} zero`
+  const accepted = `a${options?.finite === true ? " finite" : ""} duration ${
+    options?.positive === true ? "above" : "of at least"
+  } zero`
   const duration = Option.getOrUndefined(Duration.fromInput(input))
-  if (duration === undefined || typeof input === "number" && Number.isNaN(input)) return fail(field, accepted, input)
+  if (duration === undefined) return fail(field, accepted, input)
+  // Effect takes a NaN for zero.
+  if ((typeof input === "object" ? Object.values(input) : [input]).some(Number.isNaN)) return fail(field, accepted, NaN)
   const millis = Duration.toMillis(duration)
   const ok = (options?.positive === true ? millis > 0 : millis >= 0) && (options?.finite !== true || millis < Infinity)
   return ok ? duration : fail(field, accepted, typeof input === "object" ? Duration.format(duration) : input)

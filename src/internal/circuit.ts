@@ -174,6 +174,10 @@ export const admit = (circuit: Circuit, rules: Rules, now: number): Circuit | un
 export const timeUntilRetry = (circuit: Circuit, now: number): number =>
   circuit._tag === "Open" || circuit._tag === "ForcedOpen" ? Math.max(0, circuit.openUntil - now) : 0
 
+/** Openings in a row by `now`: none once the circuit has stayed closed as long as its last opening. */
+export const openingsInARow = (circuit: Circuit, now: number): number =>
+  circuit._tag === "Closed" && now - circuit.closedAt >= circuit.lastOpenTime ? 0 : circuit.openings
+
 /**
  * Records the end of a call that was admitted in the circuit's current
  * generation. Takes a settled circuit.
@@ -246,16 +250,16 @@ export const move = (circuit: Circuit, rules: Rules, command: Command, now: numb
       const openUntil = now + command.duration
       return circuit._tag === "ForcedOpen" && circuit.openUntil === openUntil
         ? circuit
-        : { ...period(circuit), _tag: "ForcedOpen", openUntil }
+        : { ...period(circuit, now), _tag: "ForcedOpen", openUntil }
     }
     case "ForceClose":
       return circuit._tag === "Closed" ? circuit : close(circuit, rules, now)
     case "Disable":
-      return circuit._tag === "Disabled" ? circuit : { ...period(circuit), _tag: "Disabled" }
+      return circuit._tag === "Disabled" ? circuit : { ...period(circuit, now), _tag: "Disabled" }
     case "MetricsOnly":
       return circuit._tag === "MetricsOnly"
         ? circuit
-        : { ...period(circuit), _tag: "MetricsOnly", counts: emptyCounts(rules) }
+        : { ...period(circuit, now), _tag: "MetricsOnly", counts: emptyCounts(rules) }
     case "Reset":
       return { ...make(rules, now), generation: circuit.generation + 1 }
   }
@@ -280,20 +284,20 @@ const sameWindow = (window: Window.Window, size: Window.WindowSize): boolean =>
 // transitions
 // -----------------------------------------------------------------------------
 
-const period = (from: Circuit): Period => ({
+const period = (from: Circuit, now: number): Period => ({
   generation: from.generation + 1,
-  openings: from.openings,
+  openings: openingsInARow(from, now),
   lastOpenTime: from.lastOpenTime,
   random: from.random,
   counts: from.counts
 })
 
 const open = (from: Circuit, rules: Rules, openedAt: number, random: number, retryAfter: number): Open => {
-  const recovered = from._tag === "Closed" && openedAt - from.closedAt >= from.lastOpenTime
-  const openings = recovered ? 1 : from.openings + 1
-  const openTime = Math.max(rules.openTime(openings, random), Math.min(retryAfter, rules.maxOpenTime))
+  const openings = openingsInARow(from, openedAt) + 1
+  // Whole milliseconds, so that a caller that waits for the remaining time is never early by a rounding error.
+  const openTime = Math.ceil(Math.max(rules.openTime(openings, random), Math.min(retryAfter, rules.maxOpenTime)))
   return {
-    ...period(from),
+    ...period(from, openedAt),
     _tag: "Open",
     openings,
     random,
@@ -304,7 +308,7 @@ const open = (from: Circuit, rules: Rules, openedAt: number, random: number, ret
 }
 
 const halfOpen = (from: Open | ForcedOpen, now: number): HalfOpen => ({
-  ...period(from),
+  ...period(from, now),
   _tag: "HalfOpen",
   inFlight: 0,
   successes: 0,
@@ -313,7 +317,7 @@ const halfOpen = (from: Open | ForcedOpen, now: number): HalfOpen => ({
 })
 
 const close = (from: Circuit, rules: Rules, now: number): Closed => ({
-  ...period(from),
+  ...period(from, now),
   _tag: "Closed",
   counts: emptyCounts(rules),
   closedAt: now

@@ -45,11 +45,14 @@ export class EventHub<A> {
   private get subscribe(): Effect.Effect<Stream.Stream<A>, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.gen({ self: this }, function*() {
-        this.pubsub ??= yield* PubSub.sliding<Take.Take<A>>(CAPACITY)
+        const made = this.pubsub ?? (yield* PubSub.sliding<Take.Take<A>>(CAPACITY))
+        // The fiber may have yielded: to one that was faster, or to the end.
+        const pubsub = this.pubsub ??= made
+        if (this.ended) yield* PubSub.end(pubsub, Exit.void)
         this.subscribers++
         // A publisher resumes a waiting subscriber in its own turn: yield, so
         // that a listener's work is not done inside somebody's call.
-        return Stream.tap(Stream.fromPubSubTake(this.pubsub), () => Effect.yieldNow)
+        return Stream.tap(Stream.fromPubSubTake(pubsub), () => Effect.yieldNow)
       }),
       () =>
         Effect.sync(() => {

@@ -20,12 +20,18 @@ export const stackless = <E extends Error>(prototype: E): E =>
     stack: {
       get(this: Error) {
         return `${this.name}: ${this.message}`
+      },
+      // Tools that print errors set it.
+      set(this: Error, value: unknown) {
+        Object.defineProperty(this, "stack", { value, writable: true, configurable: true })
       }
     }
   })
 
-export const make = <E extends Error & { readonly _tag: string }>(prototype: E, fields: Omit<E, keyof Cause.YieldableError>): E =>
-  Object.assign(Object.create(prototype), fields)
+export const make = <E extends Error & { readonly _tag: string }>(
+  prototype: E,
+  fields: Omit<E, keyof Cause.YieldableError>
+): E => Object.assign(Object.create(prototype), fields)
 
 const circuitOpen = /* @__PURE__ */ stackless(CircuitOpenError.prototype)
 const bulkheadFull = /* @__PURE__ */ stackless(BulkheadFullError.prototype)

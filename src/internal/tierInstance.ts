@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -7,12 +8,15 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 
 interface Instance<S, E> {
-  /** What `timesOpened` was when it was built. */
-  readonly age: number
-  readonly scope: Scope.Closeable
-  readonly build: Fiber.Fiber<S, E>
-  calls: number
+  /** What `timesOpened` was when its build ended, or began as long as it runs. */
+  age: number
+  failed: boolean
   dropped: boolean
+  calls: number
+  readonly scope: Scope.Closeable
+  readonly service: Deferred.Deferred<S, E>
+  build?: Fiber.Fiber<S, E>
+  release?: Fiber.Fiber<void>
 }
 
 /**
@@ -23,10 +27,13 @@ interface Instance<S, E> {
  */
 export class TierInstance<I, S, E, R> {
   private current: Instance<S, E> | undefined
+  /** The current one, and replaced ones that are in use or on their way out. */
+  private readonly living = new Set<Instance<S, E>>()
+  private closed = false
   private readonly layer: Layer.Layer<I, E, R>
   private readonly key: Context.Key<I, S>
-  private readonly context: Context.Context<R>
   private readonly timesOpened: () => number
+  private readonly fork: <A, E2>(effect: Effect.Effect<A, E2, R>) => Fiber.Fiber<A, E2>
 
   constructor(options: {
     readonly layer: Layer.Layer<I, E, R>
@@ -34,11 +41,10 @@ export class TierInstance<I, S, E, R> {
     readonly context: Context.Context<R>
     readonly timesOpened: () => number
   }) {
-    // Built anew means all of it, not what a memo map still has of it.
-    this.layer = Layer.fresh(options.layer)
+    this.layer = options.layer
     this.key = options.key
-    this.context = options.context
     this.timesOpened = options.timesOpened
+    this.fork = Effect.runForkWith(options.context)
   }
 
   use<A, E2, R2>(f: (service: S) => Effect.Effect<A, E2, R2>): Effect.Effect<A, E | E2, R2> {
@@ -46,9 +52,9 @@ export class TierInstance<I, S, E, R> {
       let instance: Instance<S, E> | undefined
       return Effect.onExitPrimitive(
         Effect.suspend(() => {
+          if (this.closed) return Effect.die(new Error("The scope of the tiers is closed"))
           instance = this.acquire()
-          instance.calls++
-          return Effect.flatMap(built(instance), f)
+          return Effect.flatMap(instance.service.effect ?? Deferred.await(instance.service), f)
         }),
         () => {
           if (instance === undefined) return
@@ -59,49 +65,79 @@ export class TierInstance<I, S, E, R> {
     })
   }
 
-  /** Releases the instance there is, whoever uses it. */
+  /** Releases all there is, whoever uses it, and waits until it is gone. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    const { current } = this
-    this.current = undefined
-    return current === undefined ? Effect.void : release(current)
+    this.closed = true
+    const releases = Array.from(this.living, (instance) => this.release(instance))
+    return Effect.flatMap(Fiber.awaitAll(releases), Exit.asVoidAll)
   })
 
   private acquire(): Instance<S, E> {
     const age = this.timesOpened()
     const { current } = this
     if (current !== undefined) {
-      const exit = current.build.pollUnsafe()
-      if (current.age === age && (exit === undefined || Exit.isSuccess(exit))) return current
+      if (current.age === age && !current.failed) {
+        current.calls++
+        return current
+      }
       current.dropped = true
       this.releaseIfUnused(current)
     }
-    const scope = Scope.makeUnsafe()
-    const build = Effect.runForkWith(this.context)(
-      Layer.buildWithScope(this.layer, scope).pipe(
+    const instance: Instance<S, E> = {
+      age,
+      failed: false,
+      dropped: false,
+      calls: 1,
+      scope: Scope.makeUnsafe(),
+      service: Deferred.makeUnsafe()
+    }
+    // In place before the build begins, for the calls that come from inside it.
+    this.current = instance
+    this.living.add(instance)
+    this.build(instance)
+    return instance
+  }
+
+  // On its own: the call that needs it first may be interrupted.
+  private build(instance: Instance<S, E>): void {
+    instance.build = this.fork(
+      // Built anew means all of it, not what a memo map still has of it.
+      Layer.buildWithMemoMap(this.layer, Layer.makeMemoMapUnsafe(), instance.scope).pipe(
         Effect.map((services) => Context.getUnsafe(services, this.key)),
-        Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit))
+        Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(instance.scope, exit))
       )
     )
-    this.current = { age, scope, build, calls: 0, dropped: false }
-    return this.current
+    instance.build.addObserver((exit) => {
+      // What opened the circuit before the build ended cannot have been this instance.
+      if (Exit.isSuccess(exit)) instance.age = this.timesOpened()
+      instance.failed = Exit.isFailure(exit)
+      Deferred.doneUnsafe(instance.service, serviceOrWhyNot(exit))
+    })
   }
 
   // In the background: a call does not wait for what it used before to go away.
   private releaseIfUnused(instance: Instance<S, E>): void {
-    if (instance.dropped && instance.calls === 0) Effect.runForkWith(this.context)(release(instance))
+    if (!instance.dropped || instance.calls > 0) return
+    this.fork(
+      Effect.ignoreCause(Fiber.join(this.release(instance)), {
+        log: "Unhandled",
+        message: "A tier could not be released"
+      })
+    )
+  }
+
+  private release(instance: Instance<S, E>): Fiber.Fiber<void> {
+    return instance.release ??= this.fork(
+      (instance.build === undefined ? Effect.void : Fiber.interrupt(instance.build)).pipe(
+        Effect.andThen(Scope.close(instance.scope, Exit.void)),
+        Effect.onExit(() => Effect.sync(() => this.living.delete(instance)))
+      )
+    )
   }
 }
 
-const release = <S, E>(instance: Instance<S, E>): Effect.Effect<void> =>
-  Effect.andThen(Fiber.interrupt(instance.build), Scope.close(instance.scope, Exit.void))
-
-const built = <S, E>(instance: Instance<S, E>): Effect.Effect<S, E> => {
-  const exit = instance.build.pollUnsafe()
-  return exit === undefined ? Effect.flatMap(Fiber.await(instance.build), serviceOrWhyNot) : serviceOrWhyNot(exit)
-}
-
 // The interruption of a build is not an interruption of the calls that wait for it.
-const serviceOrWhyNot = <S, E>(exit: Exit.Exit<S, E>): Effect.Effect<S, E> =>
+const serviceOrWhyNot = <S, E>(exit: Exit.Exit<S, E>): Exit.Exit<S, E> =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-    ? Effect.die(new Error("The tier was released while it was being built"))
+    ? Exit.die(new Error("The tier was released while it was being built"))
     : exit

@@ -116,12 +116,13 @@ export const expire = (window: Window, now: number): void => {
   if (epoch <= window.epoch) return
   const slots = window.slots
   if (slots !== undefined) {
-    if (epoch - window.epoch >= window.buckets) {
+    const passed = epoch - window.epoch
+    if (passed >= window.buckets) {
       slots.fill(0)
       window.calls = window.failures = window.slowCalls = 0
     } else {
-      for (let i = window.epoch + 1; i <= epoch; i++) {
-        const bucket = (i % window.buckets) * 3
+      for (let i = 1; i <= passed; i++) {
+        const bucket = ((window.epoch + i) % window.buckets) * 3
         window.calls -= slots[bucket]!
         window.failures -= slots[bucket + 1]!
         window.slowCalls -= slots[bucket + 2]!

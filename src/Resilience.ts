@@ -1,0 +1,447 @@
+/**
+ * The standard pipeline: fallback, timeout, retry, hedge, rate limit, circuit
+ * breaker, bulkhead and attempt timeout around a call, as one value.
+ *
+ * Its order is the one below, outermost first, and can be changed; `describe`
+ * says it in words, so that it can be checked.
+ *
+ *     fallback › timeout › retry › hedge › rate limit › circuit breaker › bulkhead › attempt timeout › call
+ *
+ * **Example** (Protecting every call to a dependency alike)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreakerRegistry, Resilience } from "effect-resilience"
+ *
+ * const payments = Resilience.make({
+ *   name: "payment-api",
+ *   timeout: "10 seconds",
+ *   retry: { maxAttempts: 3, baseDelay: "200 millis" },
+ *   attemptTimeout: "2 seconds"
+ * })
+ *
+ * const charge = payments.apply(Effect.succeed("charged"))
+ *
+ * await Effect.runPromise(charge.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "charged"
+ *
+ * payments.steps // => ["timeout", "retry", "circuitBreaker", "attemptTimeout"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Bulkhead from "./Bulkhead.ts"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as CircuitPolicy from "./CircuitPolicy.ts"
+import * as Environment from "./Environment.ts"
+import * as Fallback from "./Fallback.ts"
+import * as Hedge from "./Hedge.ts"
+import { checkDuration } from "./internal/check.ts"
+import * as RateLimit from "./RateLimit.ts"
+import type {
+  BulkheadFullError,
+  CallTimeoutError,
+  CircuitOpenError,
+  RateLimitExceededError
+} from "./ResilienceError.ts"
+import * as Retry from "./Retry.ts"
+import type { RetryBudget } from "./RetryBudget.ts"
+import * as Timeout from "./Timeout.ts"
+
+/**
+ * The steps of a pipeline in the standard order, outermost first.
+ *
+ * **Details**
+ *
+ * A fallback sees every failure. The timeout spans all attempts. Retry is
+ * outside of the circuit, so the circuit sees each attempt and a retry stops
+ * once it is open. The rate limit comes before the circuit, the bulkhead after
+ * it, so that neither a rejected call nor a queued one is held against the
+ * dependency. The attempt timeout is the innermost: a call that takes too long
+ * is a failure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const STANDARD_ORDER = [
+  "fallback",
+  "timeout",
+  "retry",
+  "hedge",
+  "rateLimit",
+  "circuitBreaker",
+  "bulkhead",
+  "attemptTimeout"
+] as const
+
+/**
+ * A step of a pipeline.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Step = typeof STANDARD_ORDER[number]
+
+/**
+ * Options of a pipeline. A step that is left out is not there, except for the
+ * circuit breaker.
+ *
+ * **Details**
+ *
+ * - `name`: names the circuit, and the call in timeouts.
+ * - `fallback`: what to do when all else has failed, an effect or a function of
+ *   the error.
+ * - `timeout`: of the whole call, all attempts and waits included.
+ * - `retry`: `Retry` options or a policy.
+ * - `hedge`: `Hedge` options or a policy.
+ * - `rateLimit`: a rate limit or the class of one.
+ * - `circuitBreaker`: a circuit, the class of one, the name of one, or a policy
+ *   for the one in the registry that goes by `name`, which is used by default.
+ *   `false` leaves it out.
+ * - `bulkhead`: a bulkhead or the class of one.
+ * - `attemptTimeout`: of one attempt.
+ * - `order`: the steps, outermost first. Every step that is there must be named
+ *   once; steps that are not there may be.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name: string
+  readonly fallback?:
+    | Effect.Effect<unknown, unknown, unknown>
+    | ((error: unknown) => Effect.Effect<unknown, unknown, unknown>)
+    | undefined
+  readonly timeout?: Duration.Input | undefined
+  readonly retry?: Retry.PlainOptions<unknown> | Retry.RetryPolicy<unknown, unknown> | undefined
+  readonly hedge?: Hedge.PlainOptions<unknown> | Hedge.HedgePolicy<unknown, unknown> | undefined
+  readonly rateLimit?: RateLimit.Target | undefined
+  readonly circuitBreaker?: CircuitBreaker.Target | CircuitPolicy.CircuitPolicy | false | undefined
+  readonly bulkhead?: Bulkhead.Target | undefined
+  readonly attemptTimeout?: Duration.Input | undefined
+  readonly order?: ReadonlyArray<Step> | undefined
+}
+
+/**
+ * A pipeline.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Resilience<O extends Options> {
+  readonly name: string
+
+  /** Its steps, outermost first. */
+  readonly steps: ReadonlyArray<Step>
+
+  /** Runs a call through all steps. */
+  readonly apply: <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<Success<O, A>, Failure<O, E>, R | Services<O>>
+
+  /** Protects a function: every effect it returns runs through all steps. */
+  readonly wrap: <Args extends ReadonlyArray<unknown>, A, E, R>(
+    f: (...args: Args) => Effect.Effect<A, E, R>
+  ) => (...args: Args) => Effect.Effect<Success<O, A>, Failure<O, E>, R | Services<O>>
+
+  /** What it does, in words: a line for each step, outermost first. */
+  readonly describe: string
+}
+
+/** Whether an option is there. */
+type Has<O, K extends string> = O extends { readonly [_ in K]?: infer V } ?
+  [Exclude<V, undefined | false>] extends [never] ? false
+  : unknown extends V ? false
+  : true
+  : false
+
+/** What the option is, without what stands for its absence. */
+type Get<O, K extends string> = O extends { readonly [_ in K]?: infer V } ? Exclude<V, undefined | false> : never
+
+type Rejection<O> =
+  | (Has<O, "timeout"> extends true ? CallTimeoutError : never)
+  | (Has<O, "attemptTimeout"> extends true ? CallTimeoutError : never)
+  | (Has<O, "rateLimit"> extends true ? RateLimitExceededError | RateLimit.TargetStoreError<Get<O, "rateLimit">>
+    : never)
+  | (O extends { readonly circuitBreaker: false } ? never : CircuitOpenError)
+  | (Has<O, "bulkhead"> extends true ? BulkheadFullError : never)
+
+type Unrecovered<O, E> =
+  | E
+  | Rejection<O>
+  | (Has<O, "retry"> extends true ? Retry.RetryExhausted<E | Rejection<O>> : never)
+
+type FallbackEffect<O> = Get<O, "fallback"> extends infer F ? F extends Effect.Effect<unknown, unknown, unknown> ? F
+  : F extends (error: unknown) => infer R ? R
+  : never
+  : never
+
+/**
+ * What a call through a pipeline succeeds with.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Success<O extends Options, A> = A | Effect.Success<FallbackEffect<O>>
+
+/**
+ * What a call through a pipeline fails with: only what its steps can raise. A
+ * fallback in the standard order leaves nothing but its own error.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Failure<O extends Options, E> = Has<O, "fallback"> extends true
+  ? Has<O, "order"> extends true ? Unrecovered<O, Effect.Error<FallbackEffect<O>>> : Effect.Error<FallbackEffect<O>>
+  : Unrecovered<O, E>
+
+type CircuitServices<T> = [T] extends [never] ? CircuitBreaker.TargetServices<string>
+  : T extends CircuitPolicy.CircuitPolicy ? CircuitBreaker.TargetServices<string>
+  : CircuitBreaker.TargetServices<T>
+
+type RetryServices<T> = T extends Retry.RetryPolicy<infer _E, infer R> ? R
+  : T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R
+  : never
+
+type HedgeServices<T> = T extends Hedge.HedgePolicy<infer _E, infer R> ? R
+  : T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R
+  : never
+
+/**
+ * What a call through a pipeline needs.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Services<O extends Options> =
+  | (O extends { readonly circuitBreaker: false } ? never : CircuitServices<Get<O, "circuitBreaker">>)
+  | (Has<O, "bulkhead"> extends true ? Bulkhead.TargetServices<Get<O, "bulkhead">> : never)
+  | (Has<O, "rateLimit"> extends true ? RateLimit.TargetServices<Get<O, "rateLimit">> : never)
+  | (Has<O, "retry"> extends true ? RetryServices<Get<O, "retry">> : never)
+  | (Has<O, "hedge"> extends true ? HedgeServices<Get<O, "hedge">> : never)
+  | Effect.Services<FallbackEffect<O>>
+
+/** A step with what it says of itself. */
+interface Stage {
+  readonly title: string
+  readonly description: string
+  readonly apply: (self: Effect.Effect<unknown, unknown, unknown>) => Effect.Effect<unknown, unknown, unknown>
+}
+
+/**
+ * Makes a pipeline.
+ *
+ * **Details**
+ *
+ * Throws a `RangeError` for options out of range, and for an order that lacks
+ * a step that is there, names one twice, or names one that does not exist.
+ *
+ * **Example** (Checking the order)
+ *
+ * ```ts import.meta.vitest
+ * import { Resilience } from "effect-resilience"
+ *
+ * const reports = Resilience.make({
+ *   name: "reports",
+ *   retry: { maxAttempts: 2, jitter: "none" },
+ *   attemptTimeout: "30 seconds",
+ *   // One outcome per call: the circuit judges what is left after the retries.
+ *   order: ["circuitBreaker", "retry", "attemptTimeout"]
+ * })
+ *
+ * reports.steps // => ["circuitBreaker", "retry", "attemptTimeout"]
+ * ```
+ *
+ * @see {@link standard} for a pipeline with the usual steps
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <const O extends Options>(options: O): Resilience<O> => {
+  const stages: Record<Step, Stage | undefined> = {
+    fallback: options.fallback === undefined ? undefined : {
+      title: "fallback",
+      description: "on any failure",
+      apply: Fallback.withFallback(
+        typeof options.fallback === "function" && !Effect.isEffect(options.fallback)
+          ? options.fallback
+          : () => options.fallback as Effect.Effect<unknown, unknown, unknown>
+      )
+    },
+    timeout: options.timeout === undefined
+      ? undefined
+      : timeoutStage("timeout", "for the whole call", options.timeout, options.name),
+    retry: options.retry === undefined ? undefined : retryStage(options.retry),
+    hedge: options.hedge === undefined ? undefined : hedgeStage(options.hedge),
+    rateLimit: options.rateLimit === undefined ? undefined : {
+      title: "rate limit",
+      description: describeTarget(options.rateLimit),
+      apply: RateLimit.withRateLimit(options.rateLimit)
+    },
+    circuitBreaker: options.circuitBreaker === false
+      ? undefined
+      : circuitStage(options.name, options.circuitBreaker),
+    bulkhead: options.bulkhead === undefined ? undefined : {
+      title: "bulkhead",
+      description: describeTarget(options.bulkhead),
+      apply: Bulkhead.withBulkhead(options.bulkhead)
+    },
+    attemptTimeout: options.attemptTimeout === undefined
+      ? undefined
+      : timeoutStage("attempt timeout", "for one attempt", options.attemptTimeout, options.name)
+  }
+  const steps = arrange(STANDARD_ORDER.filter((step) => stages[step] !== undefined), options.order)
+  const present = steps.map((step) => stages[step]!)
+  const apply = (self: Effect.Effect<unknown, unknown, unknown>) =>
+    present.reduceRight((inner, stage) => stage.apply(inner), self)
+  return {
+    name: options.name,
+    steps,
+    // The types of the steps are those of the options they were made from.
+    apply: apply as Resilience<O>["apply"],
+    wrap:
+      ((f: (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>) =>
+      (...args: ReadonlyArray<unknown>) => apply(Effect.suspend(() => f(...args)))) as Resilience<O>["wrap"],
+    describe: describeStages(options.name, present)
+  }
+}
+
+/**
+ * Makes a pipeline with the usual steps: up to three attempts, the circuit of
+ * that name, ten seconds for an attempt. Options replace or add steps.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const standard = <const O extends Omit<Options, "name"> = {}>(
+  name: string,
+  options?: O
+): Resilience<Standard<O>> => make<Standard<O>>({ ...STANDARD, ...options, name } as unknown as Standard<O>)
+
+const STANDARD = { retry: {}, attemptTimeout: "10 seconds" } as const
+
+/**
+ * Makes a standard pipeline that the environment configures: the attempts and
+ * delays of `MAX_RETRY_ATTEMPTS` and `RETRY_…`, and the attempt timeout of
+ * `CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS` or, for this circuit alone,
+ * `CB_<NAME>_REQUEST_TIMEOUT_SECONDS`. Options replace or add steps.
+ *
+ * **Details**
+ *
+ * The circuit takes its policy from the registry; `CircuitBreakerRegistry.layerConfig`
+ * is the one that the environment configures. Fails with one `ConfigError`
+ * that has all problems.
+ *
+ * **Example** (Setting a pipeline by environment)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect } from "effect"
+ * import { Resilience } from "effect-resilience"
+ *
+ * const env = { MAX_RETRY_ATTEMPTS: "5", CB_PAYMENT_API_REQUEST_TIMEOUT_SECONDS: "2" }
+ *
+ * const payments = await Effect.runPromise(Resilience.config("payment-api").pipe(
+ *   Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+ * ))
+ *
+ * payments.describe.includes("up to 5 attempts") // => true
+ * payments.describe.includes("2s for one attempt") // => true
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const config = <const O extends Omit<Options, "name"> = {}>(
+  name: string,
+  options?: O
+): Effect.Effect<Resilience<Standard<O>>, Config.ConfigError> =>
+  Effect.map(
+    Environment.load({ circuits: { [name]: undefined } }),
+    ({ requestTimeout, retry }) =>
+      make<Standard<O>>({ retry, attemptTimeout: requestTimeout(name), ...options, name } as unknown as Standard<O>)
+  )
+
+/**
+ * The options of a standard pipeline.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Standard<O> = O & Omit<typeof STANDARD, keyof O> & { readonly name: string }
+
+const timeoutStage = (title: string, what: string, input: Duration.Input, operation: string): Stage => {
+  const duration = checkDuration(`Resilience.make: ${title === "timeout" ? "timeout" : "attemptTimeout"}`, input)
+  return {
+    title,
+    description: `${Duration.format(duration)} ${what}`,
+    apply: Timeout.withTimeout({ duration, operation })
+  }
+}
+
+const retryStage = (options: NonNullable<Options["retry"]>): Stage => {
+  const policy = Retry.isRetryPolicy(options) ? options : Retry.make<unknown, unknown>(options)
+  return {
+    title: "retry",
+    description: policy.description,
+    apply: (self) => Retry.withRetry(self, policy)
+  }
+}
+
+const hedgeStage = (options: NonNullable<Options["hedge"]>): Stage => {
+  const policy = Hedge.isHedgePolicy(options) ? options : Hedge.make<unknown, unknown>(options)
+  return {
+    title: "hedge",
+    description: policy.description,
+    apply: (self) => Hedge.withHedge(self, policy)
+  }
+}
+
+const circuitStage = (name: string, circuit: Options["circuitBreaker"]): Stage => {
+  const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
+    title: "circuit breaker",
+    description,
+    apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy })
+  })
+  if (circuit === undefined || circuit === false) return stage(`"${name}" of the registry`, name)
+  if (isPolicy(circuit)) return stage(`"${name}" of the registry: ${CircuitPolicy.describe(circuit)}`, name, circuit)
+  if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)
+  return stage(describeTarget(circuit), circuit)
+}
+
+const isPolicy = (
+  circuit: CircuitBreaker.Target | CircuitPolicy.CircuitPolicy
+): circuit is CircuitPolicy.CircuitPolicy => typeof circuit === "object" && "openDuration" in circuit
+
+/** A target by value knows its name and description; the class of a service knows its key. */
+const describeTarget = (target: object): string => {
+  const name = Predicate.hasProperty(target, "key") && typeof target.key === "string"
+    ? target.key.slice(target.key.lastIndexOf("/") + 1)
+    : Predicate.hasProperty(target, "name")
+    ? String(target.name)
+    : ""
+  return Predicate.hasProperty(target, "description") ? `"${name}": ${target.description}` : `"${name}"`
+}
+
+const arrange = (present: ReadonlyArray<Step>, order: ReadonlyArray<Step> | undefined): ReadonlyArray<Step> => {
+  if (order === undefined) return present
+  const accepted = `each step once, of ${STANDARD_ORDER.join(", ")}`
+  const fail = (what: string): never => {
+    throw new RangeError(`Resilience.make: order must name ${accepted}, got ${what}`)
+  }
+  for (const [index, step] of order.entries()) {
+    if (!STANDARD_ORDER.includes(step)) fail(`"${step}"`)
+    if (order.indexOf(step) !== index) fail(`"${step}" twice`)
+  }
+  for (const step of present) if (!order.includes(step)) fail(`an order without "${step}"`)
+  return order.filter((step) => present.includes(step))
+}
+
+const describeStages = (name: string, stages: ReadonlyArray<Stage>): string => {
+  const width = Math.max(...stages.map((stage) => stage.title.length), 4)
+  const lines = stages.map(({ description, title }) => `  ${title.padEnd(width)}  ${description}`)
+  return [name, ...lines, `  ${"call".padEnd(width)}`.trimEnd()].join("\n")
+}

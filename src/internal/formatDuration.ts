@@ -1,0 +1,7 @@
+import * as Duration from "effect/Duration"
+
+/** A duration for people: a time that was measured has a tail of nanoseconds that nobody wants to read. */
+export const formatDuration = (duration: Duration.Duration): string => {
+  const millis = Duration.toMillis(duration)
+  return Duration.format(millis >= 1 && millis < Infinity ? Duration.millis(Math.round(millis)) : duration)
+}

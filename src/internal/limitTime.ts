@@ -1,0 +1,52 @@
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+
+/**
+ * Interrupts a call that takes too long and goes on with `orElse`; with
+ * `disconnect`, without waiting for the call to let go.
+ */
+export const limitTime = <A, E, R, A2, E2>(
+  self: Effect.Effect<A, E, R>,
+  options: {
+    readonly duration: Duration.Duration
+    readonly disconnect: boolean
+    readonly orElse: () => Effect.Effect<A2, E2>
+  }
+): Effect.Effect<A | A2, E | E2, R> => {
+  const { disconnect, duration, orElse } = options
+  if (!Duration.isFinite(duration)) return self
+
+  // The call needs a fiber of its own, since a part of a fiber cannot be interrupted. The timer gets one when the call
+  // turns out to wait. Starting them and registering how to stop them is one step of the caller's fiber, so that
+  // nothing is left running wherever it is interrupted.
+  return Effect.withFiber((caller) =>
+    Effect.callback((resume) => {
+      const fork = Effect.runForkWith(caller.context as Context.Context<R>)
+      const call = fork(self)
+      const exit = call.pollUnsafe()
+      if (exit !== undefined) return resume(exit)
+
+      let timedOut = false
+      const timer = fork(Effect.sleep(duration))
+      timer.addObserver((exit) => {
+        if (Exit.isFailure(exit)) return
+        timedOut = true
+        call.interruptUnsafe(caller.id)
+        if (disconnect) resume(Effect.suspend(orElse))
+      })
+      call.addObserver((exit) => {
+        timer.interruptUnsafe(caller.id)
+        resume(timedOut ? Effect.suspend(orElse) : exit)
+      })
+      return Effect.suspend(() => {
+        timer.interruptUnsafe(caller.id)
+        if (!disconnect) return Fiber.interrupt(call)
+        call.interruptUnsafe(caller.id)
+        return Effect.void
+      })
+    })
+  )
+}
