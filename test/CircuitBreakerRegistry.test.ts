@@ -1,0 +1,800 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  CircuitBreaker,
+  CircuitBreakerRegistry,
+  type CircuitEvent,
+  CircuitPolicy,
+  ResilienceError
+} from "effect-resilience"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  type Breaker,
+  changes,
+  fail,
+  hold,
+  repeat,
+  settle,
+  succeed,
+  touchy,
+  TwoClocks,
+  watch
+} from "./support/circuits.ts"
+import { atEveryOperation } from "./support/machine.ts"
+
+const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
+
+const policy = CircuitPolicy.make(touchy)
+
+const make = (options: CircuitBreakerRegistry.Options = {}) =>
+  CircuitBreakerRegistry.make({ defaults: policy, ...options })
+
+const state = (breaker: Breaker, expected: CircuitEvent.CircuitState) =>
+  Effect.map(breaker.state, (state) => assert.strictEqual(state, expected))
+
+describe("getOrCreate", () => {
+  it.effect("makes a circuit once and gives the same one to whoever names it", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      assert.strictEqual(breaker.name, "a")
+      assert.strictEqual(yield* registry.getOrCreate("a"), breaker)
+      assert.strictEqual(registry.getOrCreateUnsafe("a"), breaker)
+      assert.strictEqual(registry.getUnsafe("a"), breaker)
+      assert.notStrictEqual(yield* registry.getOrCreate("b"), breaker)
+    }))
+
+  it.effect("makes one circuit for many fibers that name it at the same time", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const all = yield* Effect.forEach(Array.from({ length: 100 }), () => registry.getOrCreate("a"), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(new Set(all).size, 1)
+    }))
+
+  it.effect("uses the policy it is given, or the one of that name, or the defaults", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits: { kafka: CircuitPolicy.kafka } })
+      const used = (breaker: Breaker) => breaker.policy
+      assert.strictEqual(
+        yield* used(yield* registry.getOrCreate("given", CircuitPolicy.database)),
+        CircuitPolicy.database
+      )
+      assert.strictEqual(yield* used(yield* registry.getOrCreate("kafka")), CircuitPolicy.kafka)
+      assert.strictEqual(yield* used(yield* registry.getOrCreate("other")), policy)
+    }))
+
+  it.effect("without any options uses CircuitPolicy.make()", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.make()
+      const breaker = yield* registry.getOrCreate("a")
+      assert.deepStrictEqual(CircuitPolicy.difference(yield* breaker.policy, CircuitPolicy.make()), [])
+    }))
+
+  it.effect("with another policy fails with a conflict that names the fields", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a", CircuitPolicy.make({ consecutiveFailures: 3, openDuration: "1 minute" }))
+      const error = yield* Effect.flip(
+        registry.getOrCreate("a", CircuitPolicy.make({ consecutiveFailures: 4, openDuration: "2 minutes" }))
+      )
+      assert.instanceOf(error, ResilienceError.CircuitConflictError)
+      assert.deepStrictEqual([error.circuit, error.fields], ["a", ["consecutiveFailures", "openDuration"]])
+      assert.strictEqual(
+        error.message,
+        `Circuit "a" is registered already with another consecutiveFailures, openDuration; ` +
+          `use reconfigure to change its policy, or another name`
+      )
+      assert.throws(() => registry.getOrCreateUnsafe("a", CircuitPolicy.kafka), ResilienceError.CircuitConflictError)
+    }))
+
+  it.effect("with an equal policy finds the circuit", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const options: CircuitPolicy.Options = {
+        consecutiveFailures: 3,
+        openDuration: CircuitPolicy.exponential({ initial: "1 second" })
+      }
+      const breaker = yield* registry.getOrCreate("a", CircuitPolicy.make(options))
+      assert.strictEqual(yield* registry.getOrCreate("a", CircuitPolicy.make(options)), breaker)
+    }))
+
+  it.effect("a conflict leaves the circuit as it is", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* Effect.exit(registry.getOrCreate("a", CircuitPolicy.kafka))
+      yield* Effect.exit(registry.register("a", CircuitPolicy.kafka))
+      assert.strictEqual(yield* breaker.policy, policy)
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("circuits of different names have nothing to do with each other", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const [a, b] = [yield* registry.getOrCreate("a"), yield* registry.getOrCreate("b")]
+      yield* fail(a)
+      yield* state(a, "Open")
+      yield* state(b, "Closed")
+      assert.strictEqual((yield* b.metrics).totalCalls, 0)
+    }))
+
+  it.effect("any string is a name", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const names = ["", " ", "__proto__", "constructor", "toString", "a/b:c", "\u{1F4A5}"]
+      for (const name of names) yield* registry.getOrCreate(name)
+      assert.deepStrictEqual(yield* registry.names, names)
+    }))
+})
+
+describe("get", () => {
+  it.effect("finds a living circuit and makes none", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits: { a: CircuitPolicy.kafka } })
+      assert.deepStrictEqual(yield* registry.get("a"), Option.none())
+      assert.isUndefined(registry.getUnsafe("a"))
+      const breaker = yield* registry.getOrCreate("a")
+      assert.strictEqual(Option.getOrUndefined(yield* registry.get("a")), breaker)
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+    }))
+})
+
+describe("register", () => {
+  it.effect("makes a circuit that stays however idle it is", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.register("a", CircuitPolicy.kafka)
+      yield* TestClock.adjust("1000 days")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      assert.strictEqual(yield* registry.register("a", CircuitPolicy.kafka), breaker)
+      assert.strictEqual(yield* registry.register("a"), breaker)
+    }))
+
+  it.effect("keeps a circuit that was only named until then", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      assert.strictEqual(yield* registry.register("a"), breaker)
+      yield* TestClock.adjust("1 day")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+    }))
+
+  it.effect("fails if the name lives under another policy", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a")
+      const error = yield* Effect.flip(registry.register("a", CircuitPolicy.kafka))
+      assert.strictEqual(error._tag, "CircuitConflictError")
+    }))
+})
+
+describe("reconfigure", () => {
+  it.effect("gives a living circuit another policy; state, backoff and listeners stay", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      const events = yield* watch(breaker.events)
+      yield* fail(breaker)
+      assert.isTrue(yield* registry.reconfigure("a", CircuitPolicy.make({ ...touchy, consecutiveFailures: 2 })))
+
+      yield* state(breaker, "Open")
+      yield* TestClock.adjust("10 seconds")
+      yield* fail(breaker)
+      assert.strictEqual((yield* breaker.metrics).consecutiveOpenings, 2)
+      assert.deepStrictEqual(changes(yield* events), [
+        "Closed -> Open: ConsecutiveFailures",
+        "Open -> HalfOpen: OpenTimeEnded",
+        "HalfOpen -> Open: ProbeFailed"
+      ])
+      assert.deepStrictEqual(
+        (yield* events).flatMap((event) => event._tag === "Reconfigured" ? [event.changed] : []),
+        [["consecutiveFailures"]]
+      )
+    }))
+
+  it.effect("is false for a name that does not live, and makes no circuit", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      assert.isFalse(yield* registry.reconfigure("a", CircuitPolicy.kafka))
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("leaves the places that name the circuit with its old or its new policy in peace", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a", CircuitPolicy.database)
+      yield* registry.reconfigure("a", CircuitPolicy.kafka)
+      assert.strictEqual(yield* registry.getOrCreate("a", CircuitPolicy.database), breaker)
+      assert.strictEqual(yield* registry.getOrCreate("a", CircuitPolicy.kafka), breaker)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.kafka)
+    }))
+
+  it.effect("is not undone by the circuit being idle", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a")
+      yield* registry.reconfigure("a", CircuitPolicy.kafka)
+      yield* TestClock.adjust("1 day")
+      yield* registry.names
+      const breaker = yield* registry.getOrCreate("a")
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.kafka)
+    }))
+})
+
+describe("remove", () => {
+  it.effect("forgets a circuit, so that its name gets a new one", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.register("a")
+      yield* fail(breaker)
+      assert.isTrue(yield* registry.remove("a"))
+      assert.deepStrictEqual(yield* registry.names, [])
+      assert.isFalse(yield* registry.remove("a"))
+
+      const other = yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      assert.notStrictEqual(other, breaker)
+      yield* state(other, "Closed")
+    }))
+
+  it.effect("ends the events of the circuit, and not those of the registry", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      const all = yield* watch(registry.events)
+      const fiber = yield* Effect.forkChild(Stream.runCollect(breaker.events), { startImmediately: true })
+      yield* settle
+      yield* succeed(breaker)
+      yield* registry.remove("a")
+
+      assert.strictEqual((yield* Fiber.join(fiber)).length, 1)
+      yield* succeed(yield* registry.getOrCreate("b"))
+      assert.deepStrictEqual((yield* all).map((event) => event.circuit), ["a", "b"])
+    }))
+
+  it.effect("forgets that a circuit was registered", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.register("a")
+      yield* registry.remove("a")
+      yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("forgets a circuit that was idle and restored before", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+      yield* succeed(breaker)
+      yield* registry.remove("a")
+      yield* succeed(breaker)
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("leaves the circuit to whoever holds it, apart from the registry", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      const running = yield* hold(breaker)
+      yield* registry.remove("a")
+      const events = yield* watch(registry.events)
+
+      assert.deepStrictEqual(yield* running.fail, Exit.fail("down"))
+      yield* state(breaker, "Open")
+      assert.deepStrictEqual(yield* registry.openCircuits, [])
+      assert.deepStrictEqual(yield* events, [])
+    }))
+})
+
+describe("statuses", () => {
+  it.effect("are the metrics of all circuits, oldest first", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* succeed(yield* registry.getOrCreate("b"))
+      yield* fail(yield* registry.getOrCreate("a"))
+      const statuses = yield* registry.statuses
+      assert.deepStrictEqual(statuses.map(({ name, state, totalCalls }) => [name, state, totalCalls]), [
+        ["b", "Closed", 1],
+        ["a", "Open", 1]
+      ])
+    }))
+
+  it.effect("and names, openCircuits and anyOpen of an empty registry are empty", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      assert.deepStrictEqual(
+        [yield* registry.names, yield* registry.statuses, yield* registry.openCircuits, yield* registry.anyOpen],
+        [[], [], [], false]
+      )
+    }))
+})
+
+describe("openCircuits and anyOpen", () => {
+  it.effect("are about the circuits that reject calls now: Open and ForcedOpen", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const [open, forced, disabled, closed] = [
+        yield* registry.getOrCreate("open"),
+        yield* registry.getOrCreate("forced"),
+        yield* registry.getOrCreate("disabled"),
+        yield* registry.getOrCreate("closed")
+      ]
+      assert.isFalse(yield* registry.anyOpen)
+      yield* fail(open)
+      yield* forced.forceOpen()
+      yield* disabled.disable
+      yield* succeed(closed)
+      assert.deepStrictEqual(yield* registry.openCircuits, ["open", "forced"])
+      assert.isTrue(yield* registry.anyOpen)
+
+      yield* forced.forceClose
+      yield* TestClock.adjust("10 seconds")
+      // Half-open since this very instant.
+      assert.deepStrictEqual(yield* registry.openCircuits, [])
+      assert.isFalse(yield* registry.anyOpen)
+    }))
+})
+
+describe("reset and resetAll", () => {
+  it.effect("make one or all circuits as new", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const [a, b] = [yield* registry.getOrCreate("a"), yield* registry.getOrCreate("b")]
+      yield* fail(a)
+      yield* fail(b)
+      assert.isTrue(yield* registry.reset("a"))
+      assert.deepStrictEqual(yield* registry.openCircuits, ["b"])
+      assert.strictEqual((yield* a.metrics).totalCalls, 0)
+
+      yield* fail(a)
+      yield* registry.resetAll
+      assert.deepStrictEqual((yield* registry.statuses).map(({ state, totalCalls }) => [state, totalCalls]), [
+        ["Closed", 0],
+        ["Closed", 0]
+      ])
+    }))
+
+  it.effect("reset is false for a name that does not live", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      assert.isFalse(yield* registry.reset("a"))
+      yield* registry.resetAll
+    }))
+})
+
+describe("systemStatus", () => {
+  it.effect("is healthy, degraded or unhealthy, with the counts behind it", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ defaults: CircuitPolicy.make({ ...touchy, consecutiveFailures: 2 }) })
+      assert.deepStrictEqual(yield* registry.systemStatus, {
+        status: "healthy",
+        totalCircuits: 0,
+        circuitsByState: { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 },
+        openCircuits: [],
+        totalCalls: 0,
+        rejectedCalls: 0
+      })
+      const [a, b] = [yield* registry.getOrCreate("a"), yield* registry.getOrCreate("b")]
+      yield* succeed(a, 9)
+      yield* fail(a)
+      assert.strictEqual((yield* registry.systemStatus).status, "healthy")
+      yield* succeed(a)
+      yield* fail(a)
+      assert.strictEqual((yield* registry.systemStatus).status, "degraded")
+      yield* fail(b, 3)
+      assert.deepStrictEqual(yield* registry.systemStatus, {
+        status: "unhealthy",
+        totalCircuits: 2,
+        circuitsByState: { Closed: 1, Open: 1, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 },
+        openCircuits: ["b"],
+        totalCalls: 15,
+        rejectedCalls: 1
+      })
+      yield* registry.reset("a")
+      yield* TestClock.adjust("10 seconds")
+      const probing = yield* registry.systemStatus
+      assert.deepStrictEqual([probing.status, probing.circuitsByState.HalfOpen], ["degraded", 1])
+      yield* b.forceOpen()
+      assert.strictEqual((yield* registry.systemStatus).status, "unhealthy")
+      yield* b.disable
+      assert.strictEqual((yield* registry.systemStatus).status, "healthy")
+    }))
+})
+
+describe("events", () => {
+  it.effect("are those of all circuits, also of ones made later, in order per circuit", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const early = yield* registry.getOrCreate("early")
+      const events = yield* watch(registry.events)
+      const late = yield* registry.getOrCreate("late")
+      yield* succeed(early)
+      yield* fail(late)
+      yield* fail(early)
+      assert.deepStrictEqual((yield* events).map((event) => [event.circuit, event.sequence, event._tag]), [
+        ["early", 1, "CallEnded"],
+        ["late", 1, "CallEnded"],
+        ["late", 2, "StateChanged"],
+        ["early", 2, "CallEnded"],
+        ["early", 3, "StateChanged"]
+      ])
+    }))
+
+  it.effect("end with the registry, those of its circuits as well, and later ones are empty", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const registry = yield* Scope.provide(make(), scope)
+      const breaker = yield* registry.getOrCreate("a")
+      const streams = [registry.events, breaker.events, Stream.filter(registry.events, () => false)]
+      const fibers = yield* Effect.forEach(
+        streams,
+        (stream) => Effect.forkChild(Stream.runCollect(stream), { startImmediately: true })
+      )
+      yield* settle
+      yield* succeed(breaker)
+      yield* Scope.close(scope, Exit.void)
+
+      const collected = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(collected.map((events) => events.length), [1, 1, 0])
+      assert.deepStrictEqual(yield* Stream.runCollect(registry.events), [])
+      assert.deepStrictEqual(yield* Stream.runCollect(breaker.events), [])
+    }))
+
+  it.effect("end though a listener of them is busy", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const registry = yield* Scope.provide(make(), scope)
+      const fiber = yield* Effect.forkChild(
+        Stream.runForEach(registry.events, () => Effect.sleep("1 minute")),
+        { startImmediately: true }
+      )
+      yield* settle
+      yield* succeed(yield* registry.getOrCreate("a"), 2)
+      yield* Scope.close(scope, Exit.void)
+      yield* TestClock.adjust("2 minutes")
+      yield* Fiber.join(fiber)
+    }))
+
+  it("end wherever the stream is as it starts", () => {
+    const places = atEveryOperation((machine, start) => {
+      const scope = Scope.makeUnsafe()
+      const registry = Effect.runSync(Scope.provide(make(), scope))
+      const fiber = start(Stream.runDrain(registry.events))
+      machine.run(Scope.close(scope, Exit.void))
+      machine.finish()
+      assert.isDefined(fiber.pollUnsafe(), "the stream never ends")
+    })
+    assert.isAbove(places, 10)
+  })
+})
+
+describe("idle circuits", () => {
+  it.effect("are forgotten once they have not been called for idleTimeToLive, and not before", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ idleTimeToLive: "10 minutes" })
+      const breaker = yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("9 minutes")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("599999 millis")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* registry.names, [])
+      assert.deepStrictEqual(yield* registry.get("a"), Option.none())
+    }))
+
+  it.effect("one hour by default", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("3599 seconds")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("never, with an infinite idleTimeToLive", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ idleTimeToLive: "Infinity" })
+      yield* succeed(yield* registry.getOrCreate("a"))
+      yield* TestClock.adjust("1000 days")
+      yield* repeat(Effect.suspend(() => registry.getOrCreate(`tenant-${Math.random()}`)), 10)
+      assert.strictEqual((yield* registry.names).length, 11)
+    }))
+
+  it.effect("a rejected call is a call", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* registry.getOrCreate("idle")
+      const breaker = yield* registry.getOrCreate("used")
+      yield* TestClock.adjust("59 minutes")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual(yield* registry.names, ["used"])
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layerForcedOpen)))
+
+  it.effect("a call keeps its circuit, also under a policy that measures no durations", () =>
+    Effect.gen(function*() {
+      const untimed = CircuitPolicy.make({ consecutiveFailures: 3, window: { calls: 10 } })
+      const registry = yield* make({ defaults: untimed })
+      const breaker = yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("59 minutes")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      assert.isUndefined((yield* breaker.metrics).averageResponseTime)
+    }))
+
+  it.effect("the end of a call keeps its circuit as well as its start", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ defaults: CircuitPolicy.make({ consecutiveFailures: 3, window: { calls: 10 } }) })
+      const breaker = yield* registry.getOrCreate("a")
+      const running = yield* hold(breaker)
+      yield* TestClock.adjust("2 hours")
+      yield* running.succeed
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+    }))
+
+  it.effect("reading a circuit is not a call", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ idleTimeToLive: "10 minutes" })
+      yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("9 minutes")
+      yield* registry.getOrCreate("a")
+      yield* registry.statuses
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  const kept: Record<string, (breaker: Breaker) => Effect.Effect<unknown, unknown, Scope.Scope>> = {
+    "with a call in flight": hold,
+    "with a permit out": (breaker) => breaker.permit,
+    "forced open": (breaker) => breaker.forceOpen(),
+    disabled: (breaker) => breaker.disable,
+    "in MetricsOnly": (breaker) => breaker.metricsOnly,
+    "with a listener": (breaker) => breaker.onTrip(() => Effect.void),
+    "with a subscriber to its events": (breaker) => watch(breaker.events)
+  }
+  for (const [name, keep] of Object.entries(kept)) {
+    it.effect(`are kept ${name}`, () =>
+      Effect.gen(function*() {
+        const registry = yield* make()
+        const breaker = yield* registry.getOrCreate("a")
+        yield* keep(breaker)
+        yield* settle
+        yield* TestClock.adjust("30 days")
+        assert.deepStrictEqual(yield* registry.names, ["a"])
+        // Nor are they forgotten little by little, as others are made.
+        yield* repeat(Effect.suspend(() => registry.getOrCreate(`tenant-${Math.random()}`)), 20)
+        assert.strictEqual(registry.getUnsafe("a"), breaker)
+      }))
+  }
+
+  it.effect("are kept while they are open, and for the idle time after that", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ defaults: CircuitPolicy.make({ ...touchy, openDuration: "1 day" }) })
+      yield* fail(yield* registry.getOrCreate("a"))
+      yield* TestClock.adjust("1 day")
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("a listener that leaves does not keep its circuit", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* Effect.scoped(Effect.andThen(breaker.onTrip(() => Effect.void), settle))
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("are restored by a call through a handle that somebody kept", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+
+      yield* fail(breaker)
+      assert.deepStrictEqual(yield* registry.openCircuits, ["a"])
+      assert.strictEqual(yield* registry.getOrCreate("a"), breaker)
+      assert.strictEqual((yield* breaker.metrics).successfulCalls, 1)
+    }))
+
+  it.effect("a handle of a forgotten circuit finds the one that goes by its name now", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const old = yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+      const current = yield* registry.getOrCreate("a")
+      assert.notStrictEqual(old, current)
+
+      yield* fail(current)
+      yield* state(old, "Open")
+      assert.strictEqual((yield* old.metrics).failedCalls, 1)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(old.execute(Effect.void))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.scoped(old.permit))))
+      assert.strictEqual((yield* current.metrics).rejectedCalls, 2)
+
+      const events = yield* watch(old.events)
+      yield* old.forceClose
+      yield* state(current, "Closed")
+      assert.deepStrictEqual(changes(yield* events), ["Open -> Closed: Manual"])
+      yield* old.reconfigure(CircuitPolicy.kafka)
+      assert.strictEqual(yield* current.policy, CircuitPolicy.kafka)
+    }))
+
+  it.effect("handles of a name that was forgotten more than once all find the same circuit", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const handles: Array<Breaker> = []
+      for (let i = 0; i < 3; i++) {
+        handles.push(yield* registry.getOrCreate("a"))
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* registry.names, [])
+      }
+      yield* fail(handles[0]!)
+      for (const handle of handles) yield* state(handle, "Open")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+    }))
+
+  it.effect("an effect made before its circuit was forgotten runs through the new one", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      const effect = breaker.execute(Effect.fail("down"))
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+      const current = yield* registry.getOrCreate("a")
+      yield* Effect.exit(effect)
+      yield* state(current, "Open")
+    }))
+
+  it.effect("registry events come from restored and from new circuits alike", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const events = yield* watch(registry.events)
+      const breaker = yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+      yield* succeed(breaker)
+      assert.deepStrictEqual((yield* events).map((event) => event.circuit), ["a"])
+    }))
+})
+
+describe("ten thousand tenants", () => {
+  it.effect("do not accumulate, though nobody ever looks at the registry as a whole", () =>
+    Effect.gen(function*() {
+      const clocks = new TwoClocks()
+      const registry = yield* Effect.provideService(make({ idleTimeToLive: "1 minute" }), Clock.Clock, clocks)
+      const inUse = yield* registry.getOrCreate("in use")
+      let mostAlive = 0
+      for (let i = 0; i < 10_000; i++) {
+        yield* succeed(registry.getOrCreateUnsafe(`tenant-${i}`))
+        yield* succeed(inUse)
+        clocks.pass("1 second")
+        if (i % 1_000 === 999) {
+          mostAlive = Math.max(mostAlive, yield* alive(registry, "tenant", i + 1))
+        }
+      }
+      // Sixty are young enough; the sweep may be a round behind.
+      assert.isAtMost(mostAlive, 200)
+      assert.isAtMost((yield* registry.names).length, 62)
+      assert.strictEqual(registry.getUnsafe("in use"), inUse)
+    }))
+
+  it.effect("that came at once leave at once", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      for (let i = 0; i < 10_000; i++) yield* succeed(registry.getOrCreateUnsafe(`tenant-${i}`))
+      assert.strictEqual((yield* registry.names).length, 10_000)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* registry.names).length, 0)
+    }))
+
+  it.effect("that came at once leave as new ones come, two for each", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      for (let i = 0; i < 1_000; i++) yield* succeed(registry.getOrCreateUnsafe(`old-${i}`))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* alive(registry, "old", 1_000), 1_000)
+      for (let i = 0; i < 1_000; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      assert.strictEqual(yield* alive(registry, "old", 1_000), 0)
+      assert.strictEqual(yield* alive(registry, "new", 1_000), 1_000)
+    }))
+})
+
+/** How many circuits are held. Giving a circuit the policy that it has is the one look at it that forgets none. */
+const alive = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry, prefix: string, count: number) =>
+  Effect.map(
+    Effect.forEach(Array.from({ length: count }), (_, i) => registry.reconfigure(`${prefix}-${i}`, policy)),
+    (living) => living.filter(Boolean).length
+  )
+
+describe("layers", () => {
+  it.effect("layer shares its circuits with everything below it", () =>
+    Effect.gen(function*() {
+      const down = Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a"))
+      yield* Effect.exit(down)
+      const error = yield* Effect.flip(down)
+      assert.isTrue(error instanceof ResilienceError.CircuitOpenError)
+      const registry = yield* Registry
+      assert.deepStrictEqual(yield* registry.openCircuits, ["a"])
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layer({ defaults: policy }))))
+
+  it.effect("layer is new each time it is built", () =>
+    Effect.gen(function*() {
+      const layer = CircuitBreakerRegistry.layer({ defaults: policy })
+      const names = Effect.gen(function*() {
+        yield* Effect.void.pipe(CircuitBreaker.withCircuitBreaker(`${Math.random()}`))
+        return (yield* (yield* Registry).names).length
+      }).pipe(Effect.provide(layer))
+      assert.deepStrictEqual([yield* names, yield* names], [1, 1])
+    }))
+
+  it.effect("layerDisabled lets every call through and counts nothing", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* repeat(Effect.exit(Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a"))), 20)
+      const [status] = yield* registry.statuses
+      assert.deepInclude(status, { state: "Disabled", totalCalls: 0 })
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layerDisabled)))
+
+  it.effect("layerForcedOpen rejects every call, for ever", () =>
+    Effect.gen(function*() {
+      const call = Effect.succeed("ran").pipe(CircuitBreaker.withCircuitBreaker("a"))
+      yield* TestClock.adjust("30 days")
+      const error = yield* Effect.flip(call)
+      assert.strictEqual(error.state, "ForcedOpen")
+      assert.isFalse(Duration.isFinite(error.retryAfter))
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layerForcedOpen)))
+
+  for (
+    const [name, layer, command] of [
+      ["layerDisabled", CircuitBreakerRegistry.layerDisabled, "forceOpen"],
+      ["layerForcedOpen", CircuitBreakerRegistry.layerForcedOpen, "disable"]
+    ] as const
+  ) {
+    it.effect(`${name} forgets idle circuits, but not what an operator has done since`, () =>
+      Effect.gen(function*() {
+        const registry = yield* Registry
+        yield* registry.getOrCreate("idle")
+        const breaker = yield* registry.getOrCreate("moved")
+        yield* command === "forceOpen" ? breaker.forceOpen() : breaker.disable
+        yield* TestClock.adjust("1 day")
+        assert.deepStrictEqual(yield* registry.names, ["moved"])
+        yield* state(yield* registry.getOrCreate("moved"), command === "forceOpen" ? "ForcedOpen" : "Disabled")
+      }).pipe(Effect.provide(layer)))
+  }
+
+  it.effect("are needed by calls by name, and say so if they are not there", () =>
+    Effect.gen(function*() {
+      const effect = Effect.void.pipe(CircuitBreaker.withCircuitBreaker("a")) as Effect.Effect<void, unknown>
+      const exit = yield* Effect.exit(effect)
+      assert.isTrue(Exit.hasDies(exit))
+      if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), "CircuitBreakerRegistry")
+    }))
+
+  it.effect("a circuit in a Layer that is built once keeps the clock of that Layer", () =>
+    Effect.gen(function*() {
+      const clocks = new TwoClocks()
+      const registry = Layer.build(CircuitBreakerRegistry.layer({ defaults: policy })).pipe(
+        Effect.provideService(Clock.Clock, clocks)
+      )
+      const context = yield* registry
+      const down = Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a"), Effect.provide(context))
+      yield* Effect.exit(down)
+      yield* TestClock.adjust("1 day")
+      const error = yield* Effect.flip(down)
+      assert.isTrue(error instanceof ResilienceError.CircuitOpenError)
+    }))
+})

@@ -1,0 +1,181 @@
+import { assert, describe, it } from "@effect/vitest"
+import { CircuitBreaker, CircuitPolicy, Outcome } from "effect-resilience"
+import { Cause, Data, Duration, Effect, Exit } from "effect"
+import * as Rejection from "../src/internal/rejection.ts"
+
+class NotFound extends Data.TaggedError("NotFound") {}
+class Down extends Data.TaggedError("Down")<{ readonly retryAfter?: Duration.Duration }> {}
+
+const isNotFound = (error: unknown) => error instanceof NotFound
+
+const both = <E>(error: E, ...others: ReadonlyArray<Cause.Cause<never>>): Exit.Exit<never, E> =>
+  Exit.failCause(others.reduce<Cause.Cause<E>>((cause, other) => Cause.combine(cause, other), Cause.fail(error)))
+
+const exits: Record<string, Exit.Exit<number, unknown>> = {
+  success: Exit.succeed(1),
+  notFound: Exit.fail(new NotFound()),
+  down: Exit.fail(new Down({})),
+  defect: Exit.die(new Error("bug")),
+  downAndInterrupted: both(new Down({}), Cause.interrupt()),
+  notFoundAndDefect: both(new NotFound(), Cause.die("finalizer")),
+  nothing: Exit.failCause(Cause.empty),
+  circuitOpen: Exit.fail(Rejection.circuitOpenError("inner", "Open", 1_000)),
+  bulkheadFull: Exit.fail(Rejection.bulkheadFullError("inner", 1)),
+  rateLimited: Exit.fail(Rejection.rateLimitExceededError("inner", 1, Duration.seconds(1))),
+  timedOut: Exit.fail(Rejection.callTimeoutError("inner", Duration.seconds(1)))
+}
+
+const outcomes = (classifier: Outcome.Classifier): Record<string, string> =>
+  Object.fromEntries(Object.entries(exits).map(([name, exit]) => [name, classifier(exit)._tag]))
+
+const byDefault = {
+  success: "Success",
+  notFound: "Failure",
+  down: "Failure",
+  defect: "Failure",
+  downAndInterrupted: "Failure",
+  notFoundAndDefect: "Failure",
+  nothing: "Failure",
+  circuitOpen: "Ignored",
+  bulkheadFull: "Ignored",
+  rateLimited: "Ignored",
+  timedOut: "Failure"
+}
+
+describe("classify", () => {
+  it("takes a success for one, errors and defects for failures, and ignores rejections from inside", () => {
+    assert.deepStrictEqual(outcomes(Outcome.classify), byDefault)
+  })
+
+  it("hands on how long an error asks to wait", () => {
+    const retryAfter = Duration.seconds(7)
+    assert.deepStrictEqual(Outcome.classify(Exit.fail(new Down({ retryAfter }))), { _tag: "Failure", retryAfter })
+    assert.deepStrictEqual(Outcome.classify(exits["down"]!), { _tag: "Failure", retryAfter: undefined })
+    assert.deepStrictEqual(Outcome.classify(Exit.die(new Down({ retryAfter }))), {
+      _tag: "Failure",
+      retryAfter: undefined
+    })
+  })
+})
+
+describe("failureIf", () => {
+  it("counts only the errors that satisfy it, and defects; the others are answers", () => {
+    assert.deepStrictEqual(outcomes(Outcome.failureIf((error) => error instanceof Down)), {
+      ...byDefault,
+      notFound: "Success",
+      notFoundAndDefect: "Success",
+      timedOut: "Success"
+    })
+  })
+
+  it("is not asked about rejections from inside", () => {
+    const seen: Array<unknown> = []
+    outcomes(Outcome.failureIf((error) => {
+      seen.push(error)
+      return true
+    }))
+    assert.isFalse(seen.some(Outcome.isRejection))
+  })
+
+  it("hands on how long a failure asks to wait", () => {
+    const retryAfter = Duration.seconds(7)
+    assert.deepStrictEqual(Outcome.failureIf(() => true)(Exit.fail(new Down({ retryAfter }))), {
+      _tag: "Failure",
+      retryAfter
+    })
+  })
+})
+
+describe("failureUnless", () => {
+  it("counts all errors but those that satisfy it", () => {
+    assert.deepStrictEqual(outcomes(Outcome.failureUnless(isNotFound)), {
+      ...byDefault,
+      notFound: "Success",
+      notFoundAndDefect: "Success"
+    })
+  })
+})
+
+describe("ignoreIf", () => {
+  it("ignores the errors that satisfy it", () => {
+    assert.deepStrictEqual(outcomes(Outcome.ignoreIf(isNotFound)), {
+      ...byDefault,
+      notFound: "Ignored",
+      notFoundAndDefect: "Ignored"
+    })
+  })
+})
+
+describe("outcomes", () => {
+  it("are plain values", () => {
+    assert.deepStrictEqual(Outcome.success, { _tag: "Success" })
+    assert.deepStrictEqual(Outcome.ignored, { _tag: "Ignored" })
+    assert.deepStrictEqual(Outcome.failure(), { _tag: "Failure", retryAfter: undefined })
+    assert.deepStrictEqual(Outcome.failure({}), Outcome.failure())
+    assert.deepStrictEqual(Outcome.failure({ retryAfter: "2 seconds" }), {
+      _tag: "Failure",
+      retryAfter: Duration.seconds(2)
+    })
+  })
+})
+
+describe("retryAfter", () => {
+  it("is that of the error, or of its reason", () => {
+    const retryAfter = Duration.seconds(1)
+    assert.strictEqual(Outcome.retryAfter({ retryAfter }), retryAfter)
+    assert.strictEqual(Outcome.retryAfter({ reason: { retryAfter } }), retryAfter)
+    assert.strictEqual(Outcome.retryAfter(Rejection.rateLimitExceededError("a", 1, retryAfter)), retryAfter)
+  })
+
+  it("is none where there is no duration", () => {
+    for (
+      const error of [
+        undefined,
+        null,
+        "error",
+        5,
+        {},
+        { retryAfter: 5 },
+        { retryAfter: "5 seconds" },
+        {
+          retryAfter: undefined
+        },
+        { reason: null },
+        { reason: { retryAfter: 5 } }
+      ]
+    ) {
+      assert.isUndefined(Outcome.retryAfter(error))
+    }
+  })
+})
+
+describe("isRejection", () => {
+  it("is true of the errors that kept a call from being made", () => {
+    const rejections = Object.entries(exits).filter(([, exit]) =>
+      Exit.isFailure(exit) &&
+      exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && Outcome.isRejection(reason.error))
+    )
+    assert.deepStrictEqual(rejections.map(([name]) => name), ["circuitOpen", "bulkheadFull", "rateLimited"])
+  })
+
+  it("is false of other values", () => {
+    for (const value of [undefined, null, {}, { _tag: "CircuitOpenError" }, new Error("x")]) {
+      assert.isFalse(Outcome.isRejection(value))
+    }
+  })
+})
+
+describe("on a circuit", () => {
+  it.effect("a missing account does not open it, and one that is down does", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        name: "accounts",
+        policy: CircuitPolicy.make({ consecutiveFailures: 1, classify: Outcome.failureUnless(isNotFound) })
+      })
+      yield* Effect.exit(breaker.execute(Effect.fail(new NotFound())))
+      assert.strictEqual(yield* breaker.state, "Closed")
+      assert.strictEqual((yield* breaker.metrics).successfulCalls, 1)
+      yield* Effect.exit(breaker.execute(Effect.fail(new Down({}))))
+      assert.strictEqual(yield* breaker.state, "Open")
+    }))
+})

@@ -1,0 +1,300 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Bulkhead, CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy, ResilienceError } from "effect-resilience"
+import { Cause, Data, Duration, Effect, Exit, Schema } from "effect"
+import * as Rejection from "../src/internal/rejection.ts"
+
+const attempt = (tier: string, outcome: "skipped" | "failed", error: unknown): ResilienceError.TierAttempt => ({
+  tier,
+  outcome,
+  error,
+  duration: Duration.millis(12)
+})
+
+interface Example {
+  readonly schema: Schema.Codec<Error & { readonly _tag: string }, unknown>
+  readonly made: Error & { readonly _tag: string }
+  /** The same error as the combinators make it, if they make it in another way. */
+  readonly rejection?: Error & { readonly _tag: string }
+  readonly message: string
+}
+
+const { AllTiersFailedError, BulkheadFullError, CallTimeoutError, CircuitConflictError, CircuitOpenError } =
+  ResilienceError
+const { RateLimitExceededError, RetryExhaustedError } = ResilienceError
+
+const open = (state: ResilienceError.CircuitOpenError["state"], millis: number, message: string): Example => ({
+  schema: CircuitOpenError,
+  made: new CircuitOpenError({ circuit: "payment-api", state, retryAfter: Duration.millis(millis) }),
+  rejection: Rejection.circuitOpenError("payment-api", state, millis),
+  message
+})
+
+const examples: Record<string, Example> = {
+  "CircuitOpenError, open": open("Open", 59_999, `Circuit "payment-api" is open, retry after 59s 999ms`),
+  "CircuitOpenError, half-open": open(
+    "HalfOpen",
+    0,
+    `Circuit "payment-api" is half-open and all of its probes are running`
+  ),
+  "CircuitOpenError, forced open for a time": open(
+    "ForcedOpen",
+    90_000,
+    `Circuit "payment-api" was forced open, retry after 1m 30s`
+  ),
+  "CircuitOpenError, forced open": open(
+    "ForcedOpen",
+    Infinity,
+    `Circuit "payment-api" was forced open and stays so until it is released`
+  ),
+  CallTimeoutError: {
+    schema: CallTimeoutError,
+    made: new CallTimeoutError({ operation: "charge", timeout: Duration.seconds(2) }),
+    rejection: Rejection.callTimeoutError("charge", Duration.seconds(2)),
+    message: "charge did not complete within 2s"
+  },
+  "RetryExhaustedError, out of attempts": {
+    schema: RetryExhaustedError,
+    made: new RetryExhaustedError({
+      attempts: 3,
+      lastError: "unavailable",
+      elapsed: Duration.millis(1_500),
+      reason: "maxAttempts"
+    }),
+    message: "Gave up after 3 attempts in 1s 500ms: unavailable"
+  },
+  "RetryExhaustedError, out of time": {
+    schema: RetryExhaustedError,
+    made: new RetryExhaustedError({
+      attempts: 1,
+      lastError: { _tag: "Unavailable", status: 503 },
+      elapsed: Duration.millis(10),
+      reason: "maxElapsed"
+    }),
+    message: "Gave up after 1 attempt in 10ms, no time left to retry: Unavailable"
+  },
+  "RetryExhaustedError, out of budget": {
+    schema: RetryExhaustedError,
+    made: new RetryExhaustedError({ attempts: 2, lastError: null, elapsed: Duration.millis(10), reason: "budget" }),
+    message: "Gave up after 2 attempts in 10ms, no retry budget left: null"
+  },
+  BulkheadFullError: {
+    schema: BulkheadFullError,
+    made: new BulkheadFullError({ bulkhead: "reports", limit: 1 }),
+    rejection: Rejection.bulkheadFullError("reports", 1),
+    message: `Bulkhead "reports" is full: 1 call is running`
+  },
+  RateLimitExceededError: {
+    schema: RateLimitExceededError,
+    made: new RateLimitExceededError({ limiter: "api", limit: 10, retryAfter: Duration.millis(250) }),
+    rejection: Rejection.rateLimitExceededError("api", 10, Duration.millis(250)),
+    message: `Rate limit "api" of 10 is used up, retry after 250ms`
+  },
+  AllTiersFailedError: {
+    schema: AllTiersFailedError,
+    made: new AllTiersFailedError({
+      operation: "get_account",
+      attempts: [attempt("mcp", "skipped", "circuit open"), attempt("rest", "failed", { _tag: "Timeout", after: 5 })]
+    }),
+    rejection: Rejection.allTiersFailedError("get_account", [
+      attempt("mcp", "skipped", "circuit open"),
+      attempt("rest", "failed", { _tag: "Timeout", after: 5 })
+    ]),
+    message: "No tier could serve get_account: mcp skipped (circuit open), rest failed (Timeout)"
+  },
+  CircuitConflictError: {
+    schema: CircuitConflictError,
+    made: new CircuitConflictError({ circuit: "payment-api", fields: ["window", "openDuration"] }),
+    message: `Circuit "payment-api" is registered already with another window, openDuration; ` +
+      `use reconfigure to change its policy, or another name`
+  }
+}
+
+const fields = (error: object) => ({ ...error })
+
+for (const [name, { made, message, rejection, schema }] of Object.entries(examples)) {
+  describe(name, () => {
+    const both = rejection === undefined ? [made] : [made, rejection]
+
+    it("says what happened and what to do", () => {
+      for (const error of both) assert.strictEqual(error.message, message)
+    })
+
+    it("is an Error of its class, with its tag as name", () => {
+      for (const error of both) {
+        assert.instanceOf(error, Error)
+        assert.instanceOf(error, schema as never)
+        assert.strictEqual(error.name, error._tag)
+        assert.strictEqual(String(error), `${error._tag}: ${message}`)
+      }
+    })
+
+    it("survives JSON", () => {
+      for (const error of both) {
+        const json = JSON.stringify(Schema.encodeSync(schema)(error))
+        const decoded = Schema.decodeUnknownSync(schema)(JSON.parse(json))
+        assert.instanceOf(decoded, schema as never)
+        assert.deepStrictEqual(fields(decoded), fields(error))
+        assert.strictEqual(decoded.message, message)
+      }
+    })
+
+    it("survives the JSON codec of its schema", () => {
+      const codec = Schema.toCodecJson(schema)
+      for (const error of both) {
+        const json = JSON.stringify(Schema.encodeSync(codec)(error))
+        assert.deepStrictEqual(fields(Schema.decodeUnknownSync(codec)(JSON.parse(json))), fields(error))
+      }
+    })
+
+    it("has a readable stack, and is printed with its cause", () => {
+      for (const error of both) {
+        assert.include(error.stack, message)
+        assert.include(Cause.pretty(Cause.fail(error)), message)
+        assert.include(Cause.pretty(Cause.die(error)), message)
+      }
+    })
+
+    it.effect("can be yielded, and is removed from the error channel by its tag", () =>
+      Effect.gen(function*() {
+        for (const error of both) {
+          const failing = error as unknown as Effect.Effect<never, { readonly _tag: "SomeTag" }>
+          assert.strictEqual(yield* Effect.flip(failing), error as unknown)
+          const caught = Effect.fail(error as { readonly _tag: "SomeTag" }).pipe(
+            Effect.catchTag(error._tag as "SomeTag", (same) => Effect.succeed(same))
+          )
+          assert.strictEqual(yield* caught, error as unknown)
+        }
+      }))
+
+    it("prints as JSON like its plain fields", () => {
+      for (const error of both) assert.strictEqual(JSON.parse(JSON.stringify(error))._tag, error._tag)
+    })
+
+    if (rejection !== undefined) {
+      it("is made by the combinators as by its constructor, but for the stack", () => {
+        assert.deepStrictEqual(fields(rejection), fields(made))
+        assert.deepStrictEqual(Object.keys(rejection), Object.keys(made))
+        assert.strictEqual(JSON.stringify(rejection), JSON.stringify(made))
+        assert.strictEqual(rejection.stack, `${made._tag}: ${message}`)
+      })
+    }
+  })
+}
+
+describe("an error inside another", () => {
+  class Unavailable extends Data.TaggedError("Unavailable")<{ readonly host: string }> {}
+
+  const exhausted = (lastError: unknown) =>
+    new RetryExhaustedError({ attempts: 2, lastError, elapsed: Duration.zero, reason: "maxAttempts" })
+
+  it("is named in the message, whatever it is", () => {
+    const messages: ReadonlyArray<readonly [unknown, string]> = [
+      [new Error("connection reset"), "connection reset"],
+      [new TypeError(), "TypeError"],
+      [new Unavailable({ host: "a" }), "Unavailable"],
+      [Rejection.circuitOpenError("a", "Open", 1_000), `Circuit "a" is open, retry after 1s`],
+      ["a string", "a string"],
+      [42, "42"],
+      [undefined, "undefined"],
+      [{ status: 503 }, `{"status":503}`]
+    ]
+    for (const [error, expected] of messages) {
+      assert.strictEqual(exhausted(error).message, `Gave up after 2 attempts in 0: ${expected}`)
+    }
+  })
+
+  it("does not keep the outer one from being encoded, whatever it is", () => {
+    const cyclic: Record<string, unknown> = {}
+    cyclic["self"] = cyclic
+    for (
+      const error of [new Error("x"), new Unavailable({ host: "a" }), cyclic, Symbol("s"), 10n, () => 1, undefined]
+    ) {
+      const json = JSON.stringify(Schema.encodeSync(RetryExhaustedError)(exhausted(error)))
+      assert.instanceOf(Schema.decodeUnknownSync(RetryExhaustedError)(JSON.parse(json)), RetryExhaustedError)
+    }
+  })
+
+  it("keeps its name and message as JSON if it is an Error", () => {
+    const json = JSON.stringify(Schema.encodeSync(RetryExhaustedError)(exhausted(new TypeError("no"))))
+    const { lastError } = Schema.decodeUnknownSync(RetryExhaustedError)(JSON.parse(json))
+    assert.isTrue(lastError instanceof Error && lastError.name === "TypeError" && lastError.message === "no")
+  })
+})
+
+describe("a rejection", () => {
+  it("may be given another stack, as any error", () => {
+    const [one, two] = [Rejection.bulkheadFullError("a", 1), Rejection.bulkheadFullError("a", 1)]
+    one.stack = "another"
+    assert.strictEqual(one.stack, "another")
+    assert.notStrictEqual(two.stack, "another")
+    assert.deepStrictEqual(Object.keys(one), Object.keys(two))
+  })
+
+  it.effect("captures no stack", () =>
+    Effect.gen(function*() {
+      const limit = Error.stackTraceLimit
+      let captured = 0
+      const before = Error.prepareStackTrace
+      Error.prepareStackTrace = (error) => {
+        captured++
+        return String(error)
+      }
+      try {
+        const breaker = yield* CircuitBreaker.make({ name: "a" })
+        yield* breaker.forceOpen()
+        const error = yield* Effect.flip(breaker.execute(Effect.void))
+        assert.strictEqual(error.stack, String(error))
+      } finally {
+        if (before === undefined) Reflect.deleteProperty(Error, "prepareStackTrace")
+        else Error.prepareStackTrace = before
+      }
+      assert.strictEqual(captured, 0)
+      assert.strictEqual(Error.stackTraceLimit, limit)
+    }))
+
+  it.effect("by a circuit is handled by its tag, after which only the call's errors are left", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ name: "a" })
+      yield* breaker.forceOpen()
+      const handled: Effect.Effect<string, "down"> = breaker.execute(Effect.fail("down" as const)).pipe(
+        Effect.catchTag("CircuitOpenError", (error) => Effect.succeed(error.state))
+      )
+      assert.strictEqual(yield* handled, "ForcedOpen")
+    }))
+
+  it.effect("by a bulkhead likewise", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ name: "a", limit: 1 })
+      const handled: Effect.Effect<string> = Effect.never.pipe(
+        Bulkhead.withBulkhead(bulkhead),
+        Effect.catchTag("BulkheadFullError", (error) => Effect.succeed(error.bulkhead))
+      )
+      yield* Effect.forkChild(handled, { startImmediately: true })
+      assert.strictEqual(yield* handled, "a")
+    }))
+
+  it.effect("that nobody handles is printed with its message", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(
+        Effect.void.pipe(CircuitBreaker.withCircuitBreaker("a"), Effect.provide(CircuitBreakerRegistry.layerForcedOpen))
+      )
+      assert.isTrue(Exit.isFailure(exit))
+      if (Exit.isFailure(exit)) {
+        assert.include(Cause.pretty(exit.cause), `Circuit "a" was forced open`)
+        assert.instanceOf(Cause.squash(exit.cause), CircuitOpenError)
+      }
+    }))
+
+  it.effect("is the same value as another with the same fields", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.make({ defaults: CircuitPolicy.make() })
+      const breaker = yield* registry.getOrCreate("a")
+      yield* breaker.forceOpen()
+      const [one, two] = [
+        yield* Effect.flip(breaker.execute(Effect.void)),
+        yield* Effect.flip(breaker.execute(Effect.void))
+      ]
+      assert.notStrictEqual(one, two)
+      assert.deepStrictEqual(fields(one), fields(two))
+    }))
+})

@@ -1,0 +1,381 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { Timeout } from "effect-resilience"
+import { expectTypeOf } from "vitest"
+import { CallTimeoutError } from "../src/ResilienceError.ts"
+import { interruptEverywhere } from "./support/interruptEverywhere.ts"
+import { counted } from "./support/machine.ts"
+
+class Dependency extends Context.Service<Dependency, string>()("test/Dependency") {}
+class Refused extends Schema.TaggedError<Refused>()("Refused", {}) {}
+
+const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
+
+/** A clock that counts who sleeps on it. */
+const countedClock = (clock: Clock.Clock, count: (change: 1 | -1) => void): Clock.Clock =>
+  Object.assign(Object.create(clock), {
+    sleep: (duration: Duration.Duration) => counted(clock.sleep(duration), count)
+  })
+
+const timeoutOf = <A, E>(exit: Exit.Exit<A, E>): E => {
+  if (Exit.isSuccess(exit)) return assert.fail("succeeded")
+  const error = Cause.findErrorOption(exit.cause)
+  return error._tag === "Some" ? error.value : assert.fail(Cause.pretty(exit.cause))
+}
+
+describe("withTimeout", () => {
+  it.effect("returns what the call returns", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* Effect.succeed(1).pipe(Timeout.withTimeout("1 second")), 1)
+      assert.strictEqual(yield* Timeout.withTimeout(Effect.as(Effect.yieldNow, 2), "1 second"), 2)
+    }))
+
+  it.effect("fails as the call fails", () =>
+    Effect.gen(function*() {
+      const refused = new Refused()
+      const limited = Timeout.withTimeout("1 second")
+
+      assert.deepStrictEqual(yield* Effect.exit(limited(Effect.fail(refused))), Exit.fail(refused))
+      assert.deepStrictEqual(
+        yield* Effect.exit(limited(Effect.andThen(Effect.yieldNow, Effect.fail(refused)))),
+        Exit.fail(refused)
+      )
+      assert.deepStrictEqual(yield* Effect.exit(limited(Effect.die("bug"))), Exit.die("bug"))
+    }))
+
+  it.effect("passes on an interruption that comes from inside the call", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.andThen(Effect.yieldNow, Effect.interrupt).pipe(
+        Timeout.withTimeout("1 second"),
+        Effect.exit
+      )
+
+      assert.isTrue(Exit.hasInterrupts(exit))
+    }))
+
+  it.effect("interrupts a call whose time is up, and names it", () =>
+    Effect.gen(function*() {
+      const interrupted = yield* Deferred.make<void>()
+      const fiber = yield* fork(
+        Effect.never.pipe(
+          Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined)),
+          Timeout.withTimeout({ duration: "2 seconds", operation: "get_user" }),
+          Effect.exit
+        )
+      )
+
+      yield* TestClock.adjust("2 seconds")
+      yield* Deferred.await(interrupted)
+      const error = timeoutOf(yield* Fiber.join(fiber))
+
+      assert.instanceOf(error, CallTimeoutError)
+      assert.strictEqual(error.operation, "get_user")
+      assert.isTrue(Duration.equals(error.timeout, Duration.seconds(2)))
+      assert.strictEqual(error.message, "get_user did not complete within 2s")
+    }))
+
+  it.effect("calls an operation without a name a call", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(Effect.flip(Timeout.withTimeout(Effect.never, "1 second")))
+      yield* TestClock.adjust("1 second")
+
+      assert.strictEqual((yield* Fiber.join(fiber)).message, "call did not complete within 1s")
+    }))
+
+  it.effect("lets a call run until its time is up, and not longer", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(Effect.exit(Timeout.withTimeout(Effect.never, "10 seconds")))
+
+      yield* TestClock.adjust("9999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+
+      yield* TestClock.adjust("1 millis")
+      assert.isDefined(fiber.pollUnsafe())
+    }))
+
+  it.effect("lets a call end at the moment its time is up", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(Timeout.withTimeout(Effect.as(Effect.sleep("1 second"), "in time"), "1 second"))
+      yield* TestClock.adjust("1 second")
+
+      assert.strictEqual(yield* Fiber.join(fiber), "in time")
+    }))
+
+  it.effect("waits for the finalizers of the call", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(
+        Effect.never.pipe(
+          Effect.ensuring(Effect.sleep("5 seconds")),
+          Timeout.withTimeout("1 second"),
+          Effect.exit
+        )
+      )
+
+      yield* TestClock.adjust("5999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+
+      yield* TestClock.adjust("1 millis")
+      assert.instanceOf(timeoutOf(yield* Fiber.join(fiber)), CallTimeoutError)
+    }))
+
+  it.effect("drops a success that comes too late", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(
+        Effect.uninterruptible(Effect.as(Effect.sleep("5 seconds"), "late")).pipe(
+          Timeout.withTimeout("1 second"),
+          Effect.exit
+        )
+      )
+      yield* TestClock.adjust("5 seconds")
+
+      assert.instanceOf(timeoutOf(yield* Fiber.join(fiber)), CallTimeoutError)
+    }))
+
+  it.effect("sets no limit with an infinite duration", () =>
+    Effect.gen(function*() {
+      const call = Effect.as(Effect.sleep("1000 days"), "done")
+      assert.strictEqual(Timeout.withTimeout(call, "Infinity"), call)
+
+      const fiber = yield* fork(Timeout.withTimeout(call, Infinity))
+      yield* TestClock.adjust("1000 days")
+      assert.strictEqual(yield* Fiber.join(fiber), "done")
+    }))
+
+  it.effect("gives a call no time to wait with a zero duration", () =>
+    Effect.gen(function*() {
+      const limited = Timeout.withTimeout(0)
+
+      assert.strictEqual(yield* limited(Effect.succeed("at once")), "at once")
+      assert.instanceOf(timeoutOf(yield* Effect.exit(limited(Effect.never))), CallTimeoutError)
+      assert.instanceOf(timeoutOf(yield* Effect.exit(limited(Effect.sleep("1 millis")))), CallTimeoutError)
+    }))
+
+  it.effect("takes every form of a duration", () =>
+    Effect.gen(function*() {
+      for (
+        const duration of [
+          "2 seconds",
+          2000,
+          2_000_000_000n,
+          [2, 0],
+          { seconds: 2 },
+          Duration.seconds(2)
+        ] satisfies Array<Duration.Input>
+      ) {
+        const fiber = yield* fork(Effect.flip(Timeout.withTimeout(Effect.never, duration)))
+        yield* TestClock.adjust("2 seconds")
+        assert.isTrue(Duration.equals((yield* Fiber.join(fiber)).timeout, Duration.seconds(2)))
+      }
+    }))
+
+  it("refuses a duration that is none where it is written", () => {
+    for (const duration of [-1, NaN, "-1 seconds", "-Infinity", "soon" as "1 second"] satisfies Array<Duration.Input>) {
+      assert.throws(() => Timeout.withTimeout(duration), RangeError, "Timeout.withTimeout: duration must be")
+      assert.throws(() => Timeout.withTimeout({ duration }), RangeError, "Timeout.withTimeout: duration must be")
+      assert.throws(() => Timeout.withTimeout(Effect.void, duration), RangeError)
+    }
+  })
+
+  it.effect("gives the call the services of the caller", () =>
+    Effect.gen(function*() {
+      const result = yield* Effect.andThen(Effect.yieldNow, Dependency).pipe(
+        Timeout.withTimeout("1 second"),
+        Effect.provideService(Dependency, "provided")
+      )
+      assert.strictEqual(result, "provided")
+    }))
+
+  it.effect("limits calls that run at the same time each on its own", () =>
+    Effect.gen(function*() {
+      const limited = Timeout.withTimeout({ duration: "1 second", operation: "shared" })
+      const fiber = yield* fork(Effect.forEach(
+        [500, 1500, 900, 1001],
+        (millis) =>
+          Effect.as(Effect.sleep(millis), millis).pipe(
+            limited,
+            Effect.catchTag("CallTimeoutError", () => Effect.succeed("timeout"))
+          ),
+        { concurrency: "unbounded" }
+      ))
+      yield* TestClock.adjust("2 seconds")
+
+      assert.deepStrictEqual(yield* Fiber.join(fiber), [500, "timeout", 900, "timeout"])
+    }))
+
+  it.effect("limits the call in an uninterruptible caller too", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(Effect.uninterruptible(Effect.exit(Timeout.withTimeout(Effect.never, "1 second"))))
+      yield* TestClock.adjust("1 second")
+
+      assert.instanceOf(timeoutOf(yield* Fiber.join(fiber)), CallTimeoutError)
+    }))
+
+  it.effect("lets the inner of two timeouts come first", () =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(
+        Effect.never.pipe(
+          Timeout.withTimeout({ duration: "1 second", operation: "inner" }),
+          Timeout.withTimeout({ duration: "2 seconds", operation: "outer" }),
+          Effect.flip
+        )
+      )
+      yield* TestClock.adjust("1 second")
+
+      assert.strictEqual((yield* Fiber.join(fiber)).operation, "inner")
+    }))
+
+  describe("with disconnect", () => {
+    it.effect("returns on time from a call that cannot be interrupted, which ends in the background", () =>
+      Effect.gen(function*() {
+        let ended = false
+        const fiber = yield* fork(
+          Effect.sleep("5 seconds").pipe(
+            Effect.andThen(Effect.sync(() => ended = true)),
+            Effect.uninterruptible,
+            Timeout.withTimeout({ duration: "1 second", disconnect: true }),
+            Effect.exit
+          )
+        )
+
+        yield* TestClock.adjust("1 second")
+        assert.instanceOf(timeoutOf(yield* Fiber.join(fiber)), CallTimeoutError)
+        assert.isFalse(ended)
+
+        yield* TestClock.adjust("4 seconds")
+        assert.isTrue(ended)
+      }))
+
+    it.effect("does not wait for finalizers, which run in the background", () =>
+      Effect.gen(function*() {
+        let finalized = false
+        const fiber = yield* fork(
+          Effect.never.pipe(
+            Effect.ensuring(Effect.andThen(Effect.sleep("5 seconds"), Effect.sync(() => finalized = true))),
+            Timeout.withTimeout({ duration: "1 second", disconnect: true }),
+            Effect.exit
+          )
+        )
+
+        yield* TestClock.adjust("1 second")
+        assert.instanceOf(timeoutOf(yield* Fiber.join(fiber)), CallTimeoutError)
+
+        yield* TestClock.adjust("5 seconds")
+        assert.isTrue(finalized)
+      }))
+
+    it.effect("does not make an interrupted caller wait either", () =>
+      Effect.gen(function*() {
+        let ended = false
+        const fiber = yield* fork(
+          Effect.sleep("5 seconds").pipe(
+            Effect.andThen(Effect.sync(() => ended = true)),
+            Effect.uninterruptible,
+            Timeout.withTimeout({ duration: "1 minute", disconnect: true })
+          )
+        )
+
+        yield* Fiber.interrupt(fiber)
+        assert.isFalse(ended)
+
+        yield* TestClock.adjust("5 seconds")
+        assert.isTrue(ended)
+      }))
+
+    it.effect("interrupts the call and stops the timer of an interrupted caller at once", () =>
+      Effect.gen(function*() {
+        let interrupted = false
+        let sleeping = 0
+        const clock = countedClock(yield* Effect.clockWith(Effect.succeed), (change) => {
+          sleeping += change
+        })
+        const fiber = yield* fork(
+          Effect.never.pipe(
+            Effect.onInterrupt(() => Effect.sync(() => interrupted = true)),
+            Effect.ensuring(Effect.never),
+            Timeout.withTimeout({ duration: "1 minute", disconnect: true }),
+            Effect.provideService(Clock.Clock, clock)
+          )
+        )
+        assert.strictEqual(sleeping, 1)
+
+        yield* Fiber.interrupt(fiber)
+
+        assert.isTrue(interrupted)
+        assert.strictEqual(sleeping, 0)
+      }))
+
+    it.effect("returns what a call in time returns", () =>
+      Effect.gen(function*() {
+        const fiber = yield* fork(
+          Timeout.withTimeout(Effect.as(Effect.sleep("1 second"), 1), { duration: "2 seconds", disconnect: true })
+        )
+        yield* TestClock.adjust("1 second")
+
+        assert.strictEqual(yield* Fiber.join(fiber), 1)
+      }))
+  })
+
+  it.effect("waits for the call when the caller is interrupted", () =>
+    Effect.gen(function*() {
+      let finalized = false
+      const fiber = yield* fork(
+        Effect.never.pipe(
+          Effect.ensuring(Effect.andThen(Effect.sleep("5 seconds"), Effect.sync(() => finalized = true))),
+          Timeout.withTimeout("1 minute")
+        )
+      )
+
+      const interrupting = yield* fork(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("4 seconds")
+      assert.isUndefined(interrupting.pollUnsafe())
+
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(interrupting)
+      assert.isTrue(finalized)
+    }))
+
+  for (const disconnect of [false, true]) {
+    it.effect(`stops the call and the timer wherever the caller is interrupted, disconnect ${disconnect}`, () =>
+      Effect.gen(function*() {
+        const test = yield* Effect.clockWith(Effect.succeed)
+        let sleeping = 0
+        let running = 0
+        const clock = countedClock(test, (change) => {
+          sleeping += change
+        })
+        const call = counted(Effect.andThen(Effect.yieldNow, Effect.never), (change) => {
+          running += change
+        })
+
+        const operations = yield* interruptEverywhere(
+          call.pipe(
+            Timeout.withTimeout({ duration: "1 minute", disconnect }),
+            Effect.provideService(Clock.Clock, clock)
+          ),
+          (operation) =>
+            Effect.gen(function*() {
+              // What was disconnected needs a moment to end.
+              for (let i = 0; i < 20; i++) yield* Effect.yieldNow
+              assert.strictEqual(running, 0, `the call, interrupted at operation ${operation}`)
+              assert.strictEqual(sleeping, 0, `the timer, interrupted at operation ${operation}`)
+            })
+        )
+        assert.isAbove(operations, 10)
+      }))
+  }
+
+  it("adds CallTimeoutError to the errors, and nothing to what is needed", () => {
+    const call: Effect.Effect<number, Refused, Dependency> = Effect.andThen(Dependency, Effect.fail(new Refused()))
+
+    expectTypeOf(call.pipe(Timeout.withTimeout("1 second"))).toEqualTypeOf<
+      Effect.Effect<number, Refused | CallTimeoutError, Dependency>
+    >()
+    expectTypeOf(Timeout.withTimeout(call, { duration: 1, operation: "x" })).toEqualTypeOf<
+      Effect.Effect<number, Refused | CallTimeoutError, Dependency>
+    >()
+    expectTypeOf(
+      Timeout.withTimeout(call, "1 second").pipe(Effect.catchTag("CallTimeoutError", () => Effect.succeed("late")))
+    ).toEqualTypeOf<Effect.Effect<number | string, Refused, Dependency>>()
+  })
+})

@@ -1,0 +1,570 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Circuit from "../../src/internal/circuit.ts"
+import { exponentialOpenTime } from "../../src/internal/openTime.ts"
+import { seeded } from "../support/machine.ts"
+
+const rules = (options: Partial<Circuit.Rules> = {}): Circuit.Rules => ({
+  consecutiveFailures: Infinity,
+  failureRate: Infinity,
+  slowCallRate: Infinity,
+  minimumCalls: 1,
+  window: { calls: 10 },
+  halfOpenMaxCalls: 1,
+  successThreshold: 1,
+  halfOpenSample: undefined,
+  halfOpenTimeout: 60_000,
+  openTime: () => 1_000,
+  maxOpenTime: Infinity,
+  ...options
+})
+
+const draw = () => 0
+
+const ended = (verdict: Circuit.Verdict, now: number, options: Partial<Circuit.EndedCall> = {}): Circuit.EndedCall => ({
+  verdict,
+  slow: false,
+  retryAfter: 0,
+  now,
+  ...options
+})
+
+const fails = (circuit: Circuit.Circuit, rules: Circuit.Rules, now: number, retryAfter = 0) =>
+  Circuit.record(circuit, rules, ended("Failure", now, { retryAfter }), draw)
+
+const as = <Tag extends Circuit.Circuit["_tag"]>(circuit: Circuit.Circuit | undefined, tag: Tag) => {
+  assert.strictEqual(circuit?._tag, tag)
+  return circuit as Extract<Circuit.Circuit, { readonly _tag: Tag }>
+}
+
+/** A circuit in a half-open period that began at `now`. */
+const halfOpen = (rules: Circuit.Rules, now: number) => {
+  const closed = Circuit.make(rules, 0)
+  const forced = Circuit.move(closed, rules, { _tag: "ForceOpen", duration: now }, 0)
+  return as(Circuit.settle(forced, rules, now), "HalfOpen")
+}
+
+describe("elapse", () => {
+  it("changes nothing before the end of the open time, and half-opens at exactly the end", () => {
+    const policy = rules({ consecutiveFailures: 1 })
+    const open = as(fails(Circuit.make(policy, 0), policy, 500), "Open")
+
+    assert.strictEqual(Circuit.elapse(open, policy, 1_499.999_999), open)
+    as(Circuit.elapse(open, policy, 1_500), "HalfOpen")
+  })
+
+  it("makes one transition at a time", () => {
+    const policy = rules({ halfOpenTimeout: 100 })
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10)!
+
+    const open = as(Circuit.elapse(probing, policy, 1_000_000), "Open")
+    assert.strictEqual(open.openedAt, 110)
+    as(Circuit.elapse(open, policy, 1_000_000), "HalfOpen")
+  })
+
+  it("reopens at exactly the half-open timeout of a probe, and not before", () => {
+    const policy = rules({ halfOpenTimeout: 100 })
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 20)!
+
+    assert.strictEqual(Circuit.elapse(probing, policy, 119.9), probing)
+    const open = as(Circuit.elapse(probing, policy, 120), "Open")
+    assert.deepStrictEqual([open.openedAt, open.openUntil, open.openings], [120, 1_120, 1])
+  })
+
+  it("waits for ever for a probe if the policy says so", () => {
+    const policy = rules({ halfOpenTimeout: Infinity })
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10)!
+
+    assert.strictEqual(Circuit.settle(probing, policy, 1e15), probing)
+  })
+
+  it("never times out a half-open period without a probe", () => {
+    const policy = rules({ halfOpenTimeout: 100 })
+    const idle = halfOpen(policy, 10)
+
+    assert.strictEqual(Circuit.settle(idle, policy, 1e12), idle)
+  })
+
+  it("measures the half-open timeout from the last verdict", () => {
+    const policy = rules({ halfOpenTimeout: 100, halfOpenMaxCalls: 2, successThreshold: 5 })
+    let circuit: Circuit.Circuit = halfOpen(policy, 0)
+    circuit = Circuit.admit(circuit, policy, 0)!
+    circuit = Circuit.admit(circuit, policy, 0)!
+    circuit = Circuit.record(circuit, policy, ended("Success", 90), draw)
+
+    as(Circuit.settle(circuit, policy, 189), "HalfOpen")
+    as(Circuit.elapse(circuit, policy, 190), "Open")
+  })
+
+  it("starts the half-open timeout anew with the first probe after all others left", () => {
+    const policy = rules({ halfOpenTimeout: 100 })
+    let circuit: Circuit.Circuit = halfOpen(policy, 0)
+    circuit = Circuit.admit(circuit, policy, 0)!
+    circuit = Circuit.record(circuit, policy, ended("Ignored", 50), draw)
+    circuit = Circuit.admit(circuit, policy, 80)!
+
+    as(Circuit.settle(circuit, policy, 179), "HalfOpen")
+    as(Circuit.elapse(circuit, policy, 180), "Open")
+  })
+})
+
+describe("record", () => {
+  it("opens at the limit, by any rule that is on", () => {
+    const slow = { slow: true }
+    const cases: ReadonlyArray<readonly [Partial<Circuit.Rules>, ReadonlyArray<Circuit.EndedCall>, Circuit.Reason]> = [
+      [{ consecutiveFailures: 2 }, [ended("Failure", 0), ended("Failure", 0)], "ConsecutiveFailures"],
+      [{ failureRate: 0.5, minimumCalls: 2 }, [ended("Success", 0), ended("Failure", 0)], "FailureRate"],
+      [{ failureRate: 0.5, minimumCalls: 2 }, [ended("Failure", 0), ended("Success", 0)], "FailureRate"],
+      [{ slowCallRate: 1, minimumCalls: 2 }, [ended("Success", 0, slow), ended("Failure", 0, slow)], "SlowCallRate"]
+    ]
+    for (const [options, calls, reason] of cases) {
+      const policy = rules(options)
+      let circuit = Circuit.make(policy, 0)
+      calls.forEach((call, index) => {
+        assert.strictEqual(circuit._tag, "Closed", `${reason} at call ${index}`)
+        circuit = Circuit.record(circuit, policy, call, draw)
+      })
+      assert.strictEqual(as(circuit, "Open").counts.window.calls, calls.length)
+      assert.strictEqual(Circuit.trips(circuit.counts, policy), reason)
+    }
+  })
+
+  it("counts nothing for an ignored call", () => {
+    const policy = rules({ consecutiveFailures: 2 })
+    const once = fails(Circuit.make(policy, 0), policy, 0)
+    const ignored = Circuit.record(once, policy, ended("Ignored", 0, { slow: true }), draw)
+
+    assert.strictEqual(ignored, once)
+    assert.deepInclude(ignored.counts.window, { calls: 1, failures: 1, slowCalls: 0 })
+    as(fails(ignored, policy, 0), "Open")
+  })
+
+  it("never opens for a rate while the window holds no failure and nothing slow", () => {
+    const policy = rules({ failureRate: 0, slowCallRate: 0 })
+    let circuit = Circuit.make(policy, 0)
+    for (let i = 0; i < 100; i++) circuit = Circuit.record(circuit, policy, ended("Success", i), draw)
+
+    as(circuit, "Closed")
+    as(fails(circuit, policy, 100), "Open")
+  })
+
+  it("says nothing in a state that takes no verdicts", () => {
+    const policy = rules()
+    for (const command of [{ _tag: "Disable" }, { _tag: "ForceOpen", duration: 10 }] as const) {
+      const circuit = Circuit.move(Circuit.make(policy, 0), policy, command, 0)
+      assert.strictEqual(fails(circuit, policy, 0), circuit)
+    }
+  })
+
+  it("counts in MetricsOnly and never opens", () => {
+    const policy = rules({ consecutiveFailures: 1, failureRate: 0.1 })
+    const circuit = Circuit.move(Circuit.make(policy, 0), policy, { _tag: "MetricsOnly" }, 0)
+    for (let i = 0; i < 50; i++) assert.strictEqual(fails(circuit, policy, i), circuit)
+
+    assert.strictEqual(circuit.counts.consecutiveFailures, 50)
+    assert.strictEqual(circuit.counts.window.failures, 10)
+  })
+})
+
+describe("openings", () => {
+  const policy = rules({
+    consecutiveFailures: 1,
+    openTime: exponentialOpenTime({ initial: 60, multiplier: 2, maximum: 300, jitter: 0 })
+  })
+
+  it("grow while probes fail, up to the maximum: 60, 120, 240, 300, 300", () => {
+    let circuit: Circuit.Circuit = fails(Circuit.make(policy, 0), policy, 0)
+    const times: Array<number> = []
+    let now = 0
+    for (let i = 0; i < 5; i++) {
+      const open = as(circuit, "Open")
+      times.push(open.openUntil - open.openedAt)
+      now = open.openUntil
+      circuit = fails(Circuit.admit(Circuit.settle(circuit, policy, now), policy, now)!, policy, now)
+    }
+
+    assert.deepStrictEqual(times, [60, 120, 240, 300, 300])
+  })
+
+  const reopenedAfter = (closedFor: number) => {
+    const open = as(fails(Circuit.make(policy, 0), policy, 0), "Open")
+    const now = open.openUntil
+    const probing = Circuit.admit(Circuit.settle(open, policy, now), policy, now)!
+    const closed = as(Circuit.record(probing, policy, ended("Success", now), draw), "Closed")
+    return as(fails(closed, policy, now + closedFor), "Open")
+  }
+
+  it("are remembered by a circuit that has been closed for less than its last opening", () => {
+    assert.deepInclude(reopenedAfter(59.999), { openings: 2, lastOpenTime: 120 })
+  })
+
+  it("start again once the circuit has stayed closed as long as its last opening", () => {
+    assert.deepInclude(reopenedAfter(60), { openings: 1, lastOpenTime: 60 })
+  })
+
+  it("start again after staying closed that long, even if an operator moved the circuit in between", () => {
+    for (
+      const command of [{ _tag: "ForceOpen", duration: 10 }, { _tag: "Disable" }, { _tag: "MetricsOnly" }] as const
+    ) {
+      const open = as(fails(Circuit.make(policy, 0), policy, 0), "Open")
+      const probing = Circuit.admit(Circuit.settle(open, policy, 60), policy, 60)!
+      const closed = Circuit.record(probing, policy, ended("Success", 60), draw)
+      const moved = Circuit.move(closed, policy, command, 10_000)
+      const again = Circuit.move(moved, policy, { _tag: "ForceClose" }, 10_001)
+
+      assert.strictEqual(as(fails(again, policy, 10_001), "Open").openings, 1, command._tag)
+    }
+  })
+
+  it("are still remembered if an operator moved the circuit before it had stayed closed that long", () => {
+    const open = as(fails(Circuit.make(policy, 0), policy, 0), "Open")
+    const probing = Circuit.admit(Circuit.settle(open, policy, 60), policy, 60)!
+    const closed = Circuit.record(probing, policy, ended("Success", 60), draw)
+    const disabled = Circuit.move(closed, policy, { _tag: "Disable" }, 70)
+    const again = Circuit.move(disabled, policy, { _tag: "ForceClose" }, 80)
+
+    assert.strictEqual(as(fails(again, policy, 90), "Open").openings, 2)
+  })
+
+  it("last as long as a failure asks, up to the maximum, and never less than the policy says", () => {
+    const capped = { ...policy, maxOpenTime: 200 }
+    const openFor = (retryAfter: number) => {
+      const open = as(fails(Circuit.make(capped, 0), capped, 0, retryAfter), "Open")
+      return open.openUntil - open.openedAt
+    }
+
+    assert.deepStrictEqual([0, 59, 61, 200, 201, Infinity].map(openFor), [60, 60, 61, 200, 200, 200])
+  })
+
+  it("longer than the cap on hints stay as long as the policy says", () => {
+    const capped = { ...policy, maxOpenTime: 10 }
+    assert.strictEqual(as(fails(Circuit.make(capped, 0), capped, 0, 1_000), "Open").openUntil, 60)
+  })
+})
+
+describe("exponentialOpenTime", () => {
+  const options = { initial: 100, multiplier: 3, maximum: 5_000, jitter: 0.2 }
+
+  it("multiplies with each opening and stops at the maximum", () => {
+    const time = exponentialOpenTime({ ...options, jitter: 0 })
+    assert.deepStrictEqual([1, 2, 3, 4, 5, 1_000].map((opening) => time(opening, 0.7)), [
+      100,
+      300,
+      900,
+      2_700,
+      5_000,
+      5_000
+    ])
+  })
+
+  it("spreads by the jitter to either side, never above the maximum", () => {
+    const time = exponentialOpenTime(options)
+    for (const random of [0, 0.1, 0.5, 0.9, 1 - Number.EPSILON]) {
+      assert.approximately(time(1, random), 100 * (0.8 + 0.4 * random), 1e-9)
+      assert.isAtMost(time(9, random), 5_000)
+    }
+    assert.approximately(time(9, 0), 4_000, 1e-9)
+  })
+})
+
+describe("move", () => {
+  const policy = rules({ consecutiveFailures: 1 })
+  const commands: ReadonlyArray<Circuit.Command> = [
+    { _tag: "ForceOpen", duration: Infinity },
+    { _tag: "ForceClose" },
+    { _tag: "Disable" },
+    { _tag: "MetricsOnly" }
+  ]
+
+  it("returns the same circuit when there is nothing to change", () => {
+    for (const command of commands) {
+      const once = Circuit.move(Circuit.make(policy, 0), policy, command, 5)
+      assert.strictEqual(Circuit.move(once, policy, command, 6), once, command._tag)
+    }
+  })
+
+  it("begins a new period otherwise, so that running calls no longer count", () => {
+    const open = fails(Circuit.make(policy, 0), policy, 0)
+    for (const command of commands) {
+      assert.strictEqual(Circuit.move(open, policy, command, 5).generation, open.generation + 1, command._tag)
+    }
+  })
+
+  it("to Reset begins a new period even if the circuit is closed", () => {
+    const closed = Circuit.make(policy, 0)
+    assert.strictEqual(Circuit.move(closed, policy, { _tag: "Reset" }, 5).generation, 1)
+  })
+})
+
+describe("reconfigure", () => {
+  it("keeps the counts of a window of the same shape, and the failures in a row of any", () => {
+    const before = rules({ consecutiveFailures: 5 })
+    const circuit = fails(fails(Circuit.make(before, 0), before, 0), before, 0)
+
+    const same = Circuit.reconfigure(circuit, rules({ consecutiveFailures: 3 }))
+    assert.strictEqual(same.counts, circuit.counts)
+
+    for (const window of [{ calls: 11 }, { millis: 1_000, buckets: 10 }] as const) {
+      const other = Circuit.reconfigure(circuit, rules({ window }))
+      assert.strictEqual(other.counts.window.calls, 0)
+      assert.strictEqual(other.counts.consecutiveFailures, 2)
+    }
+  })
+
+  it("keeps the probes of a half-open circuit and forgets their verdicts", () => {
+    const before = rules({ halfOpenMaxCalls: 3, successThreshold: 3 })
+    let circuit: Circuit.Circuit = halfOpen(before, 0)
+    for (let i = 0; i < 3; i++) circuit = Circuit.admit(circuit, before, 0)!
+    circuit = Circuit.record(circuit, before, ended("Success", 0), draw)
+
+    const after = as(Circuit.reconfigure(circuit, rules({ successThreshold: 2 })), "HalfOpen")
+    assert.deepInclude(after, { inFlight: 2, successes: 0, failures: 0, generation: circuit.generation })
+  })
+})
+
+// -----------------------------------------------------------------------------
+// a random walk
+// -----------------------------------------------------------------------------
+
+const LEGAL: Record<Circuit.Circuit["_tag"], ReadonlyArray<Circuit.Circuit["_tag"]>> = {
+  Closed: ["Open"],
+  Open: ["HalfOpen"],
+  HalfOpen: ["Open", "Closed"],
+  ForcedOpen: ["HalfOpen"],
+  Disabled: [],
+  MetricsOnly: []
+}
+
+interface Running {
+  readonly generation: number
+}
+
+interface Counted {
+  readonly at: number
+  readonly failed: boolean
+  readonly slow: boolean
+}
+
+const randomRules = (random: () => number): Circuit.Rules => {
+  const int = (from: number, to: number) => from + Math.floor(random() * (to - from + 1))
+  const maybe = <A>(value: A, otherwise: A): A => random() < 0.6 ? value : otherwise
+  return rules({
+    consecutiveFailures: maybe(int(1, 5), Infinity),
+    failureRate: maybe(int(0, 10) / 10, Infinity),
+    slowCallRate: maybe(int(0, 10) / 10, Infinity),
+    minimumCalls: int(1, 5),
+    window: random() < 0.5 ? { calls: int(5, 12) } : { millis: int(1, 50) * 10, buckets: int(1, 10) },
+    halfOpenMaxCalls: int(1, 4),
+    successThreshold: int(1, 5),
+    halfOpenSample: maybe<Circuit.Rules["halfOpenSample"]>(undefined, {
+      calls: int(1, 6),
+      failureRate: int(0, 10) / 10
+    }),
+    halfOpenTimeout: maybe(int(1, 300), Infinity),
+    openTime: exponentialOpenTime({
+      initial: int(1, 100),
+      multiplier: int(1, 3),
+      maximum: 400,
+      jitter: int(0, 5) / 10
+    }),
+    maxOpenTime: int(0, 1_000)
+  })
+}
+
+/** What a naive window would hold. */
+const inWindow = (counted: ReadonlyArray<Counted>, window: Circuit.Rules["window"], now: number) => {
+  if ("calls" in window) return counted.slice(-window.calls)
+  const bucket = (at: number) => Math.floor(at / (window.millis / window.buckets))
+  return counted.filter(({ at }) => bucket(at) > bucket(now) - window.buckets)
+}
+
+const isManual = (tag: Circuit.Circuit["_tag"]) => tag === "ForcedOpen" || tag === "Disabled" || tag === "MetricsOnly"
+
+class Walk {
+  now = 0
+  rules: Circuit.Rules
+  circuit: Circuit.Circuit
+  running: Array<Running> = []
+  /** What has been counted since the counts were last emptied. */
+  counted: Array<Counted> = []
+  inARow = 0
+  visited = new Set<string>()
+  readonly random: () => number
+
+  constructor(seed: number) {
+    this.random = seeded(seed)
+    this.now = this.random() < 0.5 ? 0 : 1e9 + 0.25
+    this.rules = randomRules(this.random)
+    this.circuit = Circuit.make(this.rules, this.now)
+  }
+
+  step(): void {
+    const choice = this.random()
+    if (choice < 0.35) this.admit()
+    else if (choice < 0.75) this.end()
+    else if (choice < 0.93) this.wait()
+    else if (choice < 0.985) this.command()
+    else this.reconfigure()
+    this.check()
+  }
+
+  /** Follows the passing of time, one transition at a time. */
+  settle(): void {
+    for (let i = 0;; i++) {
+      assert.isBelow(i, 5, "time alone causes a few transitions at most")
+      const next = Circuit.elapse(this.circuit, this.rules, this.now)
+      if (next === this.circuit) return
+      this.transition(next, false)
+    }
+  }
+
+  transition(next: Circuit.Circuit, byHand: boolean): void {
+    const from = this.circuit
+    this.visited.add(`${from._tag} -> ${next._tag}`)
+    if (!byHand) {
+      assert.isTrue(next._tag === from._tag || LEGAL[from._tag].includes(next._tag), `${from._tag} -> ${next._tag}`)
+    }
+    if (next._tag !== from._tag) {
+      assert.strictEqual(next.generation, from.generation + 1, "each state change begins a generation")
+    }
+    if (next.counts !== from.counts) {
+      this.counted = []
+      this.inARow = 0
+    }
+    this.circuit = next
+  }
+
+  admit(): void {
+    this.settle()
+    const { circuit } = this
+    const before = circuit._tag === "HalfOpen" ? circuit.inFlight : 0
+    const admitted = Circuit.admit(circuit, this.rules, this.now)
+    assert.strictEqual(admitted !== undefined, Circuit.isAvailable(circuit, this.rules))
+    if (admitted === undefined) {
+      assert.include(["Open", "ForcedOpen", "HalfOpen"], circuit._tag)
+      if (circuit._tag !== "HalfOpen") assert.isAbove(Circuit.timeUntilRetry(circuit, this.now), 0)
+      return
+    }
+    assert.notInclude(["Open", "ForcedOpen"], circuit._tag)
+    if (circuit._tag === "HalfOpen") assert.isBelow(before, this.rules.halfOpenMaxCalls)
+    this.circuit = admitted
+    this.running.push({ generation: admitted.generation })
+  }
+
+  end(): void {
+    if (this.running.length === 0) return
+    this.settle()
+    const [call] = this.running.splice(Math.floor(this.random() * this.running.length), 1)
+    if (call!.generation !== this.circuit.generation || this.circuit._tag === "Disabled") return
+    const verdict = this.random() < 0.2 ? "Ignored" : this.random() < 0.5 ? "Success" : "Failure"
+    const slow = this.random() < 0.2
+    const retryAfter = this.random() < 0.2 ? this.random() * 2_000 : 0
+    const takesPart = this.circuit._tag === "Closed" || this.circuit._tag === "MetricsOnly"
+    if (takesPart && verdict !== "Ignored") {
+      this.counted.push({ at: this.now, failed: verdict === "Failure", slow })
+      this.inARow = verdict === "Failure" ? this.inARow + 1 : 0
+    }
+    const openings = this.circuit.openings
+    const next = Circuit.record(this.circuit, this.rules, ended(verdict, this.now, { slow, retryAfter }), this.random)
+    if (next._tag === "Open") {
+      assert.isAtLeast(next.openings, 1)
+      assert.isAtMost(next.openings, openings + 1)
+      assert.isAtMost(next.openUntil - this.now, Math.max(400, this.rules.maxOpenTime) + 1e-6)
+    }
+    if (next !== this.circuit) this.transition(next, false)
+  }
+
+  wait(): void {
+    const before = this.circuit
+    const waits = [0, 1 / 3, 1, 10, 100, 400, 3_600_000]
+    this.now += waits[Math.floor(this.random() * waits.length)]!
+    const settled = Circuit.settle(before, this.rules, this.now)
+    assert.strictEqual(Circuit.settle(settled, this.rules, this.now), settled, "settled is settled")
+    if (this.random() < 0.5) this.settle()
+  }
+
+  command(): void {
+    this.settle()
+    const commands: ReadonlyArray<Circuit.Command> = [
+      { _tag: "ForceOpen", duration: Infinity },
+      { _tag: "ForceOpen", duration: this.random() * 100 },
+      { _tag: "ForceClose" },
+      { _tag: "ForceClose" },
+      { _tag: "Disable" },
+      { _tag: "MetricsOnly" },
+      { _tag: "Reset" }
+    ]
+    const command = commands[Math.floor(this.random() * commands.length)]!
+    const next = Circuit.move(this.circuit, this.rules, command, this.now)
+    if (next !== this.circuit) this.transition(next, true)
+  }
+
+  reconfigure(): void {
+    this.settle()
+    const { circuit, inARow } = this
+    this.rules = randomRules(this.random)
+    const next = Circuit.reconfigure(circuit, this.rules)
+    assert.deepInclude(next, { _tag: circuit._tag, generation: circuit.generation, openings: circuit.openings })
+    this.transition(next, true)
+    this.inARow = inARow
+  }
+
+  check(): void {
+    const { circuit, rules } = this
+    const outstanding = this.running.filter(({ generation }) => generation === circuit.generation).length
+    if (circuit._tag === "HalfOpen") {
+      assert.strictEqual(circuit.inFlight, outstanding, "every probe holds one slot, and no one else does")
+    }
+    if (circuit._tag === "Closed" || circuit._tag === "MetricsOnly") {
+      const { consecutiveFailures, window } = circuit.counts
+      assert.strictEqual(consecutiveFailures, this.inARow)
+      const latest = this.counted.at(-1)?.at
+      // Counts are brought up to date when a call is recorded, and for readers by `expire`.
+      const expected = inWindow(this.counted, rules.window, "calls" in rules.window ? 0 : latest ?? 0)
+      assert.deepStrictEqual(
+        [window.calls, window.failures, window.slowCalls],
+        [expected.length, expected.filter(({ failed }) => failed).length, expected.filter(({ slow }) => slow).length]
+      )
+    }
+    this.recovers()
+  }
+
+  /** With a healthy dependency and enough time, every circuit closes that is not under manual control. */
+  recovers(): void {
+    let { circuit, now } = this
+    const { rules } = this
+    if (isManual(circuit._tag) && Circuit.settle(circuit, rules, now + 1_000)._tag !== "HalfOpen") return
+    // Those that run now never end; with an infinite timeout they may hold all slots.
+    if (circuit._tag === "HalfOpen" && circuit.inFlight > 0 && rules.halfOpenTimeout === Infinity) return
+    for (let i = 0; i < 40 && circuit._tag !== "Closed"; i++) {
+      now += 2_000
+      circuit = Circuit.settle(circuit, rules, now)
+      const admitted: Circuit.Circuit | undefined = Circuit.admit(circuit, rules, now)
+      if (admitted?._tag === "HalfOpen") circuit = Circuit.record(admitted, rules, ended("Success", now), draw)
+    }
+    assert.strictEqual(circuit._tag, "Closed", `stuck from ${this.circuit._tag}`)
+  }
+}
+
+describe("a random walk", () => {
+  it("keeps to the legal edges, counts what happened, never admits too many probes and is never stuck", () => {
+    const visited = new Set<string>()
+    for (let seed = 0; seed < 600; seed++) {
+      const walk = new Walk(seed)
+      for (let i = 0; i < 120; i++) {
+        try {
+          walk.step()
+        } catch (error) {
+          throw new Error(`seed ${seed}, step ${i}, ${walk.circuit._tag}: ${(error as Error).message}`, {
+            cause: error
+          })
+        }
+      }
+      walk.visited.forEach((edge) => visited.add(edge))
+    }
+
+    for (const edge of ["Closed -> Open", "Open -> HalfOpen", "HalfOpen -> Open", "HalfOpen -> Closed"]) {
+      assert.isTrue(visited.has(edge), `${edge} was never walked`)
+    }
+    assert.isTrue(visited.has("ForcedOpen -> HalfOpen"))
+  })
+})

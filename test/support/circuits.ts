@@ -1,0 +1,121 @@
+import { CircuitBreaker, type CircuitEvent, CircuitPolicy, type ResilienceError } from "effect-resilience"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+
+export type Breaker = CircuitBreaker.CircuitBreaker
+
+export const make = (options?: CircuitPolicy.Options) =>
+  CircuitBreaker.make({ name: "dependency", policy: CircuitPolicy.make(options) })
+
+/** A circuit that opens at the first failure, for ten seconds, and closes at the first success. */
+export const touchy: CircuitPolicy.Options = {
+  consecutiveFailures: 1,
+  openDuration: "10 seconds",
+  halfOpenMaxCalls: 1,
+  successThreshold: 1
+}
+
+/** What became of one call: its own result, its own error, or the state of the circuit that rejected it. */
+export const call = <E = string>(
+  breaker: Breaker,
+  effect: Effect.Effect<unknown, E>,
+  options?: Parameters<Breaker["execute"]>[1]
+): Effect.Effect<unknown> =>
+  breaker.execute(effect as Effect.Effect<unknown, unknown>, options).pipe(
+    Effect.catch((error) => Effect.succeed(isOpen(error) ? `rejected: ${error.state}` : error)),
+    Effect.catchDefect((defect) => Effect.succeed(defect))
+  )
+
+const isOpen = (error: unknown): error is ResilienceError.CircuitOpenError =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "CircuitOpenError"
+
+export const succeed = (breaker: Breaker, times = 1) => repeat(call(breaker, Effect.succeed("ok")), times)
+
+export const fail = (breaker: Breaker, times = 1) => repeat(call(breaker, Effect.fail("down")), times)
+
+export const repeat = <A, E, R>(effect: Effect.Effect<A, E, R>, times: number): Effect.Effect<void, E, R> =>
+  Effect.forEach(Array.from({ length: times }), () => effect, { discard: true })
+
+/** A call that runs until the test ends it. */
+export interface Held {
+  readonly succeed: Effect.Effect<unknown>
+  readonly fail: Effect.Effect<unknown>
+  readonly interrupt: Effect.Effect<unknown>
+  readonly exit: Effect.Effect<Exit.Exit<unknown, unknown>>
+}
+
+export const hold = (breaker: Breaker, options?: Parameters<Breaker["execute"]>[1]): Effect.Effect<Held> =>
+  Effect.gen(function*() {
+    const result = yield* Deferred.make<string, string>()
+    const fiber = yield* Effect.forkDetach(
+      breaker.execute(Deferred.await(result) as Effect.Effect<unknown, unknown>, options),
+      { startImmediately: true }
+    )
+    const exit = Fiber.await(fiber)
+    return {
+      succeed: Effect.andThen(Deferred.succeed(result, "ok"), exit),
+      fail: Effect.andThen(Deferred.fail(result, "down"), exit),
+      interrupt: Fiber.interrupt(fiber),
+      exit
+    }
+  })
+
+/** Opens a touchy circuit and waits until it is half-open. */
+export const halfOpen = (breaker: Breaker) =>
+  Effect.gen(function*() {
+    yield* fail(breaker)
+    yield* TestClock.adjust("10 seconds")
+  })
+
+/** Lets all fibers that can run do so. */
+export const settle: Effect.Effect<void> = repeat(Effect.yieldNow, 50)
+
+/** Collects the events of a circuit from now on. */
+export const watch = (
+  events: Stream.Stream<CircuitEvent.CircuitEvent>
+): Effect.Effect<Effect.Effect<ReadonlyArray<CircuitEvent.CircuitEvent>>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const seen: Array<CircuitEvent.CircuitEvent> = []
+    yield* Effect.forkScoped(Stream.runForEach(events, (event) => Effect.sync(() => seen.push(event))), {
+      startImmediately: true
+    })
+    yield* settle
+    return Effect.as(settle, seen)
+  })
+
+/** The state changes among events, as `Closed -> Open: Manual`. */
+export const changes = (events: ReadonlyArray<CircuitEvent.CircuitEvent>): ReadonlyArray<string> =>
+  events.flatMap((event) => event._tag === "StateChanged" ? [`${event.from} -> ${event.to}: ${event.reason}`] : [])
+
+/** A clock whose wall time and monotonic time move apart. */
+export class TwoClocks implements Clock.Clock {
+  wall = 1_700_000_000_000
+  monotonic = 0
+  readonly currentTimeMillis = Effect.sync(() => this.wall)
+  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
+  readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
+  currentTimeMillisUnsafe(): number {
+    return this.wall
+  }
+  currentTimeNanosUnsafe(): bigint {
+    return BigInt(Math.round(this.wall * 1e6))
+  }
+  monotonicTimeNanosUnsafe(): bigint {
+    return BigInt(Math.round(this.monotonic * 1e6))
+  }
+  sleep(): Effect.Effect<void> {
+    return Effect.never
+  }
+  /** Both move on. */
+  pass(duration: Duration.Input): void {
+    this.wall += Duration.toMillis(duration)
+    this.monotonic += Duration.toMillis(duration)
+  }
+}
