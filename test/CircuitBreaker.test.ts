@@ -2162,7 +2162,7 @@ describe("handles", () => {
     Effect.gen(function*() {
       const breaker = yield* make()
       assert.isTrue(CircuitBreaker.isCircuitBreaker(breaker))
-      for (const other of [undefined, null, "name", {}, class Dependency {}]) {
+      for (const other of [undefined, null, "name", {}, CircuitBreakerRegistry.CircuitBreakerRegistry]) {
         assert.isFalse(CircuitBreaker.isCircuitBreaker(other))
       }
     }))

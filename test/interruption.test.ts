@@ -357,7 +357,13 @@ describe("many fibers that pause anywhere", () => {
       const commands = [breaker.forceOpen({ duration: 20 }), breaker.forceClose, breaker.metricsOnly, breaker.reset]
       const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
       for (let i = 0; i < 60; i++) {
-        const outcome = choose([Effect.succeed("ok"), Effect.fail("down"), Effect.fail("down"), Effect.die("bug"), Effect.never])
+        const outcome = choose([
+          Effect.succeed("ok"),
+          Effect.fail("down"),
+          Effect.fail("down"),
+          Effect.die("bug"),
+          Effect.never
+        ])
         const call = Effect.sleep(random() * 2_000).pipe(Effect.andThen(watched), Effect.andThen(outcome))
         const guarded = choose(ways(registry)).guard(breaker, call)
         const one = random() < 0.1 ? choose(commands) : Effect.andThen(Effect.sleep(random() * 20_000), guarded)

@@ -1,6 +1,8 @@
 /**
  * What the compiler knows of the circuit breaker's exports. Checked by tsc; the tests only keep the file together.
  */
+// Calls that must not compile are neither run nor used.
+// @effect-diagnostics floatingEffect:off missingEffectError:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import {
   CircuitBreaker,
