@@ -64,8 +64,8 @@ export interface CircuitBreakerRegistry {
 
   /**
    * The circuit of that name, made now if need be. With a policy it fails if
-   * the circuit lives under another one: neither the one it was made with nor
-   * the one it was given since.
+   * another one was named for it before. A circuit for which none was named
+   * takes it over.
    */
   readonly getOrCreate: {
     (name: string): Effect.Effect<CircuitBreaker>
@@ -307,7 +307,12 @@ function makeStarting(
     const hub = new EventHub<CircuitEvent>()
     const clock = Context.get(context, Clock.Clock)
 
+    // The policies that code has named, of living circuits.
+    const declared = new WeakMap<Breaker, CircuitPolicy.CircuitPolicy>()
+
     const create = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined): Breaker => {
+      const configured = policies.get(name)
+      if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
       sweepSome()
       const breaker = new Breaker({
         name,
@@ -317,6 +322,8 @@ function makeStarting(
         trackUse: idleTime < Infinity,
         start
       })
+      const named = policy ?? configured
+      if (named !== undefined) declared.set(breaker, named)
       circuits.set(name, breaker)
       return breaker
     }
@@ -324,7 +331,15 @@ function makeStarting(
     const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
       const breaker = circuits.get(name)
       if (breaker === undefined) return create(name, policy)
-      if (policy !== undefined) assertSamePolicy(breaker, policyOf(name, policy))
+      if (policy === undefined) return breaker
+      const named = declared.get(breaker)
+      if (named === undefined) {
+        // Somebody has used the name before the one who knows its policy.
+        declared.set(breaker, policy)
+        if (!breaker.reconfigured) breaker.follow(policyOf(name, policy))
+      } else if (policy !== named && CircuitPolicy.difference(breaker.currentPolicy, policy).length > 0) {
+        assertSamePolicy(name, named, policy)
+      }
       return breaker
     }
 
@@ -333,7 +348,7 @@ function makeStarting(
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current
-      if (isUnderManualControl(circuit, start) || breaker.currentPolicy !== breaker.declaredPolicy) return
+      if (isUnderManualControl(circuit, start) || breaker.reconfigured) return
       const idleSince = circuit._tag === "Open" ? Math.max(breaker.lastUsedAt, circuit.openUntil) : breaker.lastUsedAt
       if (now - idleSince < idleTime) return
       circuits.delete(breaker.name)
@@ -434,11 +449,13 @@ const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boo
     ? circuit._tag === "ForcedOpen" || circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
     : circuit.generation > 1
 
-const assertSamePolicy = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
-  if (policy === breaker.declaredPolicy) return
-  const fields = CircuitPolicy.difference(breaker.declaredPolicy, policy)
-  if (fields.length === 0 || CircuitPolicy.difference(breaker.currentPolicy, policy).length === 0) return
-  throw new CircuitConflictError({ circuit: breaker.name, fields })
+const assertSamePolicy = (
+  circuit: string,
+  declared: CircuitPolicy.CircuitPolicy,
+  policy: CircuitPolicy.CircuitPolicy
+): void => {
+  const fields = CircuitPolicy.difference(declared, policy)
+  if (fields.length > 0) throw new CircuitConflictError({ circuit, fields })
 }
 
 const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConflictError> =>

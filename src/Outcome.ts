@@ -39,7 +39,7 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
+import { BulkheadFullError, CallTimeoutError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
  * What a finished call says about its dependency.
@@ -115,7 +115,7 @@ export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : f
 /**
  * A classifier by which only the typed errors that satisfy the predicate count
  * as failures. The others are successes: a dependency that answers "not found"
- * is up. Defects stay failures.
+ * is up. Defects stay failures, and so do timeouts, which are no answer.
  *
  * **When to use**
  *
@@ -129,8 +129,8 @@ export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : f
  */
 export const failureIf = <E>(isFailure: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
-  const error = Cause.findErrorOption(exit.cause)
-  return Option.isNone(error) || keptFromBeingMade(error.value) || isFailure(error.value)
+  const error = answerOf(exit.cause)
+  return Option.isNone(error) || keptFromBeingMade(error.value) || isTimeout(error.value) || isFailure(error.value)
     ? failureOf(exit.cause)
     : success
 }
@@ -166,7 +166,7 @@ export const failureUnless = <E>(isAnswer: (error: E) => boolean): Classifier<un
  */
 export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
-  const error = Cause.findErrorOption(exit.cause)
+  const error = answerOf(exit.cause)
   return Option.isSome(error) && isIgnored(error.value) ? ignored : failureOf(exit.cause)
 }
 
@@ -178,8 +178,14 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
  * @category getters
  * @since 0.1.0
  */
-export const retryAfter = (error: unknown): Duration.Duration | undefined =>
-  ownRetryAfter(error) ?? (Predicate.hasProperty(error, "reason") ? ownRetryAfter(error.reason) : undefined)
+export const retryAfter = (error: unknown): Duration.Duration | undefined => {
+  try {
+    return ownRetryAfter(error) ?? (Predicate.hasProperty(error, "reason") ? ownRetryAfter(error.reason) : undefined)
+  } catch {
+    // Its getters are somebody else's code; an error that cannot be read asks for nothing.
+    return undefined
+  }
+}
 
 const ownRetryAfter = (error: unknown): Duration.Duration | undefined =>
   Predicate.hasProperty(error, "retryAfter") && Duration.isDuration(error.retryAfter) ? error.retryAfter : undefined
@@ -193,6 +199,13 @@ const ownRetryAfter = (error: unknown): Duration.Duration | undefined =>
  */
 export const isRejection = (error: unknown): error is BulkheadFullError | CircuitOpenError | RateLimitExceededError =>
   error instanceof CircuitOpenError || error instanceof BulkheadFullError || error instanceof RateLimitExceededError
+
+/** What a cause has to say, unless something broke beside it. */
+const answerOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
+  Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
+
+/** A call that did not come back in time has not answered. */
+const isTimeout = (error: unknown): boolean => error instanceof CallTimeoutError || Cause.isTimeoutError(error)
 
 // Effect's own breaker and rate limiter reject as well. They are told by their
 // tags, since importing them would make everybody load them.

@@ -2106,7 +2106,7 @@ describe("withCircuitBreaker", () => {
   it.effect("by a name that lives under another policy dies with CircuitConflictError, and runs nothing", () =>
     Effect.gen(function*() {
       let ran = false
-      yield* Effect.void.pipe(CircuitBreaker.withCircuitBreaker("a"))
+      yield* Effect.void.pipe(CircuitBreaker.withCircuitBreaker("a", { policy: CircuitPolicy.database }))
       const exit = yield* Effect.sync(() => {
         ran = true
       }).pipe(CircuitBreaker.withCircuitBreaker("a", { policy: CircuitPolicy.kafka }), Effect.exit)

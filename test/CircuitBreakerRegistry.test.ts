@@ -103,12 +103,48 @@ describe("getOrCreate", () => {
   it.effect("a conflict leaves the circuit as it is", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      const breaker = yield* registry.getOrCreate("a")
+      const breaker = yield* registry.getOrCreate("a", CircuitPolicy.database)
       yield* Effect.exit(registry.getOrCreate("a", CircuitPolicy.kafka))
       yield* Effect.exit(registry.register("a", CircuitPolicy.kafka))
-      assert.strictEqual(yield* breaker.policy, policy)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.database)
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("it does not matter whether the one who knows the policy comes first", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* fail(breaker)
+      assert.strictEqual(yield* registry.getOrCreate("a", CircuitPolicy.kafka), breaker)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.kafka)
+      yield* state(breaker, "Open")
+      assert.strictEqual(yield* registry.getOrCreate("a"), breaker)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.kafka)
+      // Nor whether the circuit was forgotten in between.
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, [])
+      yield* registry.getOrCreate("a")
+      const anew = yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      assert.strictEqual(yield* anew.policy, CircuitPolicy.kafka)
+    }))
+
+  it.effect("what an operator has said stands when the one who knows the policy comes", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* registry.reconfigure("a", CircuitPolicy.database)
+      yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.database)
+    }))
+
+  it.effect("a policy of the Layer conflicts with another one, whoever comes first", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits: { a: CircuitPolicy.database } })
+      const before = yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka))
+      yield* registry.getOrCreate("a")
+      const after = yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka))
+      assert.deepStrictEqual([before._tag, after._tag], ["CircuitConflictError", "CircuitConflictError"])
     }))
 
   it.effect("circuits of different names have nothing to do with each other", () =>
@@ -165,7 +201,7 @@ describe("register", () => {
   it.effect("fails if the name lives under another policy", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      yield* registry.getOrCreate("a")
+      yield* registry.register("a", CircuitPolicy.database)
       const error = yield* Effect.flip(registry.register("a", CircuitPolicy.kafka))
       assert.strictEqual(error._tag, "CircuitConflictError")
     }))

@@ -59,12 +59,10 @@ describe("classify", () => {
 })
 
 describe("failureIf", () => {
-  it("counts only the errors that satisfy it, and defects; the others are answers", () => {
+  it("counts only the errors that satisfy it, defects and timeouts; the others are answers", () => {
     assert.deepStrictEqual(outcomes(Outcome.failureIf((error) => error instanceof Down)), {
       ...byDefault,
-      notFound: "Success",
-      notFoundAndDefect: "Success",
-      timedOut: "Success"
+      notFound: "Success"
     })
   })
 

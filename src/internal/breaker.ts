@@ -9,6 +9,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
@@ -92,8 +93,8 @@ export class Breaker implements CircuitBreaker {
   /** Set once the registry has evicted this circuit: finds or restores the one that goes by its name now. */
   successor: (() => Breaker) | undefined
 
-  /** The policy it was made with, which is how others name it after an operator has given it another. */
-  readonly declaredPolicy: CircuitPolicy.CircuitPolicy
+  /** Whether an operator has given it another policy, which then stands against what code says. */
+  reconfigured = false
   currentPolicy: CircuitPolicy.CircuitPolicy
   private rules: Circuit.Rules
   /** Whether durations are measured, whether calls are timed, for that or for `lastUsedAt`, and whether the end of one needs the time. */
@@ -121,9 +122,8 @@ export class Breaker implements CircuitBreaker {
     this.clock = Context.get(options.context, Clock.Clock)
     const random = Context.get(options.context, Random.Random)
     this.random = () => random.nextDoubleUnsafe()
-    this.declaredPolicy = options.policy
     this.currentPolicy = options.policy
-    this.rules = this.follow(options.policy)
+    this.rules = this.compile(options.policy)
     const now = this.now()
     this.lastUsedAt = now
     this.changedAt = now
@@ -185,7 +185,9 @@ export class Breaker implements CircuitBreaker {
     this.inFlight--
 
     let circuit = this.ref.ref.current
-    if (this.clocked || circuit._tag === "HalfOpen" || outcome._tag === "Failure") {
+    // Among failures a success can open a circuit too, as the call that completes `minimumCalls`.
+    const mayMove = circuit._tag === "HalfOpen" || outcome._tag === "Failure" || circuit.counts.window.failures > 0
+    if (this.clocked || mayMove) {
       call.now = this.now()
       // A late call says nothing, and so leaves the next transition to the next call.
       if (circuit.generation === generation) circuit = this.elapse(call.now)
@@ -238,7 +240,7 @@ export class Breaker implements CircuitBreaker {
 
   judge<A, E>(exit: Exit.Exit<A, E>, classify: CallClassifier<A, E> | undefined): Outcome.Outcome {
     if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Outcome.ignored
-    return classify?.(exit) ?? (this.currentPolicy.classify ?? Outcome.classify)(exit)
+    return classify?.(exit) ?? this.currentPolicy.classify?.(exit) ?? Outcome.classify(exit)
   }
 
   private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
@@ -348,7 +350,11 @@ export class Breaker implements CircuitBreaker {
   }
 
   get reconfigure(): CircuitBreaker["reconfigure"] {
-    return (policy) => Effect.sync(() => this.live.setPolicy(policy))
+    return (policy) =>
+      Effect.sync(() => {
+        const breaker = this.live
+        if (breaker.follow(policy)) breaker.reconfigured = true
+      })
   }
 
   move(command: Circuit.Command, note?: string): void {
@@ -362,14 +368,16 @@ export class Breaker implements CircuitBreaker {
     }
   }
 
-  private setPolicy(policy: CircuitPolicy.CircuitPolicy): void {
+  /** Follows another policy from now on; `false` if it is the same. */
+  follow(policy: CircuitPolicy.CircuitPolicy): boolean {
     const changed = CircuitPolicy.difference(this.currentPolicy, policy)
-    if (changed.length === 0) return
+    if (changed.length === 0) return false
     const circuit = this.elapse(this.now())
     this.currentPolicy = policy
-    this.rules = this.follow(policy)
+    this.rules = this.compile(policy)
     this.ref.ref.current = Circuit.reconfigure(circuit, this.rules)
     if (this.observed) this.publish({ _tag: "Reconfigured", ...this.stamp(), changed })
+    return true
   }
 
   // ---------------------------------------------------------------------------
@@ -414,7 +422,7 @@ export class Breaker implements CircuitBreaker {
   // inside
   // ---------------------------------------------------------------------------
 
-  private follow(policy: CircuitPolicy.CircuitPolicy): Circuit.Rules {
+  private compile(policy: CircuitPolicy.CircuitPolicy): Circuit.Rules {
     this.measured = policy.measureDuration || policy.slowCallDuration !== undefined
     this.timed = this.trackUse || this.measured
     this.clocked = this.timed || "duration" in policy.window
@@ -609,23 +617,31 @@ const scheduleOpenTime = (
   schedule: Schedule.Schedule<unknown, number>,
   context: Context.Context<never>
 ): Circuit.Rules["openTime"] => {
-  const run = Effect.runSyncExitWith(context)
+  const step = Effect.runSyncWith(context)(Schedule.toStep(schedule))
   const delays: Array<number> = []
-  let step: Effect.Success<ReturnType<typeof Schedule.toStep<unknown, number, never, never>>> | undefined
   let elapsed = 0
   let ended = false
-  return (opening) => {
-    while (!ended && delays.length < opening) {
-      step ??= Effect.runSyncWith(context)(Schedule.toStep(schedule))
-      const next = run(step(elapsed, delays.length + 1))
-      if (Exit.isFailure(next)) {
-        ended = true
-      } else {
-        const delay = Duration.toMillis(next.value[1])
-        delays.push(delay)
-        elapsed += delay
-      }
+  const nextDelay = () => {
+    const next = Effect.runSyncExitWith(context)(step(elapsed, delays.length + 1))
+    if (Exit.isSuccess(next)) {
+      const delay = Duration.toMillis(next.value[1])
+      delays.push(delay)
+      elapsed += delay
+    } else {
+      ended = true
+      if (!Pull.isDoneCause(next.cause)) return next.cause
     }
+  }
+  // The first delay is taken now, so that a schedule that cannot be replayed is found where the circuit is made.
+  const cause = nextDelay()
+  if (cause !== undefined) {
+    throw new RangeError(
+      "CircuitPolicy.make: openDuration must be a schedule that gives its delays without waiting or dying, " +
+        `got one that does not (${Cause.pretty(cause).split("\n")[0]})`
+    )
+  }
+  return (opening) => {
+    while (!ended && delays.length < opening) nextDelay()
     return delays[Math.min(opening, delays.length) - 1] ?? 0
   }
 }

@@ -92,7 +92,7 @@ const recordCount = (window: CountWindow, flags: number): void => {
 const recordTime = (window: TimeWindow, failed: boolean, slow: boolean, now: number): void => {
   expire(window, now)
   const slots = window.slots ??= new Uint32Array(window.buckets * 3)
-  const bucket = (window.epoch % window.buckets) * 3
+  const bucket = slotOf(window, window.epoch)
   slots[bucket]!++
   window.calls++
   if (failed) {
@@ -113,16 +113,16 @@ const recordTime = (window: TimeWindow, failed: boolean, slow: boolean, now: num
 export const expire = (window: Window, now: number): void => {
   if (window._tag === "CountWindow") return
   const epoch = Math.floor(now / window.bucketMillis)
-  if (epoch <= window.epoch) return
   const slots = window.slots
   if (slots !== undefined) {
+    if (epoch <= window.epoch) return
     const passed = epoch - window.epoch
     if (passed >= window.buckets) {
       slots.fill(0)
       window.calls = window.failures = window.slowCalls = 0
     } else {
       for (let i = 1; i <= passed; i++) {
-        const bucket = ((window.epoch + i) % window.buckets) * 3
+        const bucket = slotOf(window, window.epoch + i)
         window.calls -= slots[bucket]!
         window.failures -= slots[bucket + 1]!
         window.slowCalls -= slots[bucket + 2]!
@@ -130,5 +130,11 @@ export const expire = (window: Window, now: number): void => {
       }
     }
   }
+  // Without calls the window starts wherever the clock is, be it before its origin.
   window.epoch = epoch
+}
+
+const slotOf = (window: TimeWindow, epoch: number): number => {
+  const bucket = epoch % window.buckets
+  return (bucket < 0 ? bucket + window.buckets : bucket) * 3
 }

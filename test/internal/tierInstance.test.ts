@@ -834,7 +834,7 @@ describe("under load", () => {
       const program = Effect.gen(function*() {
         const { accounts, close } = yield* openTiers(Tiers.layer(Accounts, [
           ["a", states[0]!.tier.layer, { timeout: 25 }],
-          ["b", states[1]!.tier.layer, { retry: { maxAttempts: 2, baseDelay: 5 } }],
+          ["b", states[1]!.tier.layer, { retry: { maxAttempts: 2, baseDelay: 5, jitter: "none" } }],
           ["c", states[2]!.tier.layer]
         ], { deadline: 200 }))
 
