@@ -30,9 +30,10 @@
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
@@ -100,8 +101,8 @@ export type Step = typeof STANDARD_ORDER[number]
  * - `hedge`: `Hedge` options or a policy.
  * - `rateLimit`: a rate limit or the class of one.
  * - `circuitBreaker`: a circuit, the class of one, the name of one, or a policy
- *   for the one in the registry that goes by `name`, which is used by default.
- *   `false` leaves it out.
+ *   or the options of one for the circuit in the registry that goes by `name`,
+ *   which is used by default. `false` leaves it out.
  * - `bulkhead`: a bulkhead or the class of one.
  * - `attemptTimeout`: of one attempt.
  * - `order`: the steps, outermost first. Every step that is there must be named
@@ -120,7 +121,7 @@ export interface Options {
   readonly retry?: Retry.PlainOptions<unknown> | Retry.RetryPolicy<unknown, unknown> | undefined
   readonly hedge?: Hedge.PlainOptions<unknown> | Hedge.HedgePolicy<unknown, unknown> | undefined
   readonly rateLimit?: RateLimit.Target | undefined
-  readonly circuitBreaker?: CircuitBreaker.Target | CircuitPolicy.CircuitPolicy | false | undefined
+  readonly circuitBreaker?: CircuitBreaker.Target | CircuitPolicy.Options | false | undefined
   readonly bulkhead?: Bulkhead.Target | undefined
   readonly attemptTimeout?: Duration.Input | undefined
   readonly order?: ReadonlyArray<Step> | undefined
@@ -200,8 +201,8 @@ export type Failure<O extends Options, E> = Has<O, "fallback"> extends true
   : Unrecovered<O, E>
 
 type CircuitServices<T> = [T] extends [never] ? CircuitBreaker.TargetServices<string>
-  : T extends CircuitPolicy.CircuitPolicy ? CircuitBreaker.TargetServices<string>
-  : CircuitBreaker.TargetServices<T>
+  : T extends CircuitBreaker.Target ? CircuitBreaker.TargetServices<T>
+  : CircuitBreaker.TargetServices<string>
 
 type RetryServices<T> = T extends Retry.RetryPolicy<infer _E, infer R> ? R
   : T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R
@@ -280,7 +281,7 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
     rateLimit: options.rateLimit === undefined ? undefined : {
       title: "rate limit",
       description: describeTarget(options.rateLimit),
-      apply: RateLimit.withRateLimit(options.rateLimit)
+      apply: RateLimit.withRateLimit(checkTarget("rateLimit", options.rateLimit, RateLimit.isRateLimit))
     },
     circuitBreaker: options.circuitBreaker === false
       ? undefined
@@ -288,7 +289,7 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
     bulkhead: options.bulkhead === undefined ? undefined : {
       title: "bulkhead",
       description: describeTarget(options.bulkhead),
-      apply: Bulkhead.withBulkhead(options.bulkhead)
+      apply: Bulkhead.withBulkhead(checkTarget("bulkhead", options.bulkhead, Bulkhead.isBulkhead))
     },
     attemptTimeout: options.attemptTimeout === undefined
       ? undefined
@@ -407,14 +408,20 @@ const circuitStage = (name: string, circuit: Options["circuitBreaker"]): Stage =
     apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy })
   })
   if (circuit === undefined || circuit === false) return stage(`"${name}" of the registry`, name)
-  if (isPolicy(circuit)) return stage(`"${name}" of the registry: ${CircuitPolicy.describe(circuit)}`, name, circuit)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)
-  return stage(describeTarget(circuit), circuit)
+  if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) return stage(describeTarget(circuit), circuit)
+  const policy = CircuitPolicy.make(circuit)
+  return stage(`"${name}" of the registry: ${CircuitPolicy.describe(policy)}`, name, policy)
 }
 
-const isPolicy = (
-  circuit: CircuitBreaker.Target | CircuitPolicy.CircuitPolicy
-): circuit is CircuitPolicy.CircuitPolicy => typeof circuit === "object" && "openDuration" in circuit
+/** Both hold state, so that options in place of them would be a new one for each pipeline. */
+const checkTarget = <T extends object>(option: string, target: T, isValue: (u: unknown) => boolean): T => {
+  if (isValue(target) || Context.isKey(target)) return target
+  throw new RangeError(
+    `Resilience.make: ${option} must be a value made with ${option === "bulkhead" ? "Bulkhead" : "RateLimit"}.make ` +
+      `or the class of a service, got ${format(target)}`
+  )
+}
 
 /** A target by value knows its name and description; the class of a service knows its key. */
 const describeTarget = (target: object): string => {

@@ -417,7 +417,7 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
   service: Context.Key<I, S>,
   tiers: T,
   ...[options]: AllTiersFailedError extends CommonError<S> ? [options?: LayerOptions<S>]
-    : [options: LayerOptions<S> & { readonly onAllFailed: {} }]
+    : [optionsWithOnAllFailed: LayerOptions<S> & { readonly onAllFailed: {} }]
 ): Layer.Layer<I, never, CircuitBreakerRegistry | LayerServices<T[number]>> => {
   if (tiers.length === 0) throw new RangeError("Tiers.layer: tiers must be at least one tier, got none")
   // A tuple of Layers of many services is a list of Layers that need them all.

@@ -186,6 +186,25 @@ describe("Resilience.make", () => {
   })
 })
 
+it("the options of a policy are as good as the policy, and are checked where they are written", () => {
+  const options = { consecutiveFailures: 2, openDuration: "30 seconds" } as const
+  assert.strictEqual(
+    Resilience.make({ name: "api", circuitBreaker: options }).describe,
+    Resilience.make({ name: "api", circuitBreaker: CircuitPolicy.make(options) }).describe
+  )
+  assert.throws(
+    () => Resilience.make({ name: "api", circuitBreaker: { consecutiveFailures: 0 } }),
+    RangeError,
+    "consecutiveFailures"
+  )
+})
+
+it("a bulkhead or a rate limit that is none is a RangeError that says what it must be", () => {
+  const options = { limit: 1 } as unknown as Bulkhead.Bulkhead & RateLimit.RateLimit<never>
+  assert.throws(() => Resilience.make({ name: "api", bulkhead: options }), RangeError, "Bulkhead.make")
+  assert.throws(() => Resilience.make({ name: "api", rateLimit: options }), RangeError, "RateLimit.make")
+})
+
 describe("Resilience.standard", () => {
   it("has retry, circuit and attempt timeout, and takes others", () => {
     assert.deepStrictEqual([...Resilience.standard("api").steps], ["retry", "circuitBreaker", "attemptTimeout"])

@@ -580,7 +580,8 @@ const rulesOf = (policy: CircuitPolicy.CircuitPolicy, context: Context.Context<n
   consecutiveFailures: policy.consecutiveFailures ?? Infinity,
   failureRate: policy.failureRate ?? Infinity,
   slowCallRate: policy.slowCallRate ?? Infinity,
-  minimumCalls: policy.minimumCalls,
+  // A policy that was spread into another may ask for more calls than its window holds.
+  minimumCalls: "calls" in policy.window ? Math.min(policy.minimumCalls, policy.window.calls) : policy.minimumCalls,
   window: "calls" in policy.window
     ? policy.window
     : { millis: Duration.toMillis(policy.window.duration), buckets: policy.window.buckets },
