@@ -808,6 +808,21 @@ describe("3. open", () => {
       assert.closeTo(yield* remaining(breaker), first - 1_000, 1e-6)
     }))
 
+  it.effect("a Schedule that waits or dies is a RangeError where the circuit is made", () =>
+    Effect.gen(function*() {
+      const waits = Schedule.forever.pipe(Schedule.modifyDelay(() => Effect.as(Effect.sleep("1 second"), "1 second")))
+      const dies = Schedule.forever.pipe(Schedule.modifyDelay(() => Effect.die("no")))
+      for (const openDuration of [waits, dies]) {
+        const exit = yield* Effect.exit(
+          CircuitBreaker.make({ name: "a", policy: CircuitPolicy.make({ openDuration }) })
+        )
+        assert(Exit.isFailure(exit))
+        const defect = Cause.squash(exit.cause)
+        assert.instanceOf(defect, RangeError)
+        assert.include(String(defect), "CircuitPolicy.make: openDuration must be a schedule")
+      }
+    }))
+
   it.effect("every circuit starts a shared Schedule from its beginning", () =>
     Effect.gen(function*() {
       const policy = CircuitPolicy.make({ ...touchy, openDuration: Schedule.exponential("1 second") })

@@ -1089,7 +1089,8 @@ describe("Tiers.layer", () => {
       const tiered = Tiers.layer(Accounts, [["a", flaky("a", healthy()), { policy: CircuitPolicy.fastFail }]], {
         onAllFailed
       })
-      yield* circuit("a")
+      const { register } = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      yield* register("a", CircuitPolicy.conservative)
       const exit = yield* Effect.exit(Effect.provide(Effect.asVoid(Accounts), tiered))
       assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof ResilienceError.CircuitConflictError)
     }).pipe(Effect.provide(registry)))

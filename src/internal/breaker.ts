@@ -621,28 +621,25 @@ const scheduleOpenTime = (
   const step = Effect.runSyncWith(context)(Schedule.toStep(schedule))
   const delays: Array<number> = []
   let elapsed = 0
-  let ended = false
-  const nextDelay = () => {
-    const next = Effect.runSyncExitWith(context)(step(elapsed, delays.length + 1))
-    if (Exit.isSuccess(next)) {
-      const delay = Duration.toMillis(next.value[1])
+  const next = (): Exit.Exit<unknown, unknown> => {
+    const exit = Effect.runSyncExitWith(context)(step(elapsed, delays.length + 1))
+    if (Exit.isSuccess(exit)) {
+      const delay = Duration.toMillis(exit.value[1])
       delays.push(delay)
       elapsed += delay
-    } else {
-      ended = true
-      if (!Pull.isDoneCause(next.cause)) return next.cause
     }
+    return exit
   }
   // The first delay is taken now, so that a schedule that cannot be replayed is found where the circuit is made.
-  const cause = nextDelay()
-  if (cause !== undefined) {
+  let last = next()
+  if (Exit.isFailure(last) && !Pull.isDoneCause(last.cause)) {
     throw new RangeError(
       "CircuitPolicy.make: openDuration must be a schedule that gives its delays without waiting or dying, " +
-        `got one that does not (${Cause.pretty(cause).split("\n")[0]})`
+        `got one that does not (${Cause.pretty(last.cause).split("\n")[0]})`
     )
   }
   return (opening) => {
-    while (!ended && delays.length < opening) nextDelay()
+    while (Exit.isSuccess(last) && delays.length < opening) last = next()
     return delays[Math.min(opening, delays.length) - 1] ?? 0
   }
 }

@@ -4,7 +4,6 @@ import * as Duration from "effect/Duration"
 export const formatDuration = (duration: Duration.Duration): string => {
   const millis = Duration.toMillis(duration)
   if (millis === Infinity) return Duration.format(duration)
-  return Duration.format(
-    millis >= 1 ? Duration.millis(Math.round(millis)) : Duration.micros(BigInt(Math.round(millis * 1000)))
-  )
+  if (millis > 0 && millis < 1) return `${Math.round(millis * 1000)}µs`
+  return Duration.format(Duration.millis(Math.round(millis)))
 }
