@@ -348,9 +348,10 @@ function makeStarting(
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current
-      if (isUnderManualControl(circuit, start) || breaker.reconfigured) return
-      const idleSince = circuit._tag === "Open" ? Math.max(breaker.lastUsedAt, circuit.openUntil) : breaker.lastUsedAt
-      if (now - idleSince < idleTime) return
+      if (isUnderManualControl(circuit, start, now) || breaker.reconfigured) return
+      const hasOpened = circuit._tag === "Open" || (circuit._tag === "ForcedOpen" && start === undefined)
+      const openUntil = hasOpened ? circuit.openUntil : -Infinity
+      if (now - Math.max(breaker.lastUsedAt, openUntil) < idleTime) return
       circuits.delete(breaker.name)
       breaker.successor = () => {
         const current = circuits.get(breaker.name)
@@ -444,10 +445,11 @@ function makeStarting(
 }
 
 /** Whether an operator moved the circuit, so that a new one of its name would undo that. */
-const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boolean =>
-  start === undefined
-    ? circuit._tag === "ForcedOpen" || circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
-    : circuit.generation > 1
+const isUnderManualControl = (circuit: Circuit, start: Command | undefined, now: number): boolean => {
+  if (start !== undefined) return circuit.generation > 1
+  if (circuit._tag === "ForcedOpen") return now < circuit.openUntil
+  return circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
+}
 
 const assertSamePolicy = (
   circuit: string,

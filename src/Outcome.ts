@@ -53,6 +53,15 @@ export type Outcome =
   | { readonly _tag: "Failure"; readonly retryAfter: Duration.Duration | undefined }
 
 /**
+ * Whether a value is an outcome.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOutcome = (u: unknown): u is Outcome =>
+  Predicate.isTagged(u, "Success") || Predicate.isTagged(u, "Failure") || Predicate.isTagged(u, "Ignored")
+
+/**
  * Decides the outcome of a call from its exit.
  *
  * **Gotchas**

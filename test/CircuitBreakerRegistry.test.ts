@@ -707,6 +707,19 @@ describe("idle circuits", () => {
     }))
 })
 
+describe("a circuit that was forced open for a time", () => {
+  it.effect("is kept until that time is over, and forgotten when it has been idle since", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* (yield* registry.getOrCreate("a")).forceOpen({ duration: "2 hours" })
+      yield* (yield* registry.getOrCreate("b")).forceOpen()
+      yield* TestClock.adjust("150 minutes")
+      assert.deepStrictEqual(yield* registry.names, ["a", "b"])
+      yield* TestClock.adjust("30 minutes")
+      assert.deepStrictEqual(yield* registry.names, ["b"])
+    }))
+})
+
 describe("ten thousand tenants", () => {
   it.effect("do not accumulate, though nobody ever looks at the registry as a whole", () =>
     Effect.gen(function*() {

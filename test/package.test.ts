@@ -91,7 +91,7 @@ describe("the packed package", () => {
   it("offers every module from its index", () => {
     const index = fs.readFileSync(path.join(installed, "dist/index.js"), "utf8")
 
-    assert.deepStrictEqual(publicModules().filter((name) => !index.includes(`export * as ${name} from`)), [])
+    assert.deepStrictEqual(publicModules().filter((name) => !index.includes(`export * as ${name} from`)), SUBPATH_ONLY)
   })
 
   it("adds to a bundle only the modules that are used", async () => {
@@ -99,6 +99,7 @@ describe("the packed package", () => {
       const alone = await bundled(`export * as ${name} from "effect-resilience/${name}"`)
 
       assert.isNotEmpty(alone)
+      if (SUBPATH_ONLY.includes(name)) continue
       assert.deepStrictEqual(await bundled(`export { ${name} } from "effect-resilience"`), alone, name)
     }
   })
@@ -128,6 +129,9 @@ function nodes(): ReadonlyMap<string, string> {
   }
   return found
 }
+
+/** Modules that load more of effect than most programs need. */
+const SUBPATH_ONLY: ReadonlyArray<string> = ["EffectCircuitBreaker"]
 
 /** The modules at the top level: subpaths below it may need more than effect. */
 function publicModules(): ReadonlyArray<string> {

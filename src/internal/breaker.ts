@@ -9,6 +9,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { format } from "effect/Formatter"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
@@ -240,7 +241,9 @@ export class Breaker implements CircuitBreaker {
 
   judge<A, E>(exit: Exit.Exit<A, E>, classify: CallClassifier<A, E> | undefined): Outcome.Outcome {
     if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Outcome.ignored
-    return classify?.(exit) ?? this.currentPolicy.classify?.(exit) ?? Outcome.classify(exit)
+    const own = this.currentPolicy.classify
+    if (classify === undefined && own === undefined) return Outcome.classify(exit)
+    return checkOutcome(classify?.(exit) ?? own?.(exit)) ?? Outcome.classify(exit)
   }
 
   private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
@@ -248,7 +251,8 @@ export class Breaker implements CircuitBreaker {
     if (this.trackUse) this.lastUsedAt = now
     if (this.observed) this.publishCall("Rejected", circuit, undefined)
     const state = circuit._tag === "HalfOpen" || circuit._tag === "ForcedOpen" ? circuit._tag : "Open"
-    return Effect.fail(circuitOpenError(this.name, state, Circuit.timeUntilRetry(circuit, now)))
+    // Whole milliseconds, since timers drop the fraction and a caller that waits has to be late enough.
+    return Effect.fail(circuitOpenError(this.name, state, Math.ceil(Circuit.timeUntilRetry(circuit, now))))
   }
 
   // ---------------------------------------------------------------------------
@@ -539,6 +543,12 @@ export const execute = <A, E, R>(
       }
     )
   })
+
+/** A classifier in JavaScript may return anything. */
+const checkOutcome = (outcome: Outcome.Outcome | undefined): Outcome.Outcome | undefined => {
+  if (outcome === undefined || Outcome.isOutcome(outcome)) return outcome
+  throw new TypeError(`A classifier must return an Outcome, got ${format(outcome)}`)
+}
 
 const makePermit = (breaker: Breaker, call: Call): Permit => {
   const record = (outcome: Outcome.Outcome) => Effect.sync(() => breaker.end(call, outcome))
