@@ -16,6 +16,8 @@ export interface Example {
   readonly location: string
   /** Marked `import.meta.vitest`. */
   readonly runs: boolean
+  /** Whether it is a test itself, which asserts in its own way. */
+  readonly isTest: boolean
   /** The absolute path of the module. */
   readonly module: string
   /** Where its `// =>` comments are. */
@@ -96,6 +98,7 @@ const compile = (block: Block, module: string): Example & { readonly code: strin
   const problems: Array<string> = []
   const assertions: Array<string> = []
   let code = block.code.join("\n")
+  const isTest = runs && code.includes("from \"@effect/vitest\"")
 
   if (!runs && block.mark !== "") {
     problems.push(`${location}: unknown mark "${block.mark}"; known are import.meta.vitest and no-check`)
@@ -117,7 +120,7 @@ const compile = (block: Block, module: string): Example & { readonly code: strin
         insertions.push(...assertion(statement, at(index), expected))
       }
     }
-    if (problems.length === 0 && assertions.length === 0) {
+    if (problems.length === 0 && assertions.length === 0 && !isTest) {
       problems.push(`${location}: has no "// =>" assertion; add one, or mark the block as plain ts`)
     }
     code = insertions
@@ -127,8 +130,8 @@ const compile = (block: Block, module: string): Example & { readonly code: strin
 
   // Line 1 is always free: a fence stands above the code.
   const library = path.relative(path.dirname(module), path.join(root, "scripts/doc-assert.ts")).replaceAll("\\", "/")
-  const header = runs ? `import { assertExample as $assert } from "${library}"` : ""
-  return { location, runs, module, assertions, problems, code: `${header}${"\n".repeat(block.line)}${code}\n` }
+  const header = runs && !isTest ? `import { assertExample as $assert } from "${library}"` : ""
+  return { location, runs, isTest, module, assertions, problems, code: `${header}${"\n".repeat(block.line)}${code}\n` }
 }
 
 /** The `// => expected` comments, with where their lines begin and the code before them ends. */

@@ -9,7 +9,13 @@ describe("examples of the documentation", () => {
     assert.isTrue(examples.length > 0 || !hasSources(), "no code block is marked ```ts import.meta.vitest")
   })
 
-  for (const example of examples) {
+  for (const example of examples.filter(({ isTest, problems }) => isTest && problems.length === 0)) {
+    describe(example.location, async () => {
+      await import(example.module)
+    })
+  }
+
+  for (const example of examples.filter(({ isTest, problems }) => !isTest || problems.length > 0)) {
     it(example.location, async () => {
       if (example.problems.length > 0) assert.fail(example.problems.join("\n"))
 
