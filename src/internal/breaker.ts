@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import { format } from "effect/Formatter"
 import * as Pull from "effect/Pull"
@@ -176,6 +177,14 @@ export class Breaker implements CircuitBreaker {
     this.inFlight++
     if (this.timed) call.startedAt = this.lastUsedAt = this.now()
     return undefined
+  }
+
+  /** The rejection of a circuit that stays open, which takes nothing and so has nothing to end. */
+  rejectOpen(): Effect.Effect<never, CircuitOpenError> | undefined {
+    const circuit = this.ref.ref.current
+    if (circuit._tag !== "Open" && circuit._tag !== "ForcedOpen") return undefined
+    const now = this.now()
+    return now < circuit.openUntil ? this.reject(circuit, now) : undefined
   }
 
   /** Ends an admitted call, once. */
@@ -531,18 +540,55 @@ export const execute = <A, E, R>(
   handle: Breaker,
   self: Effect.Effect<A, E, R>,
   classify: CallClassifier<A, E> | undefined
-): Effect.Effect<A, E | CircuitOpenError, R> =>
-  Effect.suspend(() => {
-    const breaker = handle.live
-    const call = new Call()
-    return Effect.onExitPrimitive(
-      Effect.suspend((): Effect.Effect<A, E | CircuitOpenError, R> => breaker.admit(call) ?? self),
-      (exit) => {
-        // Only the exit of a call that was admitted is looked at, so the error is its own.
-        breaker.conclude(call, exit as Exit.Exit<A, E>, classify)
-      }
-    )
-  })
+): Effect.Effect<A, E | CircuitOpenError, R> => new Execution(handle, self, classify)
+
+// Both steps are effects themselves: a `suspend` would be an object and a closure more for each.
+class Execution<A, E, R> extends Effectable.Class<A, E | CircuitOpenError, R> {
+  private readonly handle: Breaker
+  private readonly self: Effect.Effect<A, E, R>
+  private readonly classify: CallClassifier<A, E> | undefined
+
+  constructor(handle: Breaker, self: Effect.Effect<A, E, R>, classify: CallClassifier<A, E> | undefined) {
+    super()
+    this.handle = handle
+    this.self = self
+    this.classify = classify
+  }
+
+  override asEffect(): Effect.Effect<A, E | CircuitOpenError, R> {
+    const breaker = this.handle.live
+    const rejection = breaker.rejectOpen()
+    if (rejection !== undefined) return rejection
+    const admission = new Admission(breaker, this.self)
+    const { classify } = this
+    return Effect.onExitPrimitive(admission, (exit) => {
+      // Only the exit of a call that was admitted is looked at, so the error is its own.
+      breaker.conclude(admission, exit as Exit.Exit<A, E>, classify)
+      return undefined
+    })
+  }
+}
+
+class Admission<A, E, R> extends Effectable.Class<A, E | CircuitOpenError, R> implements Call {
+  generation = NOT_ADMITTED
+  startedAt = NOT_TIMED
+  verdict: Circuit.Verdict = "Success"
+  slow = false
+  retryAfter = 0
+  now = 0
+  private readonly breaker: Breaker
+  private readonly self: Effect.Effect<A, E, R>
+
+  constructor(breaker: Breaker, self: Effect.Effect<A, E, R>) {
+    super()
+    this.breaker = breaker
+    this.self = self
+  }
+
+  override asEffect(): Effect.Effect<A, E | CircuitOpenError, R> {
+    return this.breaker.admit(this) ?? this.self
+  }
+}
 
 /** A classifier in JavaScript may return anything. */
 const checkOutcome = (outcome: Outcome.Outcome | undefined): Outcome.Outcome | undefined => {
