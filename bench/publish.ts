@@ -5,7 +5,7 @@
  *     <!-- bench:start closed/sync call -->    one case
  *     <!-- bench:end -->
  *
- * Run it as `node bench/publish.ts`; with `--check` it only says whether they
+ * Run it as `npx -c "node bench/publish.ts"`, on Node 24; with `--check` it only says whether they
  * are up to date.
  */
 import * as fs from "node:fs"
@@ -23,7 +23,7 @@ const render = (name: string | undefined): string => {
   return caseMarkdown(found)
 }
 
-for (const file of ["README.md", "bench/performance.md"]) {
+for (const file of ["README.md", "docs/performance.md"]) {
   const before = fs.readFileSync(path.join(root, file), "utf8")
   const after = before.replaceAll(
     /<!-- bench:start(?: (.+?))? -->\n[\s\S]*?<!-- bench:end -->/g,

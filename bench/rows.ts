@@ -63,8 +63,8 @@ export const rows: ReadonlyArray<Row> = [
   {
     what: EVERYTHING,
     baseline: "Effect's own breaker",
-    ours: added("closed/time window, slow calls, latency"),
-    theirs: added("closed/time window, slow calls, latency", ...OWN),
+    ours: added("telemetry/time window, slow calls, latency, metrics"),
+    theirs: added("telemetry/time window, slow calls, latency, metrics", ...OWN),
     atMost: 1 / 10,
     target: "1/10"
   },
@@ -151,8 +151,8 @@ export const rows: ReadonlyArray<Row> = [
     atMost: FLAT
   },
   {
-    what: "growth from 1 to 10,000 concurrent fibers",
-    baseline: "growth of the bare call",
+    what: "a call among 10,000 concurrent fibers, in bare calls",
+    baseline: "the same with 1 fiber",
     ours: times("growth/concurrent fibers", "10000"),
     theirs: times("growth/concurrent fibers", "1"),
     atMost: FLAT

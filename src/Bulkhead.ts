@@ -49,7 +49,9 @@ import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import { checkCount, checkDuration } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
+import { onExitInStep } from "./internal/oneStep.ts"
+import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
@@ -296,7 +298,15 @@ export const Service = <Self>() =>
   const size = parse("Bulkhead.Service", options)
   return Object.assign(tag, {
     description: describe(size),
-    layer: Layer.sync(tag, () => new Slots(name, size))
+    layer: Layer.effect(
+      tag,
+      Effect.gen(function*() {
+        const slots = new Slots(name, size)
+        const recorder = yield* Recorder
+        if (recorder !== undefined) yield* recorder.watchBulkhead(slots)
+        return slots
+      })
+    )
   })
 }
 
@@ -310,7 +320,8 @@ interface Size {
   readonly maxWait: Duration.Duration
 }
 
-const parse = (caller: string, { limit, maxWait, queue }: Options): Size => {
+const parse = (caller: string, options: Options): Size => {
+  const { limit, maxWait, queue } = checkOptions(caller, options)
   if (maxWait !== undefined && queue === undefined) {
     throw new RangeError(`${caller}: maxWait must come with a queue to wait in, got no queue`)
   }
@@ -323,7 +334,7 @@ const parse = (caller: string, { limit, maxWait, queue }: Options): Size => {
 
 const checkQueue = (caller: string, queue: number): number => {
   if (Number.isSafeInteger(queue) && queue >= 0) return queue
-  throw new RangeError(`${caller}: queue must be an integer >= 0, got ${queue}`)
+  return refuse(`${caller}: queue`, "an integer >= 0", queue)
 }
 
 const describe = ({ limit, maxWait, queue }: Size): string => {
@@ -335,8 +346,8 @@ const describe = ({ limit, maxWait, queue }: Size): string => {
 }
 
 /**
- * One call on its way through a bulkhead. A queued call that is handed a slot
- * is `Inside` from that moment, though its fiber has yet to be resumed.
+ * One call that has to queue. One that is handed a slot is `Inside` from that
+ * moment, though its fiber has yet to be resumed.
  */
 class Call {
   place: "Outside" | "Queued" | "Inside" = "Outside"
@@ -411,24 +422,20 @@ class Slots implements Bulkhead {
   get execute(): Bulkhead["execute"] {
     return <A, E, R>(self: Effect.Effect<A, E, R>) =>
       Effect.withFiber((fiber) => {
+        if (this.taken < this.size.limit) {
+          this.taken++
+          return onExitInStep(fiber, self, () => this.giveBack(fiber))
+        }
+        if (this.waiting >= this.size.queue || Duration.isZero(this.size.maxWait)) {
+          return Effect.fail(this.reject(fiber))
+        }
         const call = new Call(fiber)
-        // The finalizer has to be in place before the call takes anything, since
-        // a fiber can be interrupted between any two steps.
-        return Effect.onExitPrimitive(
-          Effect.suspend(() => this.enter(call, self)),
-          () => this.leave(call)
-        )
+        this.enqueue(call)
+        return onExitInStep(fiber, this.wait(call, self), () => this.leave(call))
       })
   }
 
-  private enter<A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFullError, R> {
-    if (this.taken < this.size.limit) {
-      this.taken++
-      call.place = "Inside"
-      return self
-    }
-    if (this.waiting >= this.size.queue || Duration.isZero(this.size.maxWait)) return Effect.fail(this.reject())
-    this.enqueue(call)
+  private wait<A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFullError, R> {
     return Effect.callback((resume) => {
       // Handed a slot before its fiber got here.
       if (call.place === "Inside") return resume(self)
@@ -443,13 +450,18 @@ class Slots implements Bulkhead {
     if (place === "Queued") {
       this.dequeue(call)
     } else if (place === "Inside") {
-      this.taken--
-      this.grant(call.fiber)
+      this.giveBack(call.fiber)
     }
   }
 
-  private reject(): BulkheadFullError {
+  private giveBack(fiber: Fiber.Fiber<unknown, unknown>): undefined {
+    this.taken--
+    this.grant(fiber)
+  }
+
+  private reject(fiber: Fiber.Fiber<unknown, unknown>): BulkheadFullError {
     this.turnedAway++
+    recorderOf(fiber)?.onBulkheadFull(this.name)
     return bulkheadFullError(this.name, this.size.limit)
   }
 
@@ -476,7 +488,7 @@ class Slots implements Bulkhead {
       if (Exit.isFailure(exit) || call.place !== "Queued") return
       this.dequeue(call)
       call.place = "Outside"
-      call.resume?.(this.reject())
+      call.resume?.(this.reject(call.fiber))
     })
   }
 

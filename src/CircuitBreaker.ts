@@ -61,6 +61,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -68,11 +69,12 @@ import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
-import type { CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
+import type { CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker, SERVICE_PREFIX } from "./internal/breaker.ts"
+import { Breaker, executeInStep, SERVICE_PREFIX } from "./internal/breaker.ts"
+import { OneStep } from "./internal/oneStep.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
@@ -136,6 +138,14 @@ export interface CircuitBreaker {
    * behind loses the oldest.
    */
   readonly events: Stream.Stream<CircuitEvent>
+
+  /**
+   * Its changes of state and policy: the latest that there were, the oldest
+   * first, then those to come. A circuit of a registry remembers what of the
+   * registry's latest 1,024 changes was its own, another one its latest 64.
+   * Unlike a subscriber to `events`, one to this costs calls nothing.
+   */
+  readonly changes: Stream.Stream<CircuitChange>
 
   /**
    * Runs an effect after each event of one kind, in order, until the scope
@@ -245,16 +255,11 @@ export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.h
 export const make = (options: {
   readonly name: string
   readonly policy?: CircuitPolicy.CircuitPolicy | undefined
-}): Effect.Effect<CircuitBreaker> =>
-  Effect.withFiber((fiber) =>
-    Effect.succeed(
-      new Breaker({
-        name: options.name,
-        policy: options.policy ?? CircuitPolicy.make(),
-        context: fiber.context
-      })
-    )
-  )
+}): Effect.Effect<CircuitBreaker> => {
+  const { name } = options
+  const policy = CircuitPolicy.check("CircuitBreaker.make: policy", options.policy) ?? CircuitPolicy.make()
+  return Effect.withFiber((fiber) => Effect.succeed(new Breaker({ name, policy, context: fiber.context })))
+}
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -339,15 +344,12 @@ export const withCircuitBreaker: {
     target: T,
     options?: Options<A, E>
   ): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>>
-} = dual(
-  isDataFirst,
-  <A, E, R, T extends Target>(
-    self: Effect.Effect<A, E, R>,
-    target: T,
-    options?: Options<A, E>
-  ): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>> =>
-    withTarget(target, options?.policy, (breaker) => breaker.execute(self, options))
-)
+} = ((...args: [self: AnyCall, target: Target, options?: AnyOptions] | [target: Target, options?: AnyOptions]) => {
+  // Not `dual`, which costs a call as much as the circuit does.
+  const [first, second, third] = args
+  if (isTarget(second)) return protect(first as AnyCall, second, third)
+  return (self: AnyCall) => protect(self, first as Target, second)
+}) as never
 
 /**
  * Protects a function: every effect it returns runs through the circuit.
@@ -459,7 +461,45 @@ export const withCircuitBreakerStream: {
     }))
 )
 
-const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
+type AnyCall = Effect.Effect<unknown, unknown, unknown>
+type AnyOptions = Options<unknown, unknown>
+
+const protect = (self: AnyCall, target: Target, options: AnyOptions | undefined): AnyCall =>
+  isCircuitBreaker(target) ? target.execute(self, options) : new LocatedExecution(self, target, options)
+
+/** A call through the circuit that goes by a name, or is a service, where it runs. */
+class LocatedExecution extends OneStep<unknown, unknown, unknown> {
+  private readonly self: AnyCall
+  private readonly target: Exclude<Target, CircuitBreaker>
+  private readonly options: AnyOptions | undefined
+
+  constructor(self: AnyCall, target: Exclude<Target, CircuitBreaker>, options: AnyOptions | undefined) {
+    super()
+    this.self = self
+    this.target = target
+    this.options = options
+  }
+
+  step(fiber: Fiber.Fiber<unknown, unknown>): AnyCall {
+    const { options, self } = this
+    const breaker = locate(this.target, fiber.context, options?.policy)
+    return breaker instanceof Breaker
+      ? executeInStep(fiber, breaker, self, options?.classify)
+      : breaker.execute(self, options)
+  }
+}
+
+const locate = (
+  target: Exclude<Target, CircuitBreaker>,
+  context: Context.Context<never>,
+  policy: CircuitPolicy.CircuitPolicy | undefined
+): CircuitBreaker =>
+  typeof target === "string"
+    ? Context.getUnsafe(context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
+    : Context.getUnsafe(context, target as Context.Key<never, CircuitBreaker>)
+
+/** @internal */
+export const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
 
 // The class of a service is an effect too, so data-first calls are told by their second argument.
 function isDataFirst(args: IArguments): boolean {
@@ -471,14 +511,10 @@ const withTarget = <T extends Target, A, E, R>(
   policy: CircuitPolicy.CircuitPolicy | undefined,
   use: (breaker: CircuitBreaker) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R | TargetServices<T>> => {
-  if (isCircuitBreaker(target)) return use(target)
-  return Effect.withFiber((fiber) =>
-    use(
-      typeof target === "string"
-        ? Context.getUnsafe(fiber.context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
-        : Context.getUnsafe(fiber.context, target as Context.Key<never, CircuitBreaker>)
-    )
-  )
+  const located: Target = target
+  return isCircuitBreaker(located)
+    ? use(located)
+    : Effect.withFiber((fiber) => use(locate(located, fiber.context, policy)))
 }
 
 // -----------------------------------------------------------------------------
@@ -544,7 +580,7 @@ export const Service = <Self>() =>
   name: Name,
   options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
 ): ServiceClass<Self, Name> => {
-  const policy = options?.policy ?? CircuitPolicy.make()
+  const policy = CircuitPolicy.check("CircuitBreaker.Service: policy", options?.policy) ?? CircuitPolicy.make()
   const tag = Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const)
   const own = make({ name, policy })
   return Object.assign(tag, {

@@ -39,14 +39,15 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
-import type { CircuitEvent, CircuitState } from "./CircuitEvent.ts"
-import type { CircuitMetrics } from "./CircuitMetrics.ts"
+import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.ts"
+import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker, monotonicMillis } from "./internal/breaker.ts"
-import { checkDuration } from "./internal/check.ts"
+import { Breaker } from "./internal/breaker.ts"
+import { monotonicMillis } from "./internal/monotonic.ts"
+import { checkDuration, isObject, refuse } from "./internal/check.ts"
 import type { Circuit, Command } from "./internal/circuit.ts"
-import { EventHub } from "./internal/eventHub.ts"
+import { EventHub, History } from "./internal/eventHub.ts"
 import { CircuitConflictError } from "./ResilienceError.ts"
 
 /**
@@ -119,6 +120,13 @@ export interface CircuitBreakerRegistry {
 
   /** What happens in all circuits, from now on. Ends with the registry. */
   readonly events: Stream.Stream<CircuitEvent>
+
+  /**
+   * The changes of state and policy of all circuits: the latest 1,024 that
+   * there were, the oldest first, then those to come. Unlike a subscriber to
+   * `events`, one to this costs calls nothing.
+   */
+  readonly changes: Stream.Stream<CircuitChange>
 }
 
 /**
@@ -284,14 +292,23 @@ function idleMillis(options: Options): number {
   )
 }
 
+function checkCircuits(circuits: Options["circuits"]): Map<string, CircuitPolicy.CircuitPolicy> {
+  const field = "CircuitBreakerRegistry.layer: circuits"
+  if (circuits !== undefined && !isObject(circuits)) return refuse(field, "an object of policies by name", circuits)
+  const policies = new Map(Object.entries(circuits ?? {}))
+  for (const [name, policy] of policies) CircuitPolicy.check(`${field}.${name}`, policy)
+  return policies
+}
+
 /** `start` is what every circuit begins with, instead of Closed. */
 function makeStarting(
   options: Options,
   start: Command | undefined,
   environment?: Environment.Environment
 ): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
-  const defaults = options.defaults ?? CircuitPolicy.make()
-  const policies = new Map(Object.entries(options.circuits ?? {}))
+  const defaults = CircuitPolicy.check("CircuitBreakerRegistry.layer: defaults", options.defaults) ??
+    CircuitPolicy.make()
+  const policies = checkCircuits(options.circuits)
   const policyOf = environment?.circuitPolicy ??
     ((name: string, policy?: CircuitPolicy.CircuitPolicy) => policy ?? policies.get(name) ?? defaults)
   const idleTime = idleMillis(options)
@@ -305,7 +322,22 @@ function makeStarting(
     const circuits = new Map<string, Breaker>()
     const registered = new Set<string>()
     const hub = new EventHub<CircuitEvent>()
+    const changeHub = new EventHub<CircuitChange>()
+    const history = new History<CircuitChange>(1_024)
+    const parent = { events: hub, changes: changeHub, history }
     const clock = Context.get(context, Clock.Clock)
+
+    const watchers = new Set<Watcher>()
+
+    const keep = (breaker: Breaker): void => {
+      circuits.set(breaker.name, breaker)
+      for (const watcher of watchers) watcher.onKept(breaker)
+    }
+
+    const forget = (breaker: Breaker): void => {
+      circuits.delete(breaker.name)
+      for (const watcher of watchers) watcher.onForgotten(breaker)
+    }
 
     // The policies that code has named, of living circuits.
     const declared = new WeakMap<Breaker, CircuitPolicy.CircuitPolicy>()
@@ -318,13 +350,13 @@ function makeStarting(
         name,
         policy: policyOf(name, policy),
         context,
-        parent: hub,
+        parent,
         trackUse: idleTime < Infinity,
         start
       })
       const named = policy ?? configured
       if (named !== undefined) declared.set(breaker, named)
-      circuits.set(name, breaker)
+      keep(breaker)
       return breaker
     }
 
@@ -352,11 +384,11 @@ function makeStarting(
       const hasOpened = circuit._tag === "Open" || (circuit._tag === "ForcedOpen" && start === undefined)
       const openUntil = hasOpened ? circuit.openUntil : -Infinity
       if (now - Math.max(breaker.lastUsedAt, openUntil) < idleTime) return
-      circuits.delete(breaker.name)
+      forget(breaker)
       breaker.successor = () => {
         const current = circuits.get(breaker.name)
         if (current !== undefined) return current
-        circuits.set(breaker.name, breaker)
+        keep(breaker)
         breaker.successor = undefined
         return breaker
       }
@@ -382,6 +414,8 @@ function makeStarting(
       if (idleTime < Infinity) {
         const now = monotonicMillis(clock)
         for (const breaker of circuits.values()) evictIfIdle(breaker, now)
+        // An iterator keeps what was deleted since it was last used.
+        cursor = circuits.values()
       }
       return Array.from(circuits.values())
     }
@@ -409,6 +443,7 @@ function makeStarting(
         orConflict(() => {
           const breaker = getOrCreateUnsafe(name, policy)
           registered.add(name)
+          breaker.stopTrackingUse()
           return breaker
         }),
       reconfigure: (name, policy) =>
@@ -419,9 +454,10 @@ function makeStarting(
       remove: (name) =>
         Effect.suspend(() => {
           const breaker = circuits.get(name)
-          circuits.delete(name)
           registered.delete(name)
-          return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.endEvents, true)
+          if (breaker === undefined) return Effect.succeed(false)
+          forget(breaker)
+          return Effect.as(breaker.endEvents, true)
         }),
       names: Effect.sync(() => living().map((breaker) => breaker.name)),
       statuses: Effect.sync(() => living().map((breaker) => breaker.snapshot())),
@@ -434,11 +470,26 @@ function makeStarting(
         }),
       resetAll: Effect.suspend(() => Effect.forEach(living(), (breaker) => breaker.reset, { discard: true })),
       systemStatus: Effect.sync(() => summarise(living().map((breaker) => breaker.snapshot()))),
-      events: hub.stream
+      events: hub.stream,
+      changes: changeHub.streamAfter(() => history.all)
     }
 
+    insides.set(registry, {
+      coming: changeHub.stream,
+      watch: (watcher) => {
+        watchers.add(watcher)
+        for (const breaker of circuits.values()) watcher.onKept(breaker)
+        return () => {
+          watchers.delete(watcher)
+        }
+      }
+    })
+
     const end = Effect.suspend(() =>
-      Effect.forEach(circuits.values(), (breaker) => breaker.endEvents, { discard: true }).pipe(Effect.andThen(hub.end))
+      Effect.forEach(circuits.values(), (breaker) => breaker.endEvents, { discard: true }).pipe(
+        Effect.andThen(hub.end),
+        Effect.andThen(changeHub.end)
+      )
     )
     return { registry, end }
   }
@@ -469,7 +520,34 @@ const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConf
     }
   })
 
-const ALARMING_FAILURE_RATE = 0.1
+/** What the rest of the package knows of a registry made here. */
+const insides = new WeakMap<CircuitBreakerRegistry, {
+  readonly coming: Stream.Stream<CircuitChange>
+  readonly watch: (watcher: Watcher) => () => void
+}>()
+
+/**
+ * The changes from now on.
+ *
+ * @internal
+ */
+export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
+  insides.get(registry)?.coming ?? registry.changes
+
+/**
+ * Tells of the circuits that a registry keeps, now and later, and of those it
+ * forgets. Returns how to stop.
+ *
+ * @internal
+ */
+export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
+  insides.get(registry)?.watch(watcher) ?? (() => {})
+
+/** @internal */
+export interface Watcher {
+  readonly onKept: (breaker: Breaker) => void
+  readonly onForgotten: (breaker: Breaker) => void
+}
 
 const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus => {
   const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }

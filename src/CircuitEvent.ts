@@ -161,6 +161,22 @@ export const Reconfigured = Schema.TaggedStruct("Reconfigured", {
 export type Reconfigured = typeof Reconfigured.Type
 
 /**
+ * What changes a circuit, as against what happens to its calls.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CircuitChange = Schema.Union([StateChanged, Reconfigured])
+
+/**
+ * What changes a circuit, as against what happens to its calls.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CircuitChange = typeof CircuitChange.Type
+
+/**
  * Anything that happens in a circuit.
  *
  * @category models

@@ -98,7 +98,15 @@ export const CircuitMetrics = Schema.Struct({
  */
 export type CircuitMetrics = typeof CircuitMetrics.Type
 
-const STATES = {
+/**
+ * A circuit that fails more of its calls is degraded, though it may be closed.
+ *
+ * @internal
+ */
+export const ALARMING_FAILURE_RATE = 0.1
+
+/** @internal */
+export const STATES = {
   Closed: "closed",
   Open: "open",
   HalfOpen: "half_open",

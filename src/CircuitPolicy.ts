@@ -28,7 +28,16 @@
 import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Schedule from "effect/Schedule"
-import { checkAtLeast, checkCount, checkDuration, checkRate } from "./internal/check.ts"
+import {
+  checkAtLeast,
+  checkCount,
+  checkDuration,
+  checkFunction,
+  checkOptions,
+  checkRate,
+  isObject,
+  refuse
+} from "./internal/check.ts"
 import type * as Outcome from "./Outcome.ts"
 
 /**
@@ -183,6 +192,9 @@ export const make = (options: Options = {}): CircuitPolicy => {
   const window = makeWindow(options.window ?? { duration: "60 seconds" })
   const size = "calls" in window ? window.calls : Number.MAX_SAFE_INTEGER
   const sample = options.halfOpenSample
+  if (sample !== undefined && !isObject(sample)) {
+    return refuse(field("halfOpenSample"), "an object with calls and failureRate", sample)
+  }
   return {
     consecutiveFailures: consecutiveFailures === undefined
       ? undefined
@@ -206,9 +218,19 @@ export const make = (options: Options = {}): CircuitPolicy => {
       positive: true
     }),
     measureDuration: options.measureDuration ?? ("duration" in window || slowCallRate !== undefined),
-    classify: options.classify
+    classify: checkFunction(field("classify"), options.classify)
   }
 }
+
+/**
+ * What JavaScript may have passed for a policy, options of one in particular.
+ *
+ * @internal
+ */
+export const check = <P extends CircuitPolicy | undefined>(field: string, policy: P): P =>
+  policy === undefined || (isObject(policy) && isObject(policy.window) && Duration.isDuration(policy.halfOpenTimeout))
+    ? policy
+    : refuse(field, "a policy made with CircuitPolicy.make", policy)
 
 /**
  * An open time that starts at `initial` and is multiplied by `multiplier` (2)
@@ -229,6 +251,7 @@ export const exponential = (options: {
   readonly maximum?: Duration.Input | undefined
   readonly jitter?: number | undefined
 }): Exponential => {
+  checkOptions("CircuitPolicy.exponential", options)
   const field = (name: string) => `CircuitPolicy.exponential: ${name}`
   const initial = checkDuration(field("initial"), options.initial, { positive: true, finite: true })
   const maximum = checkDuration(field("maximum"), options.maximum ?? Duration.max(initial, Duration.minutes(5)), {
@@ -249,7 +272,9 @@ export const exponential = (options: {
 }
 
 const makeWindow = (window: Window): CircuitPolicy["window"] =>
-  "calls" in window
+  !isObject(window)
+    ? refuse("CircuitPolicy.make: window", "an object with calls, or with a duration", window)
+    : "calls" in window
     ? { calls: checkCount("CircuitPolicy.make: window.calls", window.calls, 1_000_000) }
     : {
       duration: checkDuration("CircuitPolicy.make: window.duration", window.duration, { positive: true, finite: true }),

@@ -55,6 +55,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -858,15 +859,23 @@ const fit = (
   const openDuration = fitOpenDuration(settings, base, conflict)
 
   const { FAILURE_WINDOW_SECONDS: time, WINDOW_SIZE: size } = settings
-  const trips = {
-    consecutiveFailures: unlessOff(settings.FAILURE_THRESHOLD.value),
-    failureRate: unlessOff(settings.FAILURE_RATE_THRESHOLD.value)
+  const own = {
+    consecutiveFailures: base.consecutiveFailures,
+    failureRate: base.failureRate,
+    slowCallDuration: base.slowCallDuration,
+    slowCallRate: base.slowCallRate
   }
+  const set = {
+    consecutiveFailures: unlessOff(settings.FAILURE_THRESHOLD.value),
+    failureRate: unlessOff(settings.FAILURE_RATE_THRESHOLD.value),
+    slowCallDuration: unlessOff(settings.SLOW_CALL_THRESHOLD_MS.value),
+    slowCallRate: unlessOff(settings.SLOW_CALL_RATE_THRESHOLD.value)
+  }
+  // For a policy that is not known when the variables are read, nobody hears that they leave it no rule.
+  const trips = Object.values(set).every(Predicate.isUndefined) ? own : set
   const policy = CircuitPolicy.make({
     ...base,
     ...trips,
-    slowCallDuration: unlessOff(settings.SLOW_CALL_THRESHOLD_MS.value),
-    slowCallRate: unlessOff(settings.SLOW_CALL_RATE_THRESHOLD.value),
     minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
     window: size.value !== "off"
       ? { calls: size.value }

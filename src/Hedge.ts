@@ -51,9 +51,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import { checkCount, checkDuration } from "./internal/check.ts"
+import { checkCount, checkDuration, checkFunction, checkOptions } from "./internal/check.ts"
+import { monotonicMillis } from "./internal/monotonic.ts"
+import { recorderOf } from "./internal/recorder.ts"
 import * as Outcome from "./Outcome.ts"
-import { isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
+import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
 
 /**
  * @category type IDs
@@ -83,6 +85,8 @@ export type TypeId = "~effect-resilience/HedgePolicy"
  * - `budget`: bounds the hedges of all calls that share it; none by default.
  *   Each call earns, each hedge costs, and a call whose hedge is refused goes on
  *   with the attempts it has. A budget, or the class of a budget service.
+ * - `operation`: names the call in metrics; the name of the pipeline by
+ *   default, `call` outside of one.
  *
  * @category models
  * @since 0.1.0
@@ -92,6 +96,7 @@ export interface PlainOptions<out R = never> {
   readonly maxHedges?: number | undefined
   readonly awaitLosers?: boolean | undefined
   readonly budget?: RetryBudget | Context.Key<R, RetryBudget> | undefined
+  readonly operation?: string | undefined
   readonly when?: undefined
   readonly onHedge?: undefined
 }
@@ -147,6 +152,7 @@ export interface HedgePolicy<in E = unknown, out R = never> {
   readonly maxHedges: number
   readonly awaitLosers: boolean
   readonly budget: RetryBudget | Context.Key<R, RetryBudget> | undefined
+  readonly operation: string | undefined
   readonly when: ((error: E) => boolean) | undefined
   readonly onHedge: ((hedge: HedgeInfo) => Effect.Effect<unknown, unknown, R>) | undefined
   /** The policy in words, as `up to 2 hedges, each after 100ms`. */
@@ -187,14 +193,20 @@ export const isHedgePolicy = (u: unknown): u is HedgePolicy => Predicate.hasProp
  * @category constructors
  * @since 0.1.0
  */
-export const make = <E = unknown, R = never>(options: Options<E, R>): HedgePolicy<E, R> => ({
+export const make = <E = unknown, R = never>(options: Options<E, R>): HedgePolicy<E, R> => {
+  checkOptions("Hedge.make", options)
+  return makePolicy(options)
+}
+
+const makePolicy = <E, R>(options: Options<E, R>): HedgePolicy<E, R> => ({
   [TypeId]: TypeId,
   delay: typeof options.delay === "function" ? options.delay : checkDelay(options.delay),
   maxHedges: checkCount("Hedge.make: maxHedges", options.maxHedges ?? 1, 100),
   awaitLosers: options.awaitLosers === true,
-  budget: options.budget,
-  when: options.when,
-  onHedge: options.onHedge,
+  budget: checkBudget("Hedge.make: budget", options.budget),
+  operation: options.operation,
+  when: checkFunction("Hedge.make: when", options.when),
+  onHedge: checkFunction("Hedge.make: onHedge", options.onHedge),
   get description() {
     return describe(this)
   }
@@ -399,6 +411,7 @@ class Race<A, E, R, R2> {
     if (this.left === 0 || this.budget?.tryWithdrawUnsafe(this.now()) === false) return false
     this.left--
     this.hedges++
+    recorderOf(this.caller)?.onHedge(this.policy.operation ?? "call")
     if (this.policy.onHedge !== undefined) this.notify(this.policy.onHedge, { hedge: this.hedges, reason })
     this.start()
     return true
@@ -451,7 +464,7 @@ class Race<A, E, R, R2> {
   }
 
   private now(): number {
-    return Number(this.caller.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+    return monotonicMillis(this.caller.getRef(Clock.Clock))
   }
 }
 

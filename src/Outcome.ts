@@ -39,6 +39,7 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import { checkDuration } from "./internal/check.ts"
 import { BulkheadFullError, CallTimeoutError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -108,7 +109,7 @@ const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
 export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome =>
   options?.retryAfter === undefined
     ? plainFailure
-    : { _tag: "Failure", retryAfter: Duration.fromInputUnsafe(options.retryAfter) }
+    : { _tag: "Failure", retryAfter: checkDuration("Outcome.failure: retryAfter", options.retryAfter) }
 
 /**
  * The classifier of a circuit that has none of its own: a success is a

@@ -54,7 +54,7 @@ import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
-import { checkCount, checkDuration } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
 import { rateLimitExceededError } from "./internal/rejection.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
@@ -212,7 +212,7 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
 export const make = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
 ): Effect.Effect<RateLimit<StoreError<S>>, never, RateLimiter.RateLimiter> =>
-  makeParsed(options.name, parse("RateLimit.make", options))
+  makeParsed(parse("RateLimit.make", options), options.name)
 
 /**
  * Makes a rate limit that keeps its own tokens in memory.
@@ -237,7 +237,7 @@ export const make = <const S extends OnStoreError = "allow">(
 export const makeMemory = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
 ): Effect.Effect<RateLimit<StoreError<S>>> =>
-  Effect.provide(makeParsed(options.name, parse("RateLimit.makeMemory", options)), layerMemory, { local: true })
+  Effect.provide(makeParsed(parse("RateLimit.makeMemory", options), options.name), layerMemory, { local: true })
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -388,7 +388,7 @@ export const Service = <Self>() =>
 ): ServiceClass<Self, Name, StoreError<S>> => {
   const tag = Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const)
   const rules = parse("RateLimit.Service", options)
-  const layer = Layer.effect(tag, makeParsed<StoreError<S>>(name, rules))
+  const layer = Layer.effect(tag, makeParsed<StoreError<S>>(rules, name))
   return Object.assign(tag, {
     description: describe(rules),
     layer,
@@ -436,7 +436,7 @@ interface Rules {
 }
 
 const parse = (caller: string, options: Options): Rules => {
-  const { algorithm = "fixed-window", onExceeded = "fail", onStoreError = "allow" } = options
+  const { algorithm = "fixed-window", onExceeded = "fail", onStoreError = "allow" } = checkOptions(caller, options)
   checkOneOf(`${caller}: algorithm`, ["fixed-window", "token-bucket"], algorithm)
   checkOneOf(`${caller}: onExceeded`, ["fail", "delay"], onExceeded)
   checkOneOf(`${caller}: onStoreError`, ["allow", "fail"], onStoreError)
@@ -460,7 +460,7 @@ const parse = (caller: string, options: Options): Rules => {
 
 const checkOneOf = (field: string, accepted: ReadonlyArray<string>, value: string): void => {
   if (accepted.includes(value)) return
-  throw new RangeError(`${field} must be ${accepted.map((value) => `"${value}"`).join(" or ")}, got "${value}"`)
+  return refuse(field, accepted.map((value) => `"${value}"`).join(" or "), value)
 }
 
 const describe = ({ algorithm, limit, maxWait, tokens, window }: Rules): string => {
@@ -478,8 +478,8 @@ const describe = ({ algorithm, limit, maxWait, tokens, window }: Rules): string 
 }
 
 const makeParsed = <E>(
-  name: string,
-  rules: Rules
+  rules: Rules,
+  name: string
 ): Effect.Effect<RateLimit<E>, never, RateLimiter.RateLimiter> =>
   Effect.map(RateLimiter.RateLimiter, (limiter) => new Limit<E>(name, rules, limiter))
 

@@ -41,7 +41,9 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
-import { checkDuration } from "./internal/check.ts"
+import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.ts"
+import { inOperation } from "./internal/recorder.ts"
+import { attemptSpan, callSpan } from "./internal/spans.ts"
 import * as RateLimit from "./RateLimit.ts"
 import type {
   BulkheadFullError,
@@ -107,6 +109,10 @@ export type Step = typeof STANDARD_ORDER[number]
  * - `attemptTimeout`: of one attempt.
  * - `order`: the steps, outermost first. Every step that is there must be named
  *   once; steps that are not there may be.
+ * - `spans`: a span for the call, named like the pipeline, and one for each
+ *   attempt if there is a retry or a hedge, with `resilience.attempt`; both say
+ *   how they ended in `resilience.outcome`: `success`, `failure`, `rejected`,
+ *   `timeout`, `defect` or `interrupted`. None by default.
  *
  * @category models
  * @since 0.1.0
@@ -125,6 +131,7 @@ export interface Options {
   readonly bulkhead?: Bulkhead.Target | undefined
   readonly attemptTimeout?: Duration.Input | undefined
   readonly order?: ReadonlyArray<Step> | undefined
+  readonly spans?: boolean | undefined
 }
 
 /**
@@ -263,6 +270,14 @@ interface Stage {
  * @since 0.1.0
  */
 export const make = <const O extends Options>(options: O): Resilience<O> => {
+  checkOptions("Resilience.make", options)
+  const { fallback, retry } = options
+  if (fallback !== undefined && typeof fallback !== "function" && !Effect.isEffect(fallback)) {
+    refuse("Resilience.make: fallback", "an effect or a function that returns one", fallback)
+  }
+  if (retry !== undefined && !isObject(retry)) {
+    refuse("Resilience.make: retry", "a retry policy or its options", retry)
+  }
   const stages: Record<Step, Stage | undefined> = {
     fallback: options.fallback === undefined ? undefined : {
       title: "fallback",
@@ -276,8 +291,8 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
     timeout: options.timeout === undefined
       ? undefined
       : timeoutStage("timeout", "for the whole call", options.timeout, options.name),
-    retry: options.retry === undefined ? undefined : retryStage(options.retry),
-    hedge: options.hedge === undefined ? undefined : hedgeStage(options.hedge),
+    retry: options.retry === undefined ? undefined : retryStage(options.retry, options.name),
+    hedge: options.hedge === undefined ? undefined : hedgeStage(options.hedge, options.name),
     rateLimit: options.rateLimit === undefined ? undefined : {
       title: "rate limit",
       description: describeTarget(options.rateLimit),
@@ -297,8 +312,17 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
   }
   const steps = arrange(STANDARD_ORDER.filter((step) => stages[step] !== undefined), options.order)
   const present = steps.map((step) => stages[step]!)
-  const apply = (self: Effect.Effect<unknown, unknown, unknown>) =>
-    present.reduceRight((inner, stage) => stage.apply(inner), self)
+  // What is inside of this one runs once for each attempt.
+  const repeating = Math.max(steps.indexOf("retry"), steps.indexOf("hedge"))
+  const apply = (self: Effect.Effect<unknown, unknown, unknown>) => {
+    if (options.spans !== true) return present.reduceRight((inner, stage) => stage.apply(inner), self)
+    const attempt = present.slice(repeating + 1).reduceRight((inner, stage) => stage.apply(inner), self)
+    const repeated = repeating < 0 ? attempt : attemptSpan(attempt, options.name)
+    return callSpan(
+      present.slice(0, repeating + 1).reduceRight((inner, stage) => stage.apply(inner), repeated),
+      options.name
+    )
+  }
   return {
     name: options.name,
     steps,
@@ -383,8 +407,8 @@ const timeoutStage = (title: string, what: string, input: Duration.Input, operat
   }
 }
 
-const retryStage = (options: NonNullable<Options["retry"]>): Stage => {
-  const policy = Retry.isRetryPolicy(options) ? options : Retry.make<unknown, unknown>(options)
+const retryStage = (options: NonNullable<Options["retry"]>, operation: string): Stage => {
+  const policy = inOperation(operation, Retry.isRetryPolicy(options) ? options : Retry.make<unknown, unknown>(options))
   return {
     title: "retry",
     description: policy.description,
@@ -392,8 +416,8 @@ const retryStage = (options: NonNullable<Options["retry"]>): Stage => {
   }
 }
 
-const hedgeStage = (options: NonNullable<Options["hedge"]>): Stage => {
-  const policy = Hedge.isHedgePolicy(options) ? options : Hedge.make<unknown, unknown>(options)
+const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): Stage => {
+  const policy = inOperation(operation, Hedge.isHedgePolicy(options) ? options : Hedge.make<unknown, unknown>(options))
   return {
     title: "hedge",
     description: policy.description,
@@ -410,6 +434,9 @@ const circuitStage = (name: string, circuit: Options["circuitBreaker"]): Stage =
   if (circuit === undefined || circuit === false) return stage(`"${name}" of the registry`, name)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)
   if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) return stage(describeTarget(circuit), circuit)
+  if (!isObject(circuit)) {
+    return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
+  }
   const policy = CircuitPolicy.make(circuit)
   return stage(`"${name}" of the registry: ${CircuitPolicy.describe(policy)}`, name, policy)
 }
@@ -435,6 +462,7 @@ const describeTarget = (target: object): string => {
 
 const arrange = (present: ReadonlyArray<Step>, order: ReadonlyArray<Step> | undefined): ReadonlyArray<Step> => {
   if (order === undefined) return present
+  if (!Array.isArray(order)) return refuse("Resilience.make: order", "a list of steps", order)
   const accepted = `each step once, of ${STANDARD_ORDER.join(", ")}`
   const fail = (what: string): never => {
     throw new RangeError(`Resilience.make: order must name ${accepted}, got ${what}`)

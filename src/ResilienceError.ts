@@ -31,11 +31,10 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { format } from "effect/Formatter"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/durationCodec.ts"
 import { formatDuration } from "./internal/formatDuration.ts"
+import { messageOf } from "./internal/messageOf.ts"
 
 /**
  * A circuit did not let a call run.
@@ -254,12 +253,4 @@ export class CircuitConflictError extends Schema.TaggedError<CircuitConflictErro
     return `Circuit "${this.circuit}" is registered already with another ${this.fields.join(", ")}; ` +
       `use reconfigure to change its policy, or another name`
   }
-}
-
-// An error without a message is told by its tag or name.
-const messageOf = (error: unknown): string => {
-  if (typeof error === "string") return error
-  if (error instanceof Error && error.message !== "") return error.message
-  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
-  return error instanceof Error ? error.name : format(error)
 }

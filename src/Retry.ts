@@ -53,11 +53,14 @@ import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { checkAtLeast, checkCount, checkDuration } from "./internal/check.ts"
+import { checkAtLeast, checkCount, checkDuration, checkFunction, isObject, refuse } from "./internal/check.ts"
+import { monotonicMillis, nanosToMillis } from "./internal/monotonic.ts"
+import { type Recorder, recorderOf } from "./internal/recorder.ts"
+import { retryExhaustedError } from "./internal/rejection.ts"
 import { retryDelay } from "./internal/retryDelay.ts"
 import * as Outcome from "./Outcome.ts"
-import { CircuitOpenError, RetryExhaustedError } from "./ResilienceError.ts"
-import { isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
+import { CircuitOpenError, type RetryExhaustedError } from "./ResilienceError.ts"
+import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
 
 /**
  * @category type IDs
@@ -112,6 +115,8 @@ export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
  *   at once. It always does if the circuit is forced open without an end.
  * - `budget`: bounds the retries of all calls that share it; none by default.
  *   A budget, or the class of a budget service.
+ * - `operation`: names the call in metrics; the name of the pipeline by
+ *   default, `call` outside of one.
  *
  * @category models
  * @since 0.1.0
@@ -126,6 +131,7 @@ export interface PlainOptions<out R = never> {
   readonly maxElapsed?: Duration.Input | undefined
   readonly waitForCircuit?: boolean | undefined
   readonly budget?: RetryBudget | Context.Key<R, RetryBudget> | undefined
+  readonly operation?: string | undefined
   readonly while?: undefined
   readonly onRetry?: undefined
   readonly schedule?: undefined
@@ -195,6 +201,7 @@ export interface RetryPolicy<in E = unknown, out R = never> {
   readonly maxElapsed: Duration.Duration
   readonly waitForCircuit: boolean
   readonly budget: RetryBudget | Context.Key<R, RetryBudget> | undefined
+  readonly operation: string | undefined
   readonly while: ((error: E) => boolean) | undefined
   readonly onRetry: ((retry: RetryInfo<E>) => Effect.Effect<unknown, unknown, R>) | undefined
   readonly schedule: Schedule.Schedule<unknown, E, never, R> | undefined
@@ -258,6 +265,7 @@ class Policy<E, R> implements RetryPolicy<E, R> {
   readonly maxElapsed: Duration.Duration
   readonly waitForCircuit: boolean
   readonly budget: RetryPolicy<E, R>["budget"]
+  readonly operation: string | undefined
   readonly while: RetryPolicy<E, R>["while"]
   readonly onRetry: RetryPolicy<E, R>["onRetry"]
   readonly schedule: RetryPolicy<E, R>["schedule"]
@@ -277,10 +285,13 @@ class Policy<E, R> implements RetryPolicy<E, R> {
       ? Duration.infinity
       : checkDuration("Retry.make: maxElapsed", options.maxElapsed)
     this.waitForCircuit = options.waitForCircuit === true
-    this.budget = options.budget
-    this.while = options.while
-    this.onRetry = options.onRetry
-    this.schedule = options.schedule
+    this.budget = checkBudget("Retry.make: budget", options.budget)
+    this.operation = options.operation
+    this.while = checkFunction("Retry.make: while", options.while)
+    this.onRetry = checkFunction("Retry.make: onRetry", options.onRetry)
+    this.schedule = options.schedule === undefined || Schedule.isSchedule(options.schedule)
+      ? options.schedule
+      : refuse("Retry.make: schedule", "a Schedule", options.schedule)
   }
 
   get description(): string {
@@ -308,7 +319,7 @@ const jitters: ReadonlyArray<Jitter> = ["none", "proportional", "full", "equal",
 
 const checkJitter = (jitter: Jitter): Jitter => {
   if (jitters.includes(jitter)) return jitter
-  throw new RangeError(`Retry.make: jitter must be one of ${jitters.join(", ")}, got ${String(jitter)}`)
+  return refuse("Retry.make: jitter", `one of ${jitters.join(", ")}`, jitter)
 }
 
 const describe = (policy: RetryPolicy<never, unknown>): string => {
@@ -406,7 +417,13 @@ export function withRetry<A, E, R, R2>(
 }
 
 const policyOf = <E, R>(options: Options<E, R> | RetryPolicy<E, R> | undefined): RetryPolicy<E, R> =>
-  options === undefined ? defaultPolicy : TypeId in options ? options : make(options)
+  options === undefined
+    ? defaultPolicy
+    : !isObject(options)
+    ? refuse("Retry.withRetry: options", "an object", options)
+    : TypeId in options
+    ? options
+    : make(options)
 
 const defaultPolicy = /* @__PURE__ */ make()
 
@@ -421,13 +438,16 @@ const run = <A, E, R, R2>(
     const budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
       : Context.getUnsafe(fiber.context as Context.Context<R2>, policy.budget)
-    if (budget !== undefined) budget.depositUnsafe(millis(startedAt))
-    return Effect.catchCause(self, (cause) => retry(self, policy, { clock, startedAt, budget, cause }))
+    if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
+    return Effect.catchCause(self, (cause) => {
+      const error = retryableError(cause, policy)
+      return Option.isNone(error)
+        ? Effect.failCause(cause)
+        : retry(self, policy, { clock, startedAt, budget, recorder: recorderOf(fiber), error: error.value })
+    })
   })
 
-const millis = (nanos: bigint): number => Number(nanos) / 1e6
-
-/** What comes after a first attempt that failed. */
+/** What comes after a first attempt that failed with what may be retried. */
 const retry = Effect.fnUntraced(function*<A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
   policy: RetryPolicy<E, R2>,
@@ -435,38 +455,43 @@ const retry = Effect.fnUntraced(function*<A, E, R, R2>(
     readonly clock: Clock.Clock
     readonly startedAt: bigint
     readonly budget: RetryBudget | undefined
-    readonly cause: Cause.Cause<E>
+    readonly recorder: Recorder | undefined
+    readonly error: E
   }
 ): Effect.fn.Return<A, E | RetryExhausted<E>, R | R2> {
-  const { budget, clock } = first
-  const startedAt = millis(first.startedAt)
+  const { budget, clock, recorder } = first
+  const { operation = "call" } = policy
+  const startedAt = nanosToMillis(first.startedAt)
   const nextDelay = yield* delays(policy)
-  let cause = first.cause
+  let lastError = first.error
   for (let attempt = 1;; attempt++) {
-    const error = retryableError(cause, policy)
-    if (Option.isNone(error)) return yield* Effect.failCause(cause)
-
-    const failedAt = millis(clock.monotonicTimeNanosUnsafe())
+    const failedAt = monotonicMillis(clock)
     const giveUp = (reason: RetryExhaustedError["reason"]) =>
-      exhausted({ attempts: attempt, lastError: error.value, elapsed: Duration.millis(failedAt - startedAt), reason })
+      exhausted({ attempts: attempt, lastError, elapsed: Duration.millis(failedAt - startedAt), reason })
     if (attempt >= policy.maxAttempts) return yield* giveUp("maxAttempts")
-    const delay = yield* nextDelay(attempt, error.value)
+    const delay = yield* nextDelay(attempt, lastError)
     if (delay === undefined) return yield* giveUp("maxAttempts")
     // Timers drop the fraction of a millisecond that the error may ask for.
-    const wait = Math.max(delay, Math.ceil(hintOf(error.value)))
+    const wait = Math.max(delay, Math.ceil(hintOf(lastError)))
     if (failedAt - startedAt + wait > Duration.toMillis(policy.maxElapsed)) return yield* giveUp("maxElapsed")
-    if (budget !== undefined && !budget.tryWithdrawUnsafe(failedAt)) return yield* giveUp("budget")
+    if (budget !== undefined && !budget.tryWithdrawUnsafe(failedAt)) {
+      recorder?.onBudgetExhausted(operation)
+      return yield* giveUp("budget")
+    }
 
     if (policy.onRetry !== undefined) {
-      yield* notify(policy.onRetry, { attempt, delay: Duration.millis(wait), error: error.value })
+      yield* notify(policy.onRetry, { attempt, delay: Duration.millis(wait), error: lastError })
     }
     yield* Effect.sleep(wait)
     // They also fire up to a millisecond early, and a circuit that said when to come back would reject the call again.
-    if (wait > delay && failedAt + wait - millis(clock.monotonicTimeNanosUnsafe()) > 0.001) yield* Effect.sleep(2)
+    if (wait > delay && failedAt + wait - monotonicMillis(clock) > 0.001) yield* Effect.sleep(2)
 
+    recorder?.onRetry(operation)
     const exit = yield* Effect.exit(self)
     if (Exit.isSuccess(exit)) return exit.value
-    cause = exit.cause
+    const error = retryableError(exit.cause, policy)
+    if (Option.isNone(error)) return yield* exit
+    lastError = error.value
   }
 })
 
@@ -521,8 +546,7 @@ const exhausted = <E>(fields: {
   readonly lastError: E
   readonly elapsed: Duration.Duration
   readonly reason: RetryExhaustedError["reason"]
-}): Effect.Effect<never, RetryExhausted<E>> =>
-  Effect.fail(new RetryExhaustedError(fields) as unknown as RetryExhausted<E>)
+}): Effect.Effect<never, RetryExhausted<E>> => Effect.fail(retryExhaustedError(fields) as unknown as RetryExhausted<E>)
 
 const notify = <E, R>(
   onRetry: (retry: RetryInfo<E>) => Effect.Effect<unknown, unknown, R>,

@@ -50,7 +50,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
-import { checkAtLeast, checkDuration } from "./internal/check.ts"
+import { checkAtLeast, checkDuration, refuse } from "./internal/check.ts"
+import { monotonicMillis } from "./internal/monotonic.ts"
 import * as Account from "./internal/retryBudget.ts"
 
 /**
@@ -159,6 +160,12 @@ export interface Options {
  */
 export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProperty(u, TypeId)
 
+/** @internal */
+export const checkBudget = <B>(field: string, budget: B): B =>
+  budget === undefined || isRetryBudget(budget) || Context.isKey(budget)
+    ? budget
+    : refuse(field, "a value made with RetryBudget.make or the class of a service", budget)
+
 /**
  * Creates a budget.
  *
@@ -222,16 +229,16 @@ const fromOptions = (ratio: number, minPerSecond: number, window: Duration.Durat
     ratio,
     minPerSecond,
     window,
-    balance: Effect.map(monotonicMillis, (now) => Account.balance(accountAt(now), rules)),
-    metrics: Effect.map(monotonicMillis, metricsAt),
-    deposit: Effect.map(monotonicMillis, depositUnsafe),
-    tryWithdraw: Effect.map(monotonicMillis, tryWithdrawUnsafe),
+    balance: Effect.map(now, (now) => Account.balance(accountAt(now), rules)),
+    metrics: Effect.map(now, metricsAt),
+    deposit: Effect.map(now, depositUnsafe),
+    tryWithdraw: Effect.map(now, tryWithdrawUnsafe),
     depositUnsafe,
     tryWithdrawUnsafe
   }
 }
 
-const monotonicMillis = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+const now = Effect.map(Clock.Clock, monotonicMillis)
 
 // -----------------------------------------------------------------------------
 // services

@@ -41,11 +41,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
-import type { CircuitPolicy } from "./CircuitPolicy.ts"
-import { Breaker, monotonicMillis } from "./internal/breaker.ts"
-import { checkDuration } from "./internal/check.ts"
+import * as CircuitPolicy from "./CircuitPolicy.ts"
+import { Breaker } from "./internal/breaker.ts"
+import { monotonicMillis } from "./internal/monotonic.ts"
+import { checkDuration, checkFunction, isObject, refuse } from "./internal/check.ts"
 import { limitTime } from "./internal/limitTime.ts"
+import { inOperation, type Recorder, recorderOf } from "./internal/recorder.ts"
 import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
+import { tieredSpan, tierSpan } from "./internal/spans.ts"
 import { TierInstance } from "./internal/tierInstance.ts"
 import * as Outcome from "./Outcome.ts"
 import { type AllTiersFailedError, CircuitOpenError, RetryExhaustedError, type TierAttempt } from "./ResilienceError.ts"
@@ -85,7 +88,7 @@ export interface Tier<out A, out E, out R> {
  */
 export interface TierOptions<out T extends CircuitBreaker.Target = string> {
   readonly circuit?: T | undefined
-  readonly policy?: CircuitPolicy | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
   readonly timeout?: Duration.Input | Timeout.Options | undefined
   readonly retry?: Retry.PlainOptions | Retry.RetryPolicy | undefined
 }
@@ -103,6 +106,10 @@ export interface TierOptions<out T extends CircuitBreaker.Target = string> {
  *   interrupted, which says nothing about it to its circuit, and the call
  *   fails with `AllTiersFailedError`, without waiting for a tier that does not
  *   let go.
+ * - `spans`: a span for the call, named like the operation, and one for each
+ *   tier, with `resilience.tier`; both say how they ended in
+ *   `resilience.outcome`: `success`, `failure`, `skipped`, `rejected`,
+ *   `timeout`, `defect` or `interrupted`. None by default.
  *
  * @category models
  * @since 0.1.0
@@ -110,6 +117,7 @@ export interface TierOptions<out T extends CircuitBreaker.Target = string> {
 export interface Options<in E> {
   readonly isAnswer?: ((error: E) => boolean) | undefined
   readonly deadline?: Duration.Input | undefined
+  readonly spans?: boolean | undefined
 }
 
 /**
@@ -142,7 +150,24 @@ export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
   name: string,
   call: Effect.Effect<A, E, R>,
   options: TierOptions<T> = {}
-): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => ({ name, call, options })
+): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => {
+  checkTier("Tiers.tier", options)
+  return { name, call, options }
+}
+
+const checkTier = (
+  constructor: string,
+  { circuit, policy, retry, timeout }: TierOptions<CircuitBreaker.Target>
+): void => {
+  if (circuit !== undefined && !CircuitBreaker.isTarget(circuit)) {
+    refuse(`${constructor}: circuit`, "a circuit, the name or the class of one", circuit)
+  }
+  CircuitPolicy.check(`${constructor}: policy`, policy)
+  if (retry !== undefined && !isObject(retry)) refuse(`${constructor}: retry`, "a retry policy or its options", retry)
+  if (timeout !== undefined && !Predicate.hasProperty(timeout, "duration")) {
+    checkDuration(`${constructor}: timeout`, timeout)
+  }
+}
 
 type AnyTier = Tier<unknown, unknown, unknown>
 type TierSuccess<T> = T extends Tier<infer A, infer _E, infer _R> ? A : never
@@ -207,7 +232,7 @@ export const make: {
   <const T extends readonly [AnyTier, ...Array<AnyTier>]>(
     operation: string,
     tiers: T,
-    options?: { readonly isAnswer?: undefined; readonly deadline?: Duration.Input | undefined }
+    options?: Omit<Options<never>, "isAnswer"> & { readonly isAnswer?: undefined }
   ): Effect.Effect<TierSuccess<T[number]>, AllTiersFailedError, TierServices<T[number]>>
   <const T extends readonly [AnyTier, ...Array<AnyTier>]>(
     operation: string,
@@ -220,6 +245,7 @@ export const make: {
   options: Options<E> = {}
 ): Effect.Effect<A, E | AllTiersFailedError, R> => {
   if (tiers.length === 0) throw new RangeError("Tiers.make: tiers must be at least one tier, got none")
+  checkFunction("Tiers.make: isAnswer", options.isAnswer)
   const calls = tiers.map(({ call, name, options: { circuit = name, ...limits } }, index) => {
     const pipeline = makePipeline(name, limits, index === tiers.length - 1)(circuit)
     return pipeline(answering(call, options.isAnswer))
@@ -229,6 +255,7 @@ export const make: {
     tiers: tiers.map(({ name, options }) => ({ name, circuit: options.circuit ?? name })),
     call: (index, remaining) => calls[index]!(remaining),
     deadline: makeDeadline("Tiers.make", options.deadline),
+    spans: options.spans === true,
     onFailed: undefined
   })
 }
@@ -296,7 +323,7 @@ const Reports = /* @__PURE__ */ Context.Reference<((report: Report) => void) | u
  *
  * **Details**
  *
- * - `isAnswer`, `deadline`: as for `make`, for every method.
+ * - `isAnswer`, `deadline`, `spans`: as for `make`, for every method.
  * - `tier`: options that all tiers start from.
  * - `operation`: what a method is called in errors and reports; its own name by
  *   default.
@@ -310,6 +337,7 @@ const Reports = /* @__PURE__ */ Context.Reference<((report: Report) => void) | u
 export interface LayerOptions<S> {
   readonly isAnswer?: ((error: MethodError<S[keyof S]>) => boolean) | undefined
   readonly deadline?: Duration.Input | undefined
+  readonly spans?: boolean | undefined
   readonly tier?: Omit<LayerTierOptions, "circuit"> | undefined
   readonly operation?: ((method: string) => string) | undefined
   readonly onAllFailed?: ((error: AllTiersFailedError, method: string) => CommonError<S>) | "die" | undefined
@@ -420,6 +448,7 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
     : [optionsWithOnAllFailed: LayerOptions<S> & { readonly onAllFailed: {} }]
 ): Layer.Layer<I, never, CircuitBreakerRegistry | LayerServices<T[number]>> => {
   if (tiers.length === 0) throw new RangeError("Tiers.layer: tiers must be at least one tier, got none")
+  checkFunction("Tiers.layer: isAnswer", options?.isAnswer)
   // A tuple of Layers of many services is a list of Layers that need them all.
   const layers = tiers as ReadonlyArray<
     readonly [string, Layer.Layer<I, unknown, LayerServices<T[number]>>, LayerTierOptions?]
@@ -432,6 +461,7 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
       deadline: makeDeadline("Tiers.layer", options?.deadline),
       tiers: layers.map(([name, layer, own], index) => {
         const { circuit = name, ...limits }: LayerTierOptions = { ...options?.tier, ...own }
+        checkTier(`Tiers.layer: ${name}`, { circuit, ...limits })
         const through = makePipeline(name, limits, index === layers.length - 1)
         return { name, layer, circuit, policy: limits.policy, through }
       })
@@ -447,7 +477,7 @@ const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(set
     readonly name: string
     readonly layer: Layer.Layer<I, unknown, R>
     readonly circuit: string | CircuitBreaker.CircuitBreaker
-    readonly policy: CircuitPolicy | undefined
+    readonly policy: CircuitPolicy.CircuitPolicy | undefined
     readonly through: (circuit: CircuitBreaker.Target) => Pipeline
   }>
 }) {
@@ -478,6 +508,7 @@ const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(set
       operation: options.operation?.(method) ?? method,
       tiers,
       deadline,
+      spans: options.spans === true,
       call: (index, remaining) => {
         const { instance, pipeline } = tiers[index]!
         // Only the service answers: an error of its Layer is none of its own.
@@ -578,6 +609,7 @@ interface Plan<A, E, R> {
   /** Calls a tier within its circuit, timeout and retry, given how much is left of the deadline. */
   readonly call: (index: number, remaining: number) => Effect.Effect<A | Answer<E>, unknown, R>
   readonly deadline: Duration.Duration | undefined
+  readonly spans: boolean
   /** What to fail with instead. */
   readonly onFailed: ((error: AllTiersFailedError) => Effect.Effect<never, E>) | undefined
 }
@@ -616,9 +648,10 @@ const makePipeline = (
     operation: name,
     ...(Predicate.hasProperty(timeout, "duration") ? timeout : { duration: timeout, disconnect: true })
   })
-  const retryPolicy = retry === undefined || Retry.isRetryPolicy(retry)
-    ? retry
-    : Retry.make(isLast ? retry : { maxRetryAfter: 0, ...retry })
+  const retryPolicy = retry === undefined ? undefined : inOperation(
+    name,
+    Retry.isRetryPolicy(retry) ? retry : Retry.make(isLast ? retry : { maxRetryAfter: 0, ...retry })
+  )
   return (circuit) => {
     // What the circuit needs is among the services of the tier, see `tier`.
     const through: Wrapper = (call) =>
@@ -684,14 +717,19 @@ const makeDeadline = (constructor: string, deadline: Duration.Input | undefined)
 const serve = <A, E, R>(plan: Plan<A, E, R>): Effect.Effect<A, E | AllTiersFailedError, R> =>
   Effect.withFiber((fiber) => {
     const call = new TieredCall(plan, fiber.context)
-    const served = plan.deadline === undefined ? call.next() : limitTime(call.next(), {
+    const limited = plan.deadline === undefined ? call.next() : limitTime(call.next(), {
       duration: plan.deadline,
       disconnect: true,
       orElse: () => call.outOfTime()
     })
+    const served = plan.spans ? tieredSpan(limited, plan.operation) : limited
     const report = fiber.getRef(Reports)
-    return report === undefined ? served : Effect.onExitPrimitive(served, (exit) => {
-      if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) report(call.report())
+    const recorder = recorderOf(fiber)
+    if (report === undefined && recorder === undefined) return served
+    return Effect.onExitPrimitive(served, (exit) => {
+      if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return undefined
+      report?.(call.report())
+      if (recorder !== undefined) call.tell(recorder)
       return undefined
     })
   })
@@ -719,21 +757,25 @@ class TieredCall<A, E, R> {
     const index = this.attempts.length
     const tier = this.plan.tiers[index]
     if (tier === undefined) return this.failed()
-    return Effect.matchCauseEffect(this.plan.call(index, this.remaining()), {
-      onSuccess: (value): Effect.Effect<A, E> => {
-        if (this.over) return Effect.interrupt
-        this.servedBy = tier.name
-        return value instanceof Answer ? Effect.failCause(value.cause) : Effect.succeed(value)
-      },
-      onFailure: (cause): Effect.Effect<A, E | AllTiersFailedError, R> => {
-        if (this.over) return Effect.interrupt
-        // An interruption is not the tier's failure; its cause holds no error.
-        if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-        const skipped = isRejectionOf(circuitName(tier.circuit, this.context), cause)
-        this.note(skipped ? "skipped" : "failed", Cause.squash(cause))
-        return this.next()
+    const isSkipped = (cause: Cause.Cause<unknown>) => isRejectionOf(circuitName(tier.circuit, this.context), cause)
+    const call = this.plan.call(index, this.remaining())
+    return Effect.matchCauseEffect(
+      this.plan.spans ? tierSpan(call, this.plan.operation, tier.name, isSkipped) : call,
+      {
+        onSuccess: (value): Effect.Effect<A, E> => {
+          if (this.over) return Effect.interrupt
+          this.servedBy = tier.name
+          return value instanceof Answer ? Effect.failCause(value.cause) : Effect.succeed(value)
+        },
+        onFailure: (cause): Effect.Effect<A, E | AllTiersFailedError, R> => {
+          if (this.over) return Effect.interrupt
+          // An interruption is not the tier's failure; its cause holds no error.
+          if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+          this.note(isSkipped(cause) ? "skipped" : "failed", Cause.squash(cause))
+          return this.next()
+        }
       }
-    })
+    )
   }
 
   /** The tiers so far have served or failed an instant too late, or are still at it. */
@@ -754,6 +796,14 @@ class TieredCall<A, E, R> {
       attempts: this.attempts,
       duration: Duration.millis(monotonicMillis(this.clock) - this.startedAt)
     }
+  }
+
+  tell(recorder: Recorder): void {
+    const { operation } = this.plan
+    for (const { outcome, tier } of this.attempts) {
+      recorder.onTierEnded(operation, tier, outcome === "skipped" ? "skipped" : "failure")
+    }
+    if (this.servedBy !== undefined) recorder.onTierEnded(operation, this.servedBy, "success")
   }
 
   private remaining(): number {

@@ -36,6 +36,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { checkDuration } from "./internal/check.ts"
 import { limitTime } from "./internal/limitTime.ts"
+import { recorderOf } from "./internal/recorder.ts"
 import { callTimeoutError } from "./internal/rejection.ts"
 import type { CallTimeoutError } from "./ResilienceError.ts"
 
@@ -131,5 +132,9 @@ const run = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Limit): Effect.Effect
   limitTime(self, {
     duration: limit.duration,
     disconnect: limit.disconnect,
-    orElse: () => Effect.fail(callTimeoutError(limit.operation, limit.duration))
+    orElse: () =>
+      Effect.withFiber((fiber) => {
+        recorderOf(fiber)?.onTimeout(limit.operation)
+        return Effect.fail(callTimeoutError(limit.operation, limit.duration))
+      })
   })

@@ -8,6 +8,8 @@ import {
 } from "effect-resilience"
 import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
 import {
   type Breaker,
   changes,
@@ -720,6 +722,72 @@ describe("a circuit that was forced open for a time", () => {
     }))
 })
 
+describe("changes", () => {
+  it.effect("are told for all circuits, in their order, and for one of them", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const a = yield* registry.getOrCreate("a")
+      const b = yield* registry.getOrCreate("b")
+      yield* a.disable
+      yield* b.disable
+      yield* a.forceClose
+
+      const all = yield* yield* watch(registry.changes)
+      assert.deepStrictEqual(all.map(({ circuit, sequence }) => [circuit, sequence]), [["a", 1], ["b", 1], ["a", 2]])
+      assert.lengthOf(yield* yield* watch(a.changes), 2)
+      assert.lengthOf(yield* yield* watch(b.changes), 1)
+    }))
+
+  it.effect("of a circuit that was removed, or whose registry has ended, are still told", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const registry = yield* Scope.provide(make(), scope)
+      const removed = yield* registry.getOrCreate("removed")
+      const kept = yield* registry.getOrCreate("kept")
+      yield* removed.disable
+      yield* kept.disable
+      yield* registry.remove("removed")
+      assert.lengthOf(yield* Stream.runCollect(removed.changes), 1)
+
+      yield* Scope.close(scope, Exit.void)
+      assert.lengthOf(yield* Stream.runCollect(kept.changes), 1)
+      assert.lengthOf(yield* Stream.runCollect(registry.changes), 2)
+    }))
+
+  it.effect("keep a circuit that somebody listens to", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ idleTimeToLive: "1 minute" })
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* Effect.asVoid(watch((yield* registry.getOrCreate("a")).changes))
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* registry.names, ["a"])
+      }))
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+})
+
+describe("a permit", () => {
+  it("is that of the circuit that goes by the name now, wherever its fiber pauses", () => {
+    atEveryOperation((machine, start, place) => {
+      const registry = Exit.getSuccess(
+        machine.run(
+          Scope.provide(CircuitBreakerRegistry.make({ idleTimeToLive: 10 }), Scope.makeUnsafe())
+        ).pollUnsafe()!
+      ).pipe(Option.getOrThrow)
+      const handle = registry.getOrCreateUnsafe("search")
+      machine.now = 10
+      start(Effect.scoped(Effect.andThen(handle.permit, Effect.sleep(5))))
+      machine.run(registry.names)
+      const circuit = registry.getOrCreateUnsafe("search")
+      machine.settle()
+
+      assert.strictEqual(Effect.runSync(circuit.metrics).callsInFlight, 1, `operation ${place}`)
+      machine.finish()
+    })
+  })
+})
+
 describe("ten thousand tenants", () => {
   it.effect("do not accumulate, though nobody ever looks at the registry as a whole", () =>
     Effect.gen(function*() {
@@ -749,6 +817,27 @@ describe("ten thousand tenants", () => {
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* registry.names).length, 0)
     }))
+
+  it("that have left leave nothing behind in memory", async () => {
+    v8.setFlagsFromString("--expose-gc")
+    const collect: () => void = vm.runInNewContext("gc")
+    const clocks = new TwoClocks()
+    const registry = Effect.runSync(
+      make({ idleTimeToLive: "1 minute" }).pipe(
+        Scope.provide(Scope.makeUnsafe()),
+        Effect.provideService(Clock.Clock, clocks)
+      )
+    )
+    const circuits = Array.from({ length: 1_000 }, (_, i) => new WeakRef(registry.getOrCreateUnsafe(`tenant-${i}`)))
+    clocks.pass("1 hour")
+    assert.isEmpty(Effect.runSync(registry.names))
+    // A reference is held for the turn it was made in.
+    await new Promise((resolve) => setImmediate(resolve))
+    collect()
+
+    assert.isBelow(circuits.filter((circuit) => circuit.deref() !== undefined).length, 10)
+    assert.isEmpty(Effect.runSync(registry.names))
+  })
 
   it.effect("that came at once leave as new ones come, two for each", () =>
     Effect.gen(function*() {

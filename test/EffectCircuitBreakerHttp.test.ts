@@ -6,12 +6,12 @@ import { FetchHttpClient, HttpClient } from "effect/http"
 import { CircuitBreaker } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import * as http from "node:http"
-import type { AddressInfo } from "node:net"
+import { freePort } from "../scripts/freePort.ts"
 
 /** A server that answers with the status it is told, and can be stopped and started again on its port. */
 const makeServer = Effect.gen(function*() {
   let status = 200
-  let port = 0
+  const port = yield* freePort
   let server: http.Server | undefined
   let requests = 0
   const start = Effect.promise(() =>
@@ -19,10 +19,7 @@ const makeServer = Effect.gen(function*() {
       server = http.createServer((_, response) => {
         requests++
         response.writeHead(status).end()
-      }).listen(port, "127.0.0.1", () => {
-        port = (server!.address() as AddressInfo).port
-        resolve()
-      })
+      }).listen(port, "127.0.0.1", resolve)
     })
   )
   const stop = Effect.promise(() =>
@@ -35,7 +32,7 @@ const makeServer = Effect.gen(function*() {
   return {
     start,
     stop,
-    url: () => `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${port}`,
     requests: () => requests,
     answer: (next: number) => {
       status = next
@@ -59,14 +56,14 @@ describe("HttpClient.withCircuitBreaker against a real server", () => {
         const server = yield* makeServer
         const breaker = yield* CircuitBreaker.CircuitBreaker
         const client = (yield* HttpClient.HttpClient).pipe(HttpClient.withCircuitBreaker({ breaker }))
-        const get = Effect.exit(client.get(`${server.url()}/quotes`))
-        const state = Effect.map(breaker.state(server.url()), ({ _tag }) => _tag)
+        const get = Effect.exit(client.get(`${server.url}/quotes`))
+        const state = Effect.map(breaker.state(server.url), ({ _tag }) => _tag)
 
         server.answer(503)
         yield* get
         yield* get
         assert.strictEqual(yield* state, "Open")
-        const rejected = yield* Effect.flip(client.get(server.url()))
+        const rejected = yield* Effect.flip(client.get(server.url))
         assert.strictEqual(rejected._tag, "CircuitBreakerError")
         assert.strictEqual(server.requests(), 2)
 
@@ -83,7 +80,7 @@ describe("HttpClient.withCircuitBreaker against a real server", () => {
         yield* TestClock.adjust("20 seconds")
         server.answer(200)
         yield* server.start
-        assert.strictEqual((yield* client.get(server.url())).status, 200)
+        assert.strictEqual((yield* client.get(server.url)).status, 200)
         assert.strictEqual(yield* state, "Closed")
       }).pipe(Effect.provide([layer, FetchHttpClient.layer])))
   }

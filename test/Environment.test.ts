@@ -595,7 +595,8 @@ describe("precedence", () => {
       )
       assert.strictEqual(policy.minimumCalls, 20)
       assert.deepStrictEqual(policy.openDuration, Duration.zero)
-      assert.strictEqual(policy.consecutiveFailures, undefined)
+      // Without a rule the circuit would never open, and nobody would know.
+      assert.strictEqual(policy.consecutiveFailures, 1)
       assert.strictEqual(policy.failureRate, undefined)
     }))
 })

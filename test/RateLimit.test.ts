@@ -14,8 +14,8 @@ import * as References from "effect/References"
 import { TestClock } from "effect/testing"
 import { Outcome, RateLimit, ResilienceError } from "effect-resilience"
 import { spawn, spawnSync } from "node:child_process"
-import * as net from "node:net"
 import { expectTypeOf } from "vitest"
+import { freePort } from "../scripts/freePort.ts"
 import { atEveryOperation } from "./support/machine.ts"
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
@@ -634,13 +634,6 @@ describe("RateLimit", () => {
   if (!hasRedis) process.stderr.write("RateLimit: no redis-server here, the tests against Redis are skipped\n")
 
   describe.skipIf(!hasRedis)("on Redis", () => {
-    const freePort = Effect.callback<number>((resume) => {
-      const server = net.createServer().listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as net.AddressInfo
-        server.close(() => resume(Effect.succeed(port)))
-      })
-    })
-
     const redisServer = Effect.acquireRelease(
       Effect.flatMap(
         freePort,

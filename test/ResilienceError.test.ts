@@ -196,7 +196,15 @@ describe("an error inside another", () => {
       ["a string", "a string"],
       [42, "42"],
       [undefined, "undefined"],
-      [{ status: 503 }, `{"status":503}`]
+      [{ status: 503 }, `{"status":503}`],
+      [
+        Object.defineProperty(new Error(), "message", {
+          get: () => {
+            throw new Error("no")
+          }
+        }),
+        "an error that cannot be read"
+      ]
     ]
     for (const [error, expected] of messages) {
       assert.strictEqual(exhausted(error).message, `Gave up after 2 attempts in 0: ${expected}`)

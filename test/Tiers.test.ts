@@ -222,8 +222,11 @@ describe("Tiers.make", () => {
     )
     throws(() => Tiers.make("get", [tier], { deadline: -1 }), /deadline must be/)
     throws(() => Tiers.make("get", [tier], { deadline: NaN }), /deadline must be/)
-    throws(() => Tiers.make("get", [Tiers.tier("a", Effect.void, { timeout: -1 })]), /duration must be .* got -1/)
-    throws(() => Tiers.make("get", [Tiers.tier("a", Effect.void, { timeout: NaN })]), /duration must be/)
+    throws(
+      () => Tiers.make("get", [Tiers.tier("a", Effect.void, { timeout: -1 })]),
+      /Tiers.tier: timeout must be .* got -1/
+    )
+    throws(() => Tiers.make("get", [Tiers.tier("a", Effect.void, { timeout: NaN })]), /timeout must be/)
     throws(
       () => Tiers.make("get", [Tiers.tier("a", Effect.void, { retry: { maxAttempts: 0 } })]),
       /Retry\.make: maxAttempts must be an integer >= 1, got 0/
@@ -1075,7 +1078,10 @@ describe("Tiers.layer", () => {
       assert.throws(f, RangeError)
     }
     throws(() => Tiers.layer(Accounts, [["a", layer]], { deadline: 0, onAllFailed }), /Tiers\.layer: deadline must be/)
-    throws(() => Tiers.layer(Accounts, [["a", layer, { timeout: -1 }]], { onAllFailed }), /duration must be/)
+    throws(
+      () => Tiers.layer(Accounts, [["a", layer, { timeout: -1 }]], { onAllFailed }),
+      /Tiers.layer: a: timeout must be/
+    )
     throws(
       () => Tiers.layer(Accounts, [["a", layer]], { tier: { retry: { maxAttempts: 0 } }, onAllFailed }),
       /Retry\.make: maxAttempts/

@@ -2,10 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Timeout } from "effect-resilience"
+import { execFile } from "node:child_process"
+import { promisify } from "node:util"
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
 import { expectTypeOf } from "vitest"
 import { CallTimeoutError } from "../src/ResilienceError.ts"
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
-import { counted } from "./support/machine.ts"
+import { counted, Machine } from "./support/machine.ts"
 
 class Dependency extends Context.Service<Dependency, string>()("test/Dependency") {}
 class Refused extends Schema.TaggedError<Refused>()("Refused", {}) {}
@@ -300,8 +304,9 @@ describe("withTimeout", () => {
         assert.strictEqual(sleeping, 1)
 
         yield* Fiber.interrupt(fiber)
-
         assert.isTrue(interrupted)
+
+        yield* Effect.yieldNow
         assert.strictEqual(sleeping, 0)
       }))
 
@@ -364,6 +369,154 @@ describe("withTimeout", () => {
         assert.isAbove(operations, 10)
       }))
   }
+
+  describe("the timer", () => {
+    const limited = (millis = 1_000) => Effect.exit(Timeout.withTimeout(Effect.never, millis))
+    const hasTimedOut = (fiber: Fiber.Fiber<Exit.Exit<never, CallTimeoutError>>) => fiber.pollUnsafe() !== undefined
+
+    it("is shared by calls that are limited to the same time, and ends each at its own", () => {
+      const machine = new Machine()
+      const calls = [0, 300, 300, 700].map((startsAt) => {
+        machine.now = startsAt
+        return machine.run(limited())
+      })
+      const ended = () => calls.map(hasTimedOut)
+      assert.lengthOf(machine.sleeps, 1)
+
+      machine.tick()
+      machine.settle()
+      assert.deepStrictEqual([machine.now, ...ended()], [1_000, true, false, false, false])
+
+      machine.tick()
+      machine.settle()
+      assert.deepStrictEqual([machine.now, ...ended()], [1_300, true, true, true, false])
+
+      machine.tick()
+      machine.settle()
+      assert.deepStrictEqual([machine.now, ...ended()], [1_700, true, true, true, true])
+      assert.isEmpty(machine.sleeps)
+    })
+
+    it("is another for another time", () => {
+      const machine = new Machine()
+      const slow = machine.run(limited(2_000))
+      const quick = machine.run(limited(500))
+      assert.lengthOf(machine.sleeps, 2)
+
+      machine.tick()
+      machine.settle()
+
+      assert.deepStrictEqual([hasTimedOut(slow), hasTimedOut(quick)], [false, true])
+    })
+
+    it("stops a moment after the last call has ended", () => {
+      const machine = new Machine()
+      const call = machine.run(Timeout.withTimeout(Effect.yieldNow, "1 hour"))
+      assert.lengthOf(machine.sleeps, 1)
+
+      machine.settle()
+
+      assert.isDefined(call.pollUnsafe())
+      assert.isEmpty(machine.sleeps)
+    })
+
+    it("goes on for a call that follows in that moment", () => {
+      const machine = new Machine()
+      const starts: Array<number> = []
+      const call = Effect.suspend(() => {
+        starts.push(machine.sleeps.length)
+        return Effect.yieldNow
+      })
+      machine.run(Effect.forEach([1, 2, 3], () => Timeout.withTimeout(call, "1 hour")))
+      machine.settle()
+
+      assert.deepStrictEqual(starts, [0, 1, 1])
+      assert.isEmpty(machine.sleeps)
+    })
+
+    it("starts anew when calls follow later", () => {
+      const machine = new Machine()
+      machine.run(Timeout.withTimeout(Effect.yieldNow, 1_000))
+      machine.settle()
+      machine.now = 5_000
+      const call = machine.run(limited())
+      machine.finish()
+
+      assert.strictEqual(machine.now, 6_000)
+      assert.isTrue(hasTimedOut(call))
+    })
+
+    it("ends a call that is started when another times out at its own time", () => {
+      const machine = new Machine()
+      const endedAt: Array<number> = []
+      const call = limited().pipe(Effect.tap(() =>
+        Effect.sync(() => {
+          endedAt.push(machine.now)
+        })
+      ))
+      machine.run(Effect.forEach([1, 2, 3], () => call))
+      machine.finish()
+
+      assert.deepStrictEqual(endedAt, [1_000, 2_000, 3_000])
+      assert.isEmpty(machine.sleeps)
+    })
+
+    it("times out later calls when a clock has failed an earlier one", () => {
+      const machine = new Machine()
+      let broken = true
+      const call = Effect.clockWith((clock) =>
+        limited().pipe(Effect.provideService(
+          Clock.Clock,
+          alike.get(clock) ?? alike.set(clock, {
+            ...clock,
+            sleep: (duration) => broken ? Effect.die("no timer") : clock.sleep(duration)
+          }).get(clock)!
+        ))
+      )
+      const alike = new Map<Clock.Clock, Clock.Clock>()
+      const untimed = machine.run(call)
+      machine.settle()
+      broken = false
+      const timed = machine.run(call)
+      machine.finish()
+
+      assert.deepStrictEqual([hasTimedOut(untimed), hasTimedOut(timed)], [false, true])
+    })
+
+    it("is forgotten with its length, of which there may be as many as there are deadlines", async () => {
+      v8.setFlagsFromString("--expose-gc")
+      const collect: () => void = vm.runInNewContext("gc")
+      const limit = (calls: number) =>
+        Effect.runPromise(Effect.gen(function*() {
+          for (let i = 0; i < calls; i++) yield* Timeout.withTimeout(Effect.yieldNow, 1_000 + i / 7)
+        }))
+      const heap = () => {
+        collect()
+        return process.memoryUsage().heapUsed
+      }
+      await limit(1_000)
+      const before = heap()
+      await limit(20_000)
+
+      // A length that stays takes about a thousand bytes.
+      assert.isBelow(heap() - before, 5_000_000)
+    })
+
+    it("does not keep a process alive whose calls have ended", async () => {
+      const program = `
+        import { Effect } from "effect"
+        import { Timeout } from "effect-resilience"
+        await Effect.runPromise(Timeout.withTimeout(Effect.sleep("10 millis"), "1 hour"))
+        console.log("done")
+      `
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        ["--conditions=@effect-resilience/source", "--input-type=module", "--eval", program],
+        { timeout: 4_000 }
+      )
+      assert.strictEqual(stdout, "done\n")
+    })
+  })
 
   it("adds CallTimeoutError to the errors, and nothing to what is needed", () => {
     const call: Effect.Effect<number, Refused, Dependency> = Effect.andThen(Dependency, Effect.fail(new Refused()))

@@ -12,7 +12,7 @@ import {
   ours
 } from "../breakers.ts"
 import { makeClock } from "../clock.ts"
-import { finalizer, slotOfObjects } from "../floors.ts"
+import { finalizer, slot } from "../floors.ts"
 import {
   asyncCall,
   asyncFailure,
@@ -50,7 +50,7 @@ export const closed: Group = {
       return [
         { name: BARE, run: inFiber(() => sync) },
         { name: "floor: a finalizer", run: inFiber(() => finalizer(sync)), bare: BARE },
-        { name: "floor: a slot, of objects", run: inFiber(() => slotOfObjects(sync)), bare: BARE },
+        { name: "a slot, taken in a step of its own", run: inFiber(() => slot(sync)), bare: BARE },
         { name: OURS, run: inFiber(() => breaker.execute(sync)), bare: BARE },
         { name: AWAIT, run: inAsync(asyncCall) },
         { name: "cockatiel (count)", run: inAsync(() => count.execute(asyncCall)), bare: AWAIT },

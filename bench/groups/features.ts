@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { countWindow, everything, ours } from "../breakers.ts"
-import { counting, finalizer, slot, slotOfObjects } from "../floors.ts"
+import { finalizer, slot } from "../floors.ts"
 import { acquire, build, inFiber, sync } from "../loops.ts"
 import { BARE, type Group, OURS, timed } from "../model.ts"
 
@@ -40,9 +40,7 @@ export const features: Group = {
       return [
         { name: BARE, run: inFiber(() => sync) },
         { name: "floor: a finalizer", run: inFiber(() => finalizer(sync)), bare: BARE },
-        { name: "floor: a finalizer, state per call", run: inFiber(() => counting(sync)), bare: BARE },
-        { name: "floor: a slot", run: inFiber(() => slot(sync)), bare: BARE },
-        { name: "floor: a slot, of objects", run: inFiber(() => slotOfObjects(sync)), bare: BARE },
+        { name: "a slot, taken in a step of its own", run: inFiber(() => slot(sync)), bare: BARE },
         { name: "consecutive failures", run: inFiber(() => few.execute(sync)), bare: BARE },
         { name: OURS, run: inFiber(() => count.execute(sync)), bare: BARE },
         { name: "classifier of its own", run: inFiber(() => classified.execute(sync)), bare: BARE },

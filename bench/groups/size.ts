@@ -15,7 +15,7 @@ const sources = path.join(root, "src")
 const subpaths = (): ReadonlyArray<string> =>
   fs.readdirSync(sources, { recursive: true, encoding: "utf8" })
     .map((file) => file.replaceAll(path.sep, "/"))
-    .filter((file) => file.endsWith(".ts") && !/^internal\/|\/internal\/|(^|\/)index\.ts$/.test(file))
+    .filter((file) => file.endsWith(".ts") && !/^internal\/|\/internal\/|(^|\/)(index|bin)\.ts$/.test(file))
     .map((file) => file.slice(0, -3))
     .toSorted()
 

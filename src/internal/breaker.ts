@@ -8,8 +8,8 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { format } from "effect/Formatter"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
@@ -18,20 +18,26 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallClassifier, CircuitBreaker, Permit } from "../CircuitBreaker.ts"
-import type { CallEnded, CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
+import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
 import type { CircuitMetrics } from "../CircuitMetrics.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
 import * as Outcome from "../Outcome.ts"
 import type { CircuitOpenError } from "../ResilienceError.ts"
 import { checkDuration } from "./check.ts"
 import * as Circuit from "./circuit.ts"
-import { EventHub } from "./eventHub.ts"
+import { EventHub, History } from "./eventHub.ts"
+import { monotonicMillis } from "./monotonic.ts"
+import { OneStep, onExitInStep } from "./oneStep.ts"
 import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
 import * as Window from "./window.ts"
 
 /** A service class is keyed by the name of its circuit. */
 export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
+
+const noObservers: ReadonlyArray<Observer> = []
+
+const OWN_HISTORY = 64
 
 const NOT_ADMITTED = -1
 const NOT_TIMED = -1
@@ -46,7 +52,7 @@ export class Call {
   now = 0
 }
 
-/** Calls by how they ended, since the circuit was made or reset. */
+/** Calls by how they ended, and changes of state. */
 interface Tally {
   success: number
   failure: number
@@ -56,7 +62,6 @@ interface Tally {
   /** Of the calls that were timed: how many, and how long together. */
   timed: number
   totalDuration: number
-  lastFailureAt: number | undefined
   stateChanges: number
 }
 
@@ -68,8 +73,28 @@ const emptyTally = (): Tally => ({
   late: 0,
   timed: 0,
   totalDuration: 0,
-  lastFailureAt: undefined,
   stateChanges: 0
+})
+
+/** Hears of what cannot be read off a circuit afterwards. Must not throw. */
+export interface Observer {
+  readonly onTransition: (from: CircuitState, to: CircuitState) => void
+  /** In milliseconds. */
+  readonly onDuration: (duration: number) => void
+  /** Whether durations have to be measured, though the policy needs none. */
+  readonly measure: boolean
+}
+
+/** The events of a registry, of which its circuits' are a part. */
+export interface Parent {
+  readonly events: EventHub<CircuitEvent>
+  readonly changes: EventHub<CircuitChange>
+  readonly history: History<CircuitChange>
+}
+
+/** The operator's words for commands that take none of their own. */
+export const CommandNote = Context.Reference<string | undefined>("effect-resilience/CommandNote", {
+  defaultValue: () => undefined
 })
 
 export interface BreakerOptions {
@@ -78,14 +103,12 @@ export interface BreakerOptions {
   /** Gives the clock, the randomness and the services of an open time's schedule, for the life of the circuit. */
   readonly context: Context.Context<never>
   /** Events go here as well. */
-  readonly parent?: EventHub<CircuitEvent> | undefined
-  /** Keep `lastUsedAt`, which costs a clock read per call. */
+  readonly parent?: Parent | undefined
+  /** Keep `lastUsedAt`, which costs a clock reading per call. */
   readonly trackUse?: boolean | undefined
   /** What the circuit begins with, instead of Closed. */
   readonly start?: Circuit.Command | undefined
 }
-
-export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 export class Breaker implements CircuitBreaker {
   readonly name: string
@@ -99,22 +122,27 @@ export class Breaker implements CircuitBreaker {
   reconfigured = false
   currentPolicy: CircuitPolicy.CircuitPolicy
   private rules: Circuit.Rules
-  /** Whether durations are measured, whether calls are timed, for that or for `lastUsedAt`, and whether the end of one needs the time. */
+  /** Whether durations are measured, and whether the end of every call needs the time. */
   private measured = false
-  private timed = false
   private clocked = false
   private slowCallTime = Infinity
-  private tally = emptyTally()
+  /** Since the circuit was made, and as it was at the last reset. */
+  readonly tally = emptyTally()
+  private tallyAtReset: Tally | undefined
+  private lastFailureAt: number | undefined
+  private observers: ReadonlyArray<Observer> = noObservers
   private sequence = 0
   private changedAt: number
   /** How often it has stopped letting calls through. */
   timesOpened = 0
-  private readonly hub = new EventHub<CircuitEvent>()
-  private parent: EventHub<CircuitEvent> | undefined
+  private hub: EventHub<CircuitEvent> | undefined
+  private changeHub: EventHub<CircuitChange> | undefined
+  private ownHistory: History<CircuitChange> | undefined
+  private parent: Parent | undefined
   private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
   private readonly random: () => number
-  private readonly trackUse: boolean
+  private trackUse: boolean
 
   constructor(options: BreakerOptions) {
     this.name = options.name
@@ -122,10 +150,10 @@ export class Breaker implements CircuitBreaker {
     this.parent = options.parent
     this.trackUse = options.trackUse === true
     this.clock = Context.get(options.context, Clock.Clock)
-    const random = Context.get(options.context, Random.Random)
-    this.random = () => random.nextDoubleUnsafe()
+    this.random = drawFrom(Context.get(options.context, Random.Random))
     this.currentPolicy = options.policy
-    this.rules = this.compile(options.policy)
+    this.rules = rulesOf(options.policy, options.context)
+    this.decideWhatToTime()
     const now = this.now()
     this.lastUsedAt = now
     this.changedAt = now
@@ -149,12 +177,15 @@ export class Breaker implements CircuitBreaker {
 
   get permit(): Effect.Effect<Permit, CircuitOpenError, Scope.Scope> {
     return Effect.suspend(() => {
-      const breaker = this.live
       const call = new Call()
       return Effect.acquireRelease(
-        Effect.suspend(() => breaker.admit(call) ?? Effect.succeed(makePermit(breaker, call))),
+        // Found in the step that admits, since a circuit may be forgotten between two.
+        Effect.suspend(() => {
+          const breaker = this.live
+          return breaker.admit(call) ?? Effect.succeed(new CallPermit(breaker, call))
+        }),
         // A block that failed without a word has failed; one that ended without a word has said nothing.
-        (_, exit) =>
+        ({ breaker }, exit) =>
           Effect.sync(() =>
             Exit.isSuccess(exit) ? breaker.end(call, Outcome.ignored) : breaker.conclude(call, exit, undefined)
           )
@@ -173,18 +204,10 @@ export class Breaker implements CircuitBreaker {
       if (admitted === undefined) return this.reject(circuit, now)
       this.ref.ref.current = admitted
     }
+    if (this.measured) call.startedAt = this.now()
     call.generation = circuit.generation
     this.inFlight++
-    if (this.timed) call.startedAt = this.lastUsedAt = this.now()
     return undefined
-  }
-
-  /** The rejection of a circuit that stays open, which takes nothing and so has nothing to end. */
-  rejectOpen(): Effect.Effect<never, CircuitOpenError> | undefined {
-    const circuit = this.ref.ref.current
-    if (circuit._tag !== "Open" && circuit._tag !== "ForcedOpen") return undefined
-    const now = this.now()
-    return now < circuit.openUntil ? this.reject(circuit, now) : undefined
   }
 
   /** Ends an admitted call, once. */
@@ -202,7 +225,7 @@ export class Breaker implements CircuitBreaker {
       // A late call says nothing, and so leaves the next transition to the next call.
       if (circuit.generation === generation) circuit = this.elapse(call.now)
     }
-    if (this.timed) this.lastUsedAt = call.now
+    if (this.trackUse) this.lastUsedAt = call.now
     if (outcome._tag === "Ignored") {
       this.tally.ignored++
       if (circuit._tag !== "HalfOpen" || circuit.generation !== generation) {
@@ -213,6 +236,7 @@ export class Breaker implements CircuitBreaker {
         this.tally.timed++
         this.tally.totalDuration += call.now - call.startedAt
         call.slow = call.now - call.startedAt > this.slowCallTime
+        if (this.observers !== noObservers) this.tellDuration(call.now - call.startedAt)
       }
       if (circuit.generation !== generation) {
         this.tally.late++
@@ -222,7 +246,7 @@ export class Breaker implements CircuitBreaker {
         this.tally.success++
       } else {
         this.tally.failure++
-        this.tally.lastFailureAt = call.now
+        this.lastFailureAt = call.now
         if (outcome.retryAfter !== undefined) call.retryAfter = Duration.toMillis(outcome.retryAfter)
       }
     }
@@ -285,7 +309,28 @@ export class Breaker implements CircuitBreaker {
   }
 
   get events(): Stream.Stream<CircuitEvent> {
-    return Stream.suspend(() => this.live.hub.stream)
+    return Stream.suspend(() => {
+      const breaker = this.live
+      return (breaker.hub ??= new EventHub()).stream
+    })
+  }
+
+  get changes(): Stream.Stream<CircuitChange> {
+    return Stream.suspend(() => {
+      const breaker = this.live
+      return (breaker.changeHub ??= new EventHub()).streamAfter(() => breaker.history)
+    })
+  }
+
+  /** Changes from now on. */
+  get coming(): Stream.Stream<CircuitChange> {
+    return Stream.suspend(() => (this.live.changeHub ??= new EventHub()).stream)
+  }
+
+  private get history(): ReadonlyArray<CircuitChange> {
+    return this.parent === undefined
+      ? this.ownHistory?.all ?? []
+      : this.parent.history.all.filter((change) => change.circuit === this.name)
   }
 
   /** The circuit as it stands now. Reading changes nothing: the next call makes the transition. */
@@ -296,7 +341,7 @@ export class Breaker implements CircuitBreaker {
   snapshot(): CircuitMetrics {
     const now = this.now()
     const circuit = this.settled(now)
-    const { tally } = this
+    const tally = this.tallySinceReset()
     const { consecutiveFailures, window } = circuit.counts
     Window.expire(window, now)
     const opened = circuit._tag === "Open" || circuit._tag === "ForcedOpen"
@@ -317,15 +362,32 @@ export class Breaker implements CircuitBreaker {
       successRate: 1 - rate(window.failures, window.calls),
       slowCallRate: rate(window.slowCalls, window.calls),
       averageResponseTime: tally.timed === 0 ? undefined : Duration.millis(tally.totalDuration / tally.timed),
-      lastFailureTime: tally.lastFailureAt === undefined
+      lastFailureTime: this.lastFailureAt === undefined
         ? undefined
-        : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - tally.lastFailureAt)),
+        : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - this.lastFailureAt)),
       timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
-      currentBackoff: circuit.openings === 0 ? undefined : Duration.millis(circuit.lastOpenTime),
+      currentBackoff: circuit.openings === 0 && circuit.lastOpenTime === 0
+        ? undefined
+        : Duration.millis(circuit.lastOpenTime),
       consecutiveOpenings: Circuit.openingsInARow(circuit, now),
       stateChanges: tally.stateChanges,
       probesInFlight: circuit._tag === "HalfOpen" ? circuit.inFlight : 0,
       probeSuccesses: circuit._tag === "HalfOpen" ? circuit.successes : 0
+    }
+  }
+
+  private tallySinceReset(): Tally {
+    const { tally, tallyAtReset } = this
+    if (tallyAtReset === undefined) return tally
+    return {
+      success: tally.success - tallyAtReset.success,
+      failure: tally.failure - tallyAtReset.failure,
+      ignored: tally.ignored - tallyAtReset.ignored,
+      rejected: tally.rejected - tallyAtReset.rejected,
+      late: tally.late - tallyAtReset.late,
+      timed: tally.timed - tallyAtReset.timed,
+      totalDuration: tally.totalDuration - tallyAtReset.totalDuration,
+      stateChanges: tally.stateChanges - tallyAtReset.stateChanges
     }
   }
 
@@ -343,23 +405,30 @@ export class Breaker implements CircuitBreaker {
   }
 
   get forceClose(): Effect.Effect<void> {
-    return Effect.sync(() => this.live.move({ _tag: "ForceClose" }))
+    return Effect.withFiber((fiber) => this.command({ _tag: "ForceClose" }, fiber))
   }
 
   get disable(): Effect.Effect<void> {
-    return Effect.sync(() => this.live.move({ _tag: "Disable" }))
+    return Effect.withFiber((fiber) => this.command({ _tag: "Disable" }, fiber))
   }
 
   get metricsOnly(): Effect.Effect<void> {
-    return Effect.sync(() => this.live.move({ _tag: "MetricsOnly" }))
+    return Effect.withFiber((fiber) => this.command({ _tag: "MetricsOnly" }, fiber))
   }
 
   get reset(): Effect.Effect<void> {
-    return Effect.sync(() => {
+    return Effect.withFiber((fiber) => {
       const breaker = this.live
-      breaker.move({ _tag: "Reset" })
-      breaker.tally = emptyTally()
+      const done = breaker.command({ _tag: "Reset" }, fiber)
+      breaker.tallyAtReset = { ...breaker.tally }
+      breaker.lastFailureAt = undefined
+      return done
     })
+  }
+
+  private command(command: Circuit.Command, fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> {
+    this.live.move(command, fiber.getRef(CommandNote))
+    return Effect.void
   }
 
   get reconfigure(): CircuitBreaker["reconfigure"] {
@@ -386,10 +455,12 @@ export class Breaker implements CircuitBreaker {
     const changed = CircuitPolicy.difference(this.currentPolicy, policy)
     if (changed.length === 0) return false
     const circuit = this.elapse(this.now())
+    const rules = rulesOf(policy, this.context)
     this.currentPolicy = policy
-    this.rules = this.compile(policy)
+    this.rules = rules
+    this.decideWhatToTime()
     this.ref.ref.current = Circuit.reconfigure(circuit, this.rules)
-    if (this.observed) this.publish({ _tag: "Reconfigured", ...this.stamp(), changed })
+    this.publishChange({ _tag: "Reconfigured", ...this.stamp(), changed })
     return true
   }
 
@@ -399,13 +470,17 @@ export class Breaker implements CircuitBreaker {
 
   get on(): CircuitBreaker["on"] {
     return (tag, listener) =>
-      listen(this.events, (event): event is Extract<CircuitEvent, { _tag: typeof tag }> => event._tag === tag, listener)
+      listen(
+        tag === "CallEnded" ? this.events : this.coming,
+        (event): event is Extract<CircuitEvent, { _tag: typeof tag }> => event._tag === tag,
+        listener
+      )
   }
 
   get onTrip(): CircuitBreaker["onTrip"] {
     return (listener) =>
       listen(
-        this.events,
+        this.coming,
         (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Open",
         listener
       )
@@ -414,33 +489,55 @@ export class Breaker implements CircuitBreaker {
   get onRecovery(): CircuitBreaker["onRecovery"] {
     return (listener) =>
       listen(
-        this.events,
+        this.coming,
         (event): event is StateChanged => event._tag === "StateChanged" && event.to === "Closed",
         listener
       )
   }
 
   get hasListeners(): boolean {
-    return this.hub.hasSubscribers
+    return (this.hub !== undefined && this.hub.hasSubscribers) ||
+      (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
   get endEvents(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.parent = undefined
-      return this.hub.end
+      if (this.parent !== undefined) {
+        this.ownHistory = new History(OWN_HISTORY)
+        for (const change of this.history) this.ownHistory.add(change)
+        this.parent = undefined
+      }
+      return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
     })
+  }
+
+  /** Returns how to stop. */
+  observe(observer: Observer): () => void {
+    this.setObservers([...this.observers, observer])
+    return () => this.setObservers(this.observers.filter((other) => other !== observer))
+  }
+
+  private setObservers(observers: ReadonlyArray<Observer>): void {
+    this.observers = observers.length === 0 ? noObservers : observers
+    this.decideWhatToTime()
   }
 
   // ---------------------------------------------------------------------------
   // inside
   // ---------------------------------------------------------------------------
 
-  private compile(policy: CircuitPolicy.CircuitPolicy): Circuit.Rules {
-    this.measured = policy.measureDuration || policy.slowCallDuration !== undefined
-    this.timed = this.trackUse || this.measured
-    this.clocked = this.timed || "duration" in policy.window
-    this.slowCallTime = policy.slowCallDuration === undefined ? Infinity : Duration.toMillis(policy.slowCallDuration)
-    return rulesOf(policy, this.context)
+  private decideWhatToTime(): void {
+    const { measureDuration, slowCallDuration, window } = this.currentPolicy
+    this.measured = measureDuration || slowCallDuration !== undefined ||
+      this.observers.some((observer) => observer.measure)
+    this.clocked = this.trackUse || this.measured || "duration" in window
+    this.slowCallTime = slowCallDuration === undefined ? Infinity : Duration.toMillis(slowCallDuration)
+  }
+
+  /** For a circuit that is kept whether it is used or not. */
+  stopTrackingUse(): void {
+    this.trackUse = false
+    this.decideWhatToTime()
   }
 
   get live(): Breaker {
@@ -457,7 +554,8 @@ export class Breaker implements CircuitBreaker {
   }
 
   private get observed(): boolean {
-    return this.hub.hasSubscribers || (this.parent !== undefined && this.parent.hasSubscribers)
+    return (this.hub !== undefined && this.hub.hasSubscribers) ||
+      (this.parent !== undefined && this.parent.events.hasSubscribers)
   }
 
   /** Makes the transitions that time has caused since somebody last looked. */
@@ -475,15 +573,15 @@ export class Breaker implements CircuitBreaker {
   private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
     this.ref.ref.current = to
     this.tally.stateChanges++
+    for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
     if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
     // A timeout of probes is noticed by whoever looks next.
     const changedAt = to._tag === "Open" ? to.openedAt : now
     const elapsed = changedAt - this.changedAt
     this.changedAt = changedAt
-    if (!this.observed) return
     const { consecutiveFailures, window } = from.counts
     Window.expire(window, now)
-    this.publish({
+    this.publishChange({
       _tag: "StateChanged",
       ...this.stamp(),
       from: from._tag,
@@ -498,6 +596,10 @@ export class Breaker implements CircuitBreaker {
       slowCallRate: rate(window.slowCalls, window.calls),
       calls: window.calls
     })
+  }
+
+  private tellDuration(duration: number): void {
+    for (const observer of this.observers) observer.onDuration(duration)
   }
 
   private publishCall(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Call | undefined): void {
@@ -515,8 +617,16 @@ export class Breaker implements CircuitBreaker {
   }
 
   private publish(event: CircuitEvent): void {
-    this.hub.publish(event)
-    this.parent?.publish(event)
+    this.hub?.publish(event)
+    this.parent?.events.publish(event)
+  }
+
+  private publishChange(change: CircuitChange): void {
+    const history = this.parent?.history ?? (this.ownHistory ??= new History(OWN_HISTORY))
+    history.add(change)
+    this.changeHub?.publish(change)
+    this.parent?.changes.publish(change)
+    this.publish(change)
   }
 
   private stamp() {
@@ -528,22 +638,14 @@ export class Breaker implements CircuitBreaker {
   }
 }
 
-/**
- * Runs an effect through a circuit.
- *
- * The finalizer is in place before the call is admitted: wherever the fiber is
- * interrupted, an admitted call ends. Admitting first, or in a `withFiber`
- * that returns the finalizer, leaks the call if the fiber yields and is
- * interrupted in between.
- */
+/** Runs an effect through a circuit. */
 export const execute = <A, E, R>(
   handle: Breaker,
   self: Effect.Effect<A, E, R>,
   classify: CallClassifier<A, E> | undefined
 ): Effect.Effect<A, E | CircuitOpenError, R> => new Execution(handle, self, classify)
 
-// Both steps are effects themselves: a `suspend` would be an object and a closure more for each.
-class Execution<A, E, R> extends Effectable.Class<A, E | CircuitOpenError, R> {
+class Execution<A, E, R> extends OneStep<A, E | CircuitOpenError, R> {
   private readonly handle: Breaker
   private readonly self: Effect.Effect<A, E, R>
   private readonly classify: CallClassifier<A, E> | undefined
@@ -555,39 +657,34 @@ class Execution<A, E, R> extends Effectable.Class<A, E | CircuitOpenError, R> {
     this.classify = classify
   }
 
-  override asEffect(): Effect.Effect<A, E | CircuitOpenError, R> {
-    const breaker = this.handle.live
-    const rejection = breaker.rejectOpen()
-    if (rejection !== undefined) return rejection
-    const admission = new Admission(breaker, this.self)
-    const { classify } = this
-    return Effect.onExitPrimitive(admission, (exit) => {
-      // Only the exit of a call that was admitted is looked at, so the error is its own.
-      breaker.conclude(admission, exit as Exit.Exit<A, E>, classify)
-      return undefined
-    })
+  step(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E | CircuitOpenError, R> {
+    return executeInStep(fiber, this.handle, this.self, this.classify)
   }
 }
 
-class Admission<A, E, R> extends Effectable.Class<A, E | CircuitOpenError, R> implements Call {
-  generation = NOT_ADMITTED
-  startedAt = NOT_TIMED
-  verdict: Circuit.Verdict = "Success"
-  slow = false
-  retryAfter = 0
-  now = 0
-  private readonly breaker: Breaker
-  private readonly self: Effect.Effect<A, E, R>
+/** The same in the step that a fiber is taking. */
+export const executeInStep = <A, E, R>(
+  fiber: Fiber.Fiber<unknown, unknown>,
+  handle: Breaker,
+  self: Effect.Effect<A, E, R>,
+  classify: CallClassifier<A, E> | undefined
+): Effect.Effect<A, E | CircuitOpenError, R> => {
+  const breaker = handle.live
+  const call = new Call()
+  const rejection = breaker.admit(call)
+  if (rejection !== undefined) return rejection
+  return onExitInStep(fiber, self, (exit) => {
+    breaker.conclude(call, exit, classify)
+    return undefined
+  })
+}
 
-  constructor(breaker: Breaker, self: Effect.Effect<A, E, R>) {
-    super()
-    this.breaker = breaker
-    this.self = self
-  }
+const draws = new WeakMap<Random.Random, () => number>()
 
-  override asEffect(): Effect.Effect<A, E | CircuitOpenError, R> {
-    return this.breaker.admit(this) ?? this.self
-  }
+const drawFrom = (random: Random.Random): () => number => {
+  let draw = draws.get(random)
+  if (draw === undefined) draws.set(random, draw = () => random.nextDoubleUnsafe())
+  return draw
 }
 
 /** A classifier in JavaScript may return anything. */
@@ -596,13 +693,29 @@ const checkOutcome = (outcome: Outcome.Outcome | undefined): Outcome.Outcome | u
   throw new TypeError(`A classifier must return an Outcome, got ${format(outcome)}`)
 }
 
-const makePermit = (breaker: Breaker, call: Call): Permit => {
-  const record = (outcome: Outcome.Outcome) => Effect.sync(() => breaker.end(call, outcome))
-  return {
-    success: record(Outcome.success),
-    failure: (options) => record(Outcome.failure(options)),
-    ignore: record(Outcome.ignored),
-    record
+class CallPermit implements Permit {
+  readonly breaker: Breaker
+  private readonly call: Call
+
+  constructor(breaker: Breaker, call: Call) {
+    this.breaker = breaker
+    this.call = call
+  }
+
+  get success(): Permit["success"] {
+    return this.record(Outcome.success)
+  }
+
+  get failure(): Permit["failure"] {
+    return (options) => this.record(Outcome.failure(options))
+  }
+
+  get ignore(): Permit["ignore"] {
+    return this.record(Outcome.ignored)
+  }
+
+  get record(): Permit["record"] {
+    return (outcome) => Effect.sync(() => this.breaker.end(this.call, outcome))
   }
 }
 
@@ -632,7 +745,17 @@ const reasonOfRecord = (from: Circuit.Circuit, to: Circuit.Circuit, rules: Circu
 
 const rate = (part: number, whole: number): number => whole === 0 ? 0 : part / whole
 
-const rulesOf = (policy: CircuitPolicy.CircuitPolicy, context: Context.Context<never>): Circuit.Rules => ({
+/** Those of a policy are shared by its circuits, unless each has to replay a schedule of its own. */
+const rulesOf = (policy: CircuitPolicy.CircuitPolicy, context: Context.Context<never>): Circuit.Rules => {
+  if (Schedule.isSchedule(policy.openDuration)) return compile(policy, context)
+  let rules = compiled.get(policy)
+  if (rules === undefined) compiled.set(policy, rules = compile(policy, context))
+  return rules
+}
+
+const compiled = new WeakMap<CircuitPolicy.CircuitPolicy, Circuit.Rules>()
+
+const compile = (policy: CircuitPolicy.CircuitPolicy, context: Context.Context<never>): Circuit.Rules => ({
   consecutiveFailures: policy.consecutiveFailures ?? Infinity,
   failureRate: policy.failureRate ?? Infinity,
   slowCallRate: policy.slowCallRate ?? Infinity,

@@ -1,28 +1,51 @@
 import * as Duration from "effect/Duration"
+import { format } from "effect/Formatter"
 import * as Option from "effect/Option"
 
 /**
  * Options are checked where a policy is built, so that a mistake is a
  * `RangeError` at start-up that names the field and the value.
  */
-const fail = (field: string, accepted: string, value: unknown): never => {
-  throw new RangeError(`${field} must be ${accepted}, got ${typeof value === "string" ? `"${value}"` : String(value)}`)
+export const refuse = (field: string, accepted: string, value: unknown): never => {
+  throw new RangeError(`${field} must be ${accepted}, got ${show(value)}`)
 }
+
+/** Whatever a caller in JavaScript may have passed. */
+const show = (value: unknown): string => {
+  try {
+    return typeof value === "string" ? `"${value}"` : typeof value === "object" ? format(value) : String(value)
+  } catch {
+    return `a ${typeof value} that cannot be printed`
+  }
+}
+
+/** Neither a list nor a date, which are objects to JavaScript. */
+export const isObject = (value: unknown): value is object =>
+  typeof value === "object" && Object.prototype.toString.call(value) === "[object Object]"
+
+/** The options of a constructor that cannot do without any. */
+export const checkOptions = <O>(constructor: string, options: O): O =>
+  isObject(options) ? options : refuse(`${constructor}: options`, "an object", options)
+
+export const checkFunction = <F>(field: string, value: F): F =>
+  value === undefined || typeof value === "function" ? value : refuse(field, "a function", value)
 
 export const checkCount = (field: string, value: number, maximum = Number.MAX_SAFE_INTEGER): number =>
   Number.isInteger(value) && value >= 1 && value <= maximum
     ? value
-    : fail(
+    : refuse(
       field,
       maximum === Number.MAX_SAFE_INTEGER ? "an integer >= 1" : `an integer from 1 to ${maximum}`,
       value
     )
 
 export const checkRate = (field: string, value: number): number =>
-  value >= 0 && value <= 1 ? value : fail(field, "a number from 0 to 1", value)
+  typeof value === "number" && value >= 0 && value <= 1 ? value : refuse(field, "a number from 0 to 1", value)
 
 export const checkAtLeast = (field: string, minimum: number, value: number): number =>
-  value >= minimum && value < Infinity ? value : fail(field, `a finite number >= ${minimum}`, value)
+  typeof value === "number" && value >= minimum && value < Infinity
+    ? value
+    : refuse(field, `a finite number >= ${minimum}`, value)
 
 export const checkDuration = (
   field: string,
@@ -32,11 +55,29 @@ export const checkDuration = (
   const accepted = `a${options?.finite === true ? " finite" : ""} duration ${
     options?.positive === true ? "above" : "of at least"
   } zero`
-  const duration = Option.getOrUndefined(Duration.fromInput(input))
-  if (duration === undefined) return fail(field, accepted, input)
+  const duration = parse(input)
+  if (duration === undefined) return refuse(field, accepted, input)
   // Effect takes a NaN for zero.
-  if ((typeof input === "object" ? Object.values(input) : [input]).some(Number.isNaN)) return fail(field, accepted, NaN)
+  if ((typeof input === "object" ? Object.values(input) : [input]).some(Number.isNaN)) {
+    return refuse(field, accepted, NaN)
+  }
   const millis = Duration.toMillis(duration)
   const ok = (options?.positive === true ? millis > 0 : millis >= 0) && (options?.finite !== true || millis < Infinity)
-  return ok ? duration : fail(field, accepted, typeof input === "object" ? Duration.format(duration) : input)
+  return ok ? duration : refuse(field, accepted, typeof input === "object" ? Duration.format(duration) : input)
+}
+
+const UNITS = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"]
+
+const parse = (input: Duration.Input): Duration.Duration | undefined => {
+  try {
+    if (Duration.isDuration(input)) return input
+    // Effect takes an object without any unit for zero.
+    if (typeof input === "object" && !Array.isArray(input)) {
+      const keys = Object.keys(input)
+      if (keys.length === 0 || !keys.every((key) => UNITS.includes(key))) return undefined
+    }
+    return Option.getOrUndefined(Duration.fromInput(input))
+  } catch {
+    return undefined
+  }
 }

@@ -39,25 +39,59 @@ export class EventHub<A> {
   }
 
   get stream(): Stream.Stream<A> {
-    return Stream.unwrap(Effect.suspend(() => this.ended ? Effect.succeed(Stream.empty) : this.subscribe))
+    return this.streamAfter(() => [])
   }
 
-  private get subscribe(): Effect.Effect<Stream.Stream<A>, never, Scope.Scope> {
+  /** What was before, then what comes, without a gap and without anything twice. */
+  streamAfter(history: () => ReadonlyArray<A>): Stream.Stream<A> {
+    return Stream.unwrap(
+      Effect.suspend(() => this.ended ? Effect.succeed(Stream.fromIterable(history())) : this.subscribe(history))
+    )
+  }
+
+  private subscribe(history: () => ReadonlyArray<A>): Effect.Effect<Stream.Stream<A>, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.gen({ self: this }, function*() {
         const made = this.pubsub ?? (yield* PubSub.sliding<Take.Take<A>>(CAPACITY))
         // The fiber may have yielded: to one that was faster, or to the end.
         const pubsub = this.pubsub ??= made
+        const subscription = yield* PubSub.subscribe(pubsub)
         if (this.ended) yield* PubSub.end(pubsub, Exit.void)
         this.subscribers++
-        // A publisher resumes a waiting subscriber in its own turn: yield, so
-        // that a listener's work is not done inside somebody's call.
-        return Stream.tap(Stream.fromPubSubTake(pubsub), () => Effect.yieldNow)
+        const before = history()
+        const live = Stream.fromSubscription(subscription).pipe(
+          Stream.flattenTake,
+          // A publisher resumes a waiting subscriber in its own turn: yield, so
+          // that a listener's work is not done inside somebody's call.
+          Stream.tap(() => Effect.yieldNow)
+        )
+        if (before.length === 0) return live
+        const seen = new Set(before)
+        return Stream.concat(Stream.fromIterable(before), Stream.filter(live, (event) => !seen.has(event)))
       }),
       () =>
         Effect.sync(() => {
           this.subscribers--
         })
     )
+  }
+}
+
+/** The latest of what happened, the oldest first. */
+export class History<A> {
+  private readonly events: Array<A> = []
+  private readonly capacity: number
+
+  constructor(capacity: number) {
+    this.capacity = capacity
+  }
+
+  add(event: A): void {
+    this.events.push(event)
+    if (this.events.length > this.capacity) this.events.shift()
+  }
+
+  get all(): ReadonlyArray<A> {
+    return this.events.slice()
   }
 }

@@ -1,8 +1,8 @@
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { setAlarm } from "./alarm.ts"
 
 /**
  * Interrupts a call that takes too long and goes on with `orElse`; with
@@ -19,30 +19,29 @@ export const limitTime = <A, E, R, A2, E2>(
   const { disconnect, duration, orElse } = options
   if (!Duration.isFinite(duration)) return self
 
-  // The call needs a fiber of its own, since a part of a fiber cannot be interrupted. The timer gets one when the call
-  // turns out to wait. Starting them and registering how to stop them is one step of the caller's fiber, so that
-  // nothing is left running wherever it is interrupted.
+  const millis = Duration.toMillis(duration)
+
+  // The call needs a fiber of its own, since a part of a fiber cannot be interrupted. The alarm is set when it turns out
+  // to wait. Starting and registering how to stop is one step of the caller's fiber, so that nothing is left running
+  // wherever it is interrupted.
   return Effect.withFiber((caller) =>
     Effect.callback((resume) => {
-      const fork = Effect.runForkWith(caller.context as Context.Context<R>)
-      const call = fork(self)
+      const call = Effect.runForkWith(caller.context as Context.Context<R>)(self)
       const exit = call.pollUnsafe()
       if (exit !== undefined) return resume(exit)
 
       let timedOut = false
-      const timer = fork(Effect.sleep(duration))
-      timer.addObserver((exit) => {
-        if (Exit.isFailure(exit)) return
+      const cancelAlarm = setAlarm(caller, millis, () => {
         timedOut = true
         call.interruptUnsafe(caller.id)
         if (disconnect) resume(Effect.suspend(orElse))
       })
       call.addObserver((exit) => {
-        timer.interruptUnsafe(caller.id)
+        cancelAlarm()
         resume(timedOut ? Effect.suspend(orElse) : exit)
       })
       return Effect.suspend(() => {
-        timer.interruptUnsafe(caller.id)
+        cancelAlarm()
         if (!disconnect) return Fiber.interrupt(call)
         call.interruptUnsafe(caller.id)
         return Effect.void

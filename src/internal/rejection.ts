@@ -6,6 +6,7 @@ import {
   CallTimeoutError,
   CircuitOpenError,
   RateLimitExceededError,
+  RetryExhaustedError,
   type TierAttempt
 } from "../ResilienceError.ts"
 
@@ -37,6 +38,7 @@ const circuitOpen = /* @__PURE__ */ stackless(CircuitOpenError.prototype)
 const bulkheadFull = /* @__PURE__ */ stackless(BulkheadFullError.prototype)
 const callTimeout = /* @__PURE__ */ stackless(CallTimeoutError.prototype)
 const rateLimitExceeded = /* @__PURE__ */ stackless(RateLimitExceededError.prototype)
+const retryExhausted = /* @__PURE__ */ stackless(RetryExhaustedError.prototype)
 const allTiersFailed = /* @__PURE__ */ stackless(AllTiersFailedError.prototype)
 
 export const circuitOpenError = (
@@ -60,3 +62,7 @@ export const rateLimitExceededError = (
 
 export const allTiersFailedError = (operation: string, attempts: ReadonlyArray<TierAttempt>): AllTiersFailedError =>
   make(allTiersFailed, { _tag: "AllTiersFailedError", operation, attempts })
+
+export const retryExhaustedError = (
+  fields: Pick<RetryExhaustedError, "attempts" | "lastError" | "elapsed" | "reason">
+): RetryExhaustedError => make(retryExhausted, { _tag: "RetryExhaustedError", ...fields })

@@ -568,3 +568,17 @@ describe("a random walk", () => {
     assert.isTrue(visited.has("ForcedOpen -> HalfOpen"))
   })
 })
+
+describe("what does not matter", () => {
+  it("is how slow a probe was, where slow calls open nothing", () => {
+    const policy = rules({ successThreshold: 1 })
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10)!
+
+    as(Circuit.record(probing, policy, ended("Success", 11, { slow: true }), draw), "Closed")
+  })
+
+  it("is a sample, where nothing is half-open", () => {
+    const policy = rules()
+    assert.deepStrictEqual(Circuit.reconfigure(Circuit.make(policy, 0), policy), Circuit.make(policy, 0))
+  })
+})

@@ -864,6 +864,11 @@ describe("under load", () => {
         for (const state of states) set(state, true)
         pace = 0
         yield* Effect.sleep(1000)
+        // An instance that broke while its circuit was closed is only replaced after three failures.
+        for (let i = 0; i < 5; i++) {
+          yield* Effect.exit(accounts.get("recover"))
+          yield* Effect.sleep(200)
+        }
         const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
         for (const name of ["a", "b", "c"]) {
           yield* (yield* registry.getOrCreate(name)).execute(Effect.void)

@@ -78,11 +78,11 @@ export const halfOpen = (breaker: Breaker) =>
 export const settle: Effect.Effect<void> = repeat(Effect.yieldNow, 50)
 
 /** Collects the events of a circuit from now on. */
-export const watch = (
-  events: Stream.Stream<CircuitEvent.CircuitEvent>
-): Effect.Effect<Effect.Effect<ReadonlyArray<CircuitEvent.CircuitEvent>>, never, Scope.Scope> =>
+export const watch = <A extends CircuitEvent.CircuitEvent>(
+  events: Stream.Stream<A>
+): Effect.Effect<Effect.Effect<ReadonlyArray<A>>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const seen: Array<CircuitEvent.CircuitEvent> = []
+    const seen: Array<A> = []
     yield* Effect.forkScoped(Stream.runForEach(events, (event) => Effect.sync(() => seen.push(event))), {
       startImmediately: true
     })

@@ -7,6 +7,7 @@ import { Effect, Schema } from "effect"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { freePort } from "../../../scripts/freePort.ts"
 import { type Condition, Journal, type Tier } from "../journal.ts"
 import { RETRY_AFTER } from "../script.ts"
 import { World } from "../world.ts"
@@ -33,18 +34,18 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
   const write = Effect.runSyncWith(yield* Effect.context())
   let child: ChildProcess | undefined
 
-  const spawn = (port: number) =>
-    Effect.suspend(() => {
-      child = fork(fileURLToPath(new URL(FILES[tier], import.meta.url)), [String(port), String(retryAfter)], {
-        stdio: ["ignore", "ignore", "inherit", "ipc"]
-      })
-      child.on("message", (message: Message) => {
-        if (message._tag !== "Answered") return
-        const { accountId, found, receipt } = message
-        write(journal.write({ _tag: "Answered", tier, receipt, accountId, found }))
-      })
-      return reply(child, "Listening")
+  const port = yield* freePort
+  const spawn = Effect.suspend(() => {
+    child = fork(fileURLToPath(new URL(FILES[tier], import.meta.url)), [String(port), String(retryAfter)], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"]
     })
+    child.on("message", (message: Message) => {
+      if (message._tag !== "Answered") return
+      const { accountId, found, receipt } = message
+      write(journal.write({ _tag: "Answered", tier, receipt, accountId, found }))
+    })
+    return reply(child, "Listening")
+  })
 
   const tell = (command: Command, tag: Message["_tag"]) =>
     Effect.suspend(() => {
@@ -78,13 +79,13 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
   })
 
   yield* Effect.addFinalizer(() => kill)
-  const { port } = yield* spawn(0)
+  yield* spawn
 
   const become = (condition: Condition): Effect.Effect<string, ServerError> => {
     if (condition === "killed") return Effect.map(kill, () => `process ${child?.pid} was ended by SIGKILL`)
     return child?.signalCode === null
       ? Effect.as(tell({ _tag: "Become", condition }, "Became"), "")
-      : Effect.map(spawn(port), () => `process ${child?.pid} listens on port ${port}`)
+      : Effect.map(spawn, () => `process ${child?.pid} listens on port ${port}`)
   }
 
   return {

@@ -15,7 +15,7 @@ export type Command =
 
 /** Server → parent. */
 export type Message =
-  | { readonly _tag: "Listening"; readonly port: number }
+  | { readonly _tag: "Listening" }
   | { readonly _tag: "Became"; readonly condition: Condition }
   | { readonly _tag: "Answered"; readonly receipt: string; readonly accountId: string; readonly found: boolean }
   | { readonly _tag: "Settled" }

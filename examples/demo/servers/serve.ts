@@ -4,14 +4,13 @@
  * answer. They end with the parent, however that ends.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
 import { findAccount, type StoredAccount } from "./data.ts"
 import type { Command, Condition, Message } from "./protocol.ts"
 
 /** How long a slow server takes: longer than any caller waits. */
 const SLOW_MILLIS = 2000
 
-const [port = "0", retryAfterSeconds = "2"] = process.argv.slice(2)
+const [port, retryAfterSeconds = "2"] = process.argv.slice(2)
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
@@ -48,9 +47,14 @@ export const serve = (handler: Handler): void => {
   // Ctrl-C reaches the whole process group, but it is the parent that ends its servers.
   process.on("SIGINT", () => {})
 
-  server.listen(Number(port), "127.0.0.1", () => {
-    void send({ _tag: "Listening", port: (server.address() as AddressInfo).port })
+  const listen = (): void => void server.listen(Number(port), "127.0.0.1")
+  server.on("listening", () => void send({ _tag: "Listening" }))
+  // What was killed may hold its port for a moment.
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EADDRINUSE") throw error
+    setTimeout(listen, 50)
   })
+  listen()
 }
 
 let served = 0

@@ -1,0 +1,99 @@
+/**
+ * Changes the code in every small way that a mutation tool knows, and looks
+ * whether a test notices:
+ *
+ *     npm run mutation                        # all of it, some hours
+ *     npm run mutation -- circuit window      # the files with these names
+ *
+ * Each file is tried against the tests that are about it. Writes
+ * `reports/mutation/<file>.json`, and exits with 1 if less than 95 % of the
+ * mutants of a file are noticed.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "..")
+const reports = path.join(root, "reports/mutation")
+const THRESHOLD = 95
+
+/** What is mutated, and the tests that are about it. */
+const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "internal/circuit": ["internal/circuit", "CircuitBreaker"],
+  "internal/window": ["internal/window", "internal/circuit", "CircuitBreaker"],
+  "internal/openTime": ["internal/circuit", "CircuitBreaker"],
+  "internal/retryDelay": ["Retry"],
+  "internal/retryBudget": ["RetryBudget", "Retry"],
+  "internal/breaker": [
+    "CircuitBreaker",
+    "CircuitEvent",
+    "CircuitBreakerRegistry",
+    "Telemetry",
+    "hazards",
+    "interruption"
+  ],
+  "internal/eventHub": ["CircuitBreaker", "CircuitBreakerRegistry"],
+  "internal/alarm": ["Timeout"],
+  "internal/limitTime": ["Timeout", "Tiers"],
+  "internal/oneStep": ["Bulkhead", "interruption"],
+  "Bulkhead": ["Bulkhead", "Telemetry"],
+  "CircuitBreakerRegistry": ["CircuitBreakerRegistry", "Telemetry"],
+  "Fallback": ["Fallback"],
+  "Hedge": ["Hedge", "Telemetry"],
+  "Outcome": ["Outcome", "CircuitBreaker"],
+  "Retry": ["Retry", "Telemetry"],
+  "RetryBudget": ["RetryBudget"],
+  "Timeout": ["Timeout", "Telemetry"],
+  "Tiers": ["Tiers", "Telemetry", "spans"]
+}
+
+const wanted = process.argv.slice(2)
+const chosen = Object.keys(targets).filter((name) =>
+  wanted.length === 0 || wanted.some((part) => name.toLowerCase().endsWith(part.toLowerCase()))
+)
+if (chosen.length === 0) {
+  console.error(`No file is called ${wanted.join(" or ")}; there are ${Object.keys(targets).join(", ")}`)
+  process.exit(1)
+}
+
+interface Mutant {
+  readonly status: string
+}
+
+fs.mkdirSync(reports, { recursive: true })
+let failed = false
+for (const name of chosen) {
+  const report = path.join(reports, `${name.replace("/", "-")}.json`)
+  const config = path.join(reports, "config.json")
+  const tests = targets[name]!.map((test) => `test/${test}.test.ts`).join(" ")
+  fs.writeFileSync(
+    config,
+    JSON.stringify({
+      testRunner: "command",
+      commandRunner: { command: `vitest run --bail 1 --reporter dot ${tests}` },
+      // There is none of this name: the one that there is must not be rewritten.
+      tsconfigFile: "none.json",
+      timeoutMS: 20_000,
+      concurrency: 2,
+      ignorePatterns: ["bench", "coverage", "dist", "docs", "reports"],
+      tempDirName: ".stryker-tmp",
+      reporters: ["json", "progress-append-only"],
+      jsonReporter: { fileName: report },
+      mutate: [`src/${name}.ts`]
+    })
+  )
+  const { status } = spawnSync("stryker", ["run", config], { cwd: root, stdio: ["ignore", "inherit", "inherit"] })
+  if (status !== 0) process.exit(status ?? 1)
+
+  const { files } = JSON.parse(fs.readFileSync(report, "utf8")) as {
+    readonly files: Readonly<Record<string, { readonly mutants: ReadonlyArray<Mutant> }>>
+  }
+  const statuses = Object.values(files).flatMap(({ mutants }) => mutants.map(({ status }) => status))
+  const count = (...wanted: ReadonlyArray<string>) => statuses.filter((status) => wanted.includes(status)).length
+  const noticed = count("Killed", "Timeout")
+  const all = noticed + count("Survived", "NoCoverage")
+  const score = 100 * noticed / all
+  if (score < THRESHOLD) failed = true
+  console.log(`${name}: ${noticed} of ${all} mutants noticed, ${score.toFixed(1)} %`)
+}
+process.exitCode = failed ? 1 : 0

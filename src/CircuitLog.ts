@@ -1,0 +1,261 @@
+/**
+ * Log lines of what changes circuits, for people and for log pipelines.
+ *
+ * **Details**
+ *
+ * The message is the name of the event, and its fields are annotations:
+ *
+ * | message | level | when |
+ * | --- | --- | --- |
+ * | `circuit_opened` | Warning | a rule opened it, or a probe failed |
+ * | `circuit_half_opened` | Info | its open time is over, and a call was let through as a probe |
+ * | `circuit_closed` | Info | it has recovered |
+ * | `circuit_changed` | Info | an operator changed its state |
+ * | `circuit_reconfigured` | Info | it has another policy |
+ * | `circuit_flapping` | Warning | it has changed more often than lines are written |
+ * | `call_failed` | Debug | a call counted as a failure; only with `calls` |
+ *
+ * | field | |
+ * | --- | --- |
+ * | `circuit_breaker` | name of the circuit |
+ * | `state`, `old_state` | as in `CircuitMetrics.toJson` |
+ * | `reason` | of a change, as in `CircuitEvent` |
+ * | `note` | what the operator said |
+ * | `failure_count`, `threshold` | failures in a row, and how many open it |
+ * | `error_rate`, `slow_call_rate`, `requests_in_window` | what the window had counted |
+ * | `recovery_timeout` | seconds until a probe, of an open circuit; absent if it has no end |
+ * | `elapsed_seconds` | in the state before |
+ * | `changed` | fields of the policy |
+ * | `suppressed` | changes that were not logged |
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.ts"
+import type { CallEnded, CircuitChange, StateChanged } from "./CircuitEvent.ts"
+import { STATES } from "./CircuitMetrics.ts"
+import { checkCount, checkDuration } from "./internal/check.ts"
+import { monotonicMillis } from "./internal/monotonic.ts"
+
+/**
+ * What to log.
+ *
+ * **Details**
+ *
+ * - `calls`: log each call that fails as well; `false` by default. It makes
+ *   every call publish an event.
+ * - `maxLines`: lines for the changes of one circuit within `window`; 10 by
+ *   default. What is beyond is counted, and told in one line at the end of the
+ *   window.
+ * - `window`: 1 minute by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly calls?: boolean | undefined
+  readonly maxLines?: number | undefined
+  readonly window?: Duration.Input | undefined
+}
+
+const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/CircuitLog/Silent", {
+  defaultValue: () => false
+})
+
+/**
+ * Logs what changes the circuits of the registry, until the scope of the Layer
+ * closes.
+ *
+ * **Details**
+ *
+ * Lines go to the loggers of where the Layer is built. Logging is done by a
+ * fiber of its own and never delays a call.
+ *
+ * Throws a `RangeError` if an option is out of its range.
+ *
+ * **Example** (Logging beside the registry)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Layer, Logger } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry, CircuitLog } from "effect-resilience"
+ *
+ * const Circuits = CircuitLog.layer().pipe(Layer.provideMerge(CircuitBreakerRegistry.layer()))
+ *
+ * const lines: Array<unknown> = []
+ * const Logs = Logger.layer([Logger.make(({ message }) => lines.push(message))])
+ *
+ * const program = Effect.gen(function*() {
+ *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+ *   const circuit = yield* registry.getOrCreate("payment-api")
+ *   yield* circuit.forceOpen({ note: "maintenance" })
+ *   yield* Effect.sleep("10 millis")
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(Circuits), Effect.provide(Logs)))
+ * lines // => [["circuit_changed"]]
+ * ```
+ *
+ * @see {@link layerSilent} for turning it off from outside
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
+  const maxLines = checkCount("CircuitLog.layer: maxLines", options.maxLines ?? 10)
+  const window = checkDuration("CircuitLog.layer: window", options.window ?? "1 minute", { positive: true })
+  return Layer.effectDiscard(Effect.gen(function*() {
+    if (yield* Silent) return
+    const registry = yield* CircuitBreakerRegistry
+    const limit = yield* makeLimit(maxLines, window)
+    const follow = <A extends { readonly circuit: string }>(
+      events: Stream.Stream<A>,
+      write: (event: A, threshold: number | undefined) => Effect.Effect<void>
+    ) =>
+      events.pipe(
+        Stream.runForEach((event) =>
+          Effect.flatMap(registry.get(event.circuit), (circuit) =>
+            Option.isNone(circuit)
+              ? write(event, undefined)
+              : Effect.flatMap(circuit.value.policy, (policy) => write(event, policy.consecutiveFailures)))
+        ),
+        Effect.forkScoped({ startImmediately: true })
+      )
+    yield* follow(
+      comingChanges(registry),
+      (change, threshold) => limit(change.circuit, writeChange(change, threshold))
+    )
+    if (options.calls === true) {
+      yield* follow(
+        Stream.filter(registry.events, (event) => event._tag === "CallEnded" && event.outcome === "Failure"),
+        (event, threshold) => writeFailure(event as CallEnded, threshold)
+      )
+    }
+  }))
+}
+
+/**
+ * Turns off every `CircuitLog.layer` it is provided to, in tests for instance.
+ *
+ * **Example** (A program that logs, without its log)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Layer, Logger } from "effect"
+ * import { CircuitBreakerRegistry, CircuitLog } from "effect-resilience"
+ *
+ * const Circuits = CircuitLog.layer().pipe(Layer.provideMerge(CircuitBreakerRegistry.layer()))
+ *
+ * const lines: Array<unknown> = []
+ * const program = Effect.gen(function*() {
+ *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+ *   yield* (yield* registry.getOrCreate("payment-api")).disable
+ *   yield* Effect.sleep("10 millis")
+ * })
+ *
+ * await Effect.runPromise(program.pipe(
+ *   Effect.provide(Circuits.pipe(Layer.provide(CircuitLog.layerSilent))),
+ *   Effect.provide(Logger.layer([Logger.make(({ message }) => lines.push(message))]))
+ * ))
+ * lines // => []
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSilent: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Silent, true)
+
+// -----------------------------------------------------------------------------
+// lines
+// -----------------------------------------------------------------------------
+
+const writeChange = (change: CircuitChange, threshold: number | undefined): Effect.Effect<void> =>
+  change._tag === "Reconfigured"
+    ? write(Effect.logInfo("circuit_reconfigured"), {
+      circuit_breaker: change.circuit,
+      changed: change.changed.join(", ")
+    })
+    : writeStateChange(change, threshold)
+
+const writeStateChange = (change: StateChanged, threshold: number | undefined): Effect.Effect<void> => {
+  const line = change.reason === "Manual"
+    ? Effect.logInfo("circuit_changed")
+    : change.to === "Open"
+    ? Effect.logWarning("circuit_opened")
+    : change.to === "HalfOpen"
+    ? Effect.logInfo("circuit_half_opened")
+    : Effect.logInfo("circuit_closed")
+  const isOpen = change.to === "Open" || change.to === "ForcedOpen"
+  return write(line, {
+    circuit_breaker: change.circuit,
+    state: STATES[change.to],
+    old_state: STATES[change.from],
+    reason: change.reason,
+    note: change.note,
+    failure_count: change.consecutiveFailures,
+    threshold,
+    error_rate: change.failureRate,
+    slow_call_rate: change.slowCallRate,
+    requests_in_window: change.calls,
+    recovery_timeout: isOpen && Duration.isFinite(change.retryAfter)
+      ? Duration.toSeconds(change.retryAfter)
+      : undefined,
+    elapsed_seconds: Duration.toSeconds(change.elapsed)
+  })
+}
+
+const writeFailure = (event: CallEnded, threshold: number | undefined): Effect.Effect<void> =>
+  write(Effect.logDebug("call_failed"), {
+    circuit_breaker: event.circuit,
+    state: STATES[event.state],
+    failure_count: event.consecutiveFailures,
+    threshold
+  })
+
+const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effect.Effect<void> =>
+  Effect.annotateLogs(line, Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)))
+
+/** Lets so many lines of a circuit pass in each window, and tells at its end how many did not. */
+const makeLimit = Effect.fnUntraced(function*(
+  maxLines: number,
+  window: Duration.Duration
+): Effect.fn.Return<(circuit: string, line: Effect.Effect<void>) => Effect.Effect<void>, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const clock = yield* Clock.Clock
+  const millis = Duration.toMillis(window)
+  const windows = new Map<string, { readonly endsAt: number; lines: number; suppressed: number }>()
+
+  const tellAtEnd = (circuit: string, current: { readonly suppressed: number }) =>
+    Effect.andThen(
+      Effect.sleep(window),
+      Effect.suspend(() => {
+        windows.delete(circuit)
+        return current.suppressed === 0 ? Effect.void : write(Effect.logWarning("circuit_flapping"), {
+          circuit_breaker: circuit,
+          suppressed: current.suppressed
+        })
+      })
+    )
+
+  return (circuit, line) =>
+    Effect.suspend(() => {
+      const now = monotonicMillis(clock)
+      const current = windows.get(circuit)
+      if (current === undefined || now >= current.endsAt) {
+        const next = { endsAt: now + millis, lines: 1, suppressed: 0 }
+        windows.set(circuit, next)
+        return Effect.andThen(line, Effect.forkIn(tellAtEnd(circuit, next), scope))
+      }
+      if (current.lines < maxLines) {
+        current.lines++
+        return line
+      }
+      current.suppressed++
+      return Effect.void
+    }).pipe(Effect.asVoid)
+})

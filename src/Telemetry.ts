@@ -1,0 +1,381 @@
+/**
+ * Metrics of everything that protects calls, as Effect `Metric`s: whatever
+ * exports those, such as `PrometheusMetrics` and `OtlpMetrics` of
+ * `effect/observability`, exports these.
+ *
+ * **Details**
+ *
+ * | metric | attributes | |
+ * | --- | --- | --- |
+ * | `circuit_breaker_calls_total` | `circuit`, `outcome` | counter; `success`, `failure`, `ignored`, `rejected`, `late` |
+ * | `circuit_breaker_state` | `circuit`, `state` | 1 for the state it is in, 0 for the others |
+ * | `circuit_breaker_transitions_total` | `circuit`, `from`, `to` | counter |
+ * | `circuit_breaker_call_duration_seconds` | `circuit` | histogram of the calls that succeeded, failed or were late |
+ * | `circuit_breaker_failure_rate` | `circuit` | over the policy's window, 0 to 1 |
+ * | `circuit_breaker_slow_call_rate` | `circuit` | over the policy's window, 0 to 1 |
+ * | `retry_attempts_total` | `operation` | counter of attempts after the first |
+ * | `retry_budget_exhausted_total` | `operation` | counter of retries that a budget did not allow |
+ * | `call_timeouts_total` | `operation` | counter |
+ * | `bulkhead_in_flight` | `bulkhead` | calls that hold a slot |
+ * | `bulkhead_rejected_total` | `bulkhead` | counter |
+ * | `tier_calls_total` | `operation`, `tier`, `outcome` | counter; `success`, `failure`, `skipped` |
+ * | `hedge_attempts_total` | `operation` | counter of attempts after the first |
+ *
+ * `operation` is the name of the pipeline or what the options call it, `call`
+ * by default. No attribute is made from a call's arguments, errors or results.
+ *
+ * What is known of a circuit or bulkhead is read when metrics are exported. A
+ * call through a circuit pays for its duration only. Retries, timeouts, full
+ * bulkheads, hedges and tiers are counted when they happen.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
+import { type Bulkhead, isBulkhead } from "./Bulkhead.ts"
+import type { CircuitBreaker } from "./CircuitBreaker.ts"
+import { CircuitBreakerRegistry, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import type { CircuitState } from "./CircuitEvent.ts"
+import { STATES } from "./CircuitMetrics.ts"
+import { Breaker } from "./internal/breaker.ts"
+import { Histogram } from "./internal/histogram.ts"
+import { Recorder } from "./internal/recorder.ts"
+
+/**
+ * What to measure.
+ *
+ * **Details**
+ *
+ * - `durations`: measure how long calls take, whether their circuit's policy
+ *   needs that or not; `true` by default. It takes two readings of the clock
+ *   per call. With `false`, only circuits that measure for themselves have
+ *   `circuit_breaker_call_duration_seconds`.
+ * - `durationBoundaries`: upper ends of the histogram's buckets, in seconds and
+ *   ascending; 5 ms to 10 s by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly durations?: boolean | undefined
+  readonly durationBoundaries?: ReadonlyArray<number> | undefined
+}
+
+const defaultBoundaries: ReadonlyArray<number> = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/**
+ * Measures all circuits of the registry, and what happens to the calls of the
+ * program that it is provided to.
+ *
+ * **When to use**
+ *
+ * Use once, where the registry is provided.
+ *
+ * **Details**
+ *
+ * Metrics go to the `MetricRegistry` of where the Layer is built. A circuit
+ * that the registry forgets takes its series along, and all end with the
+ * Layer.
+ *
+ * Throws a `RangeError` if the boundaries are not ascending.
+ *
+ * **Gotchas**
+ *
+ * - A bulkhead that is a service is measured if this is provided to its Layer;
+ *   one made by hand is given to {@link watch}.
+ * - A million circuits have thirty million series. Leave `Telemetry` out, or
+ *   give such circuits a registry of their own.
+ *
+ * **Example** (Metrics for Prometheus)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Layer, Metric } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry, Telemetry } from "effect-resilience"
+ * import { PrometheusMetrics } from "effect/observability"
+ *
+ * const Resilience = Telemetry.layer().pipe(Layer.provideMerge(CircuitBreakerRegistry.layer()))
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Effect.succeed("charged").pipe(CircuitBreaker.withCircuitBreaker("payment-api"))
+ *   const text = yield* PrometheusMetrics.format()
+ *   return text.split("\n").filter((line) => line.includes('outcome="success"'))
+ * })
+ *
+ * const lines = await Effect.runPromise(program.pipe(
+ *   Effect.provide(Resilience),
+ *   Effect.provideService(Metric.MetricRegistry, new Map())
+ * ))
+ * lines // => ['circuit_breaker_calls_total{circuit="payment-api",outcome="success"} 1']
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
+  checkBoundaries(options.durationBoundaries)
+  return Layer.effect(
+    Recorder,
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry
+      const context = yield* Effect.context<never>()
+      const recorder = makeRecorder(context)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const series = new Map<Breaker, () => void>()
+          const forget = (breaker: Breaker) => {
+            series.get(breaker)?.()
+            series.delete(breaker)
+          }
+          const stop = watchCircuits(registry, {
+            onKept: (breaker) => series.set(breaker, registerCircuit(breaker, context, options)),
+            onForgotten: forget
+          })
+          return () => {
+            stop()
+            for (const breaker of series.keys()) forget(breaker)
+            recorder.end()
+          }
+        }),
+        (end) => Effect.sync(end)
+      )
+      return recorder
+    })
+  )
+}
+
+/**
+ * Measures one circuit that is in no registry, or one bulkhead that is not a
+ * service, until the scope closes.
+ *
+ * **Gotchas**
+ *
+ * Names must differ. Of two circuits, or two bulkheads, of one name only the
+ * one that was watched last is seen.
+ *
+ * **Example** (Measuring a bulkhead)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Metric } from "effect"
+ * import { Bulkhead, Telemetry } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const bulkhead = yield* Bulkhead.make({ name: "db", limit: 10 })
+ *   yield* Telemetry.watch(bulkhead)
+ *   return yield* bulkhead.execute(Metric.snapshot)
+ * })
+ *
+ * const [inFlight] = await Effect.runPromise(program.pipe(
+ *   Effect.scoped,
+ *   Effect.provideService(Metric.MetricRegistry, new Map())
+ * ))
+ * inFlight?.id // => "bulkhead_in_flight"
+ * inFlight?.state // => { value: 1 }
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const watch = (
+  target: CircuitBreaker | Bulkhead,
+  options: Options = {}
+): Effect.Effect<void, never, Scope.Scope> => {
+  checkBoundaries(options.durationBoundaries)
+  return Effect.asVoid(Effect.acquireRelease(
+    Effect.contextWith((context: Context.Context<never>) =>
+      Effect.sync(() =>
+        isBulkhead(target)
+          ? registerBulkhead(target, context)
+          : target instanceof Breaker
+          ? registerCircuit(target.live, context, options)
+          : () => {}
+      )
+    ),
+    (end) => Effect.sync(end)
+  ))
+}
+
+const checkBoundaries = (boundaries: ReadonlyArray<number> | undefined): void => {
+  if (boundaries === undefined) return
+  const ascending = boundaries.length > 0 && boundaries.every((boundary, i) => i === 0 || boundary > boundaries[i - 1]!)
+  if (!ascending || !boundaries.every(Number.isFinite)) {
+    throw new RangeError(
+      `Telemetry: durationBoundaries must be finite, ascending seconds, got [${boundaries.join(", ")}]`
+    )
+  }
+}
+
+// -----------------------------------------------------------------------------
+// what is read when metrics are exported
+// -----------------------------------------------------------------------------
+
+const registerRead = <Input, State>(
+  metric: Metric.Metric<Input, State>,
+  context: Context.Context<never>,
+  get: () => State
+): Metric.Registration => Metric.registerUnsafe(metric, context, { get, update: () => {}, modify: () => {} })
+
+const OUTCOMES = ["success", "failure", "ignored", "rejected", "late"] as const
+
+const registerCircuit = (breaker: Breaker, context: Context.Context<never>, options: Options): () => void => {
+  const circuit = breaker.name
+  const registrations: Array<Metric.Registration> = []
+  const register = <Input, State>(metric: Metric.Metric<Input, State>, get: () => State) => {
+    registrations.push(registerRead(metric, context, get))
+  }
+
+  for (const outcome of OUTCOMES) {
+    register(
+      Metric.counter("circuit_breaker_calls_total", {
+        description: "Calls by how they ended",
+        attributes: { circuit, outcome },
+        incremental: true
+      }),
+      () => ({ count: breaker.tally[outcome], incremental: true })
+    )
+  }
+  for (const state of Object.keys(STATES) as Array<CircuitState>) {
+    register(
+      Metric.gauge("circuit_breaker_state", {
+        description: "1 for the state the circuit is in",
+        attributes: { circuit, state: STATES[state] }
+      }),
+      () => ({ value: breaker.settled()._tag === state ? 1 : 0 })
+    )
+  }
+  register(
+    Metric.gauge("circuit_breaker_failure_rate", {
+      description: "Part of the calls in the window that failed, 0 to 1",
+      attributes: { circuit }
+    }),
+    () => ({ value: breaker.snapshot().failureRate })
+  )
+  register(
+    Metric.gauge("circuit_breaker_slow_call_rate", {
+      description: "Part of the calls in the window that were slow, 0 to 1",
+      attributes: { circuit }
+    }),
+    () => ({ value: breaker.snapshot().slowCallRate })
+  )
+
+  const transitions = new Map<string, { count: number }>()
+  const transition = (from: CircuitState, to: CircuitState): { count: number } => {
+    const edge = `${from} ${to}`
+    const known = transitions.get(edge)
+    if (known !== undefined) return known
+    const counter = { count: 0 }
+    transitions.set(edge, counter)
+    register(
+      Metric.counter("circuit_breaker_transitions_total", {
+        description: "Changes of state",
+        attributes: { circuit, from: STATES[from], to: STATES[to] },
+        incremental: true
+      }),
+      () => ({ count: counter.count, incremental: true })
+    )
+    return counter
+  }
+  // There from the start, since what rises from nothing to one is no increase to Prometheus.
+  transition("Closed", "Open")
+  transition("Open", "HalfOpen")
+  transition("HalfOpen", "Closed")
+  transition("HalfOpen", "Open")
+
+  let durations: Histogram | undefined
+  const boundaries = options.durationBoundaries ?? defaultBoundaries
+  const onDuration = (duration: number): void => {
+    if (durations === undefined) {
+      const histogram = durations = new Histogram(boundaries)
+      register(
+        Metric.histogram("circuit_breaker_call_duration_seconds", {
+          description: "How long calls took that succeeded, failed or ended late",
+          attributes: { circuit },
+          boundaries
+        }),
+        () => histogram.state
+      )
+    }
+    durations.add(duration / 1_000)
+  }
+
+  const onTransition = (from: CircuitState, to: CircuitState): void => {
+    transition(from, to).count++
+  }
+  const stop = breaker.observe({ onTransition, onDuration, measure: options.durations !== false })
+  return () => {
+    stop()
+    for (const registration of registrations) registration.remove()
+  }
+}
+
+const registerBulkhead = (bulkhead: Bulkhead, context: Context.Context<never>): () => void => {
+  const registration = registerRead(
+    Metric.gauge("bulkhead_in_flight", {
+      description: "Calls that hold a slot",
+      attributes: { bulkhead: bulkhead.name }
+    }),
+    context,
+    () => ({ value: Effect.runSync(bulkhead.inFlight) })
+  )
+  return () => registration.remove()
+}
+
+// -----------------------------------------------------------------------------
+// what is counted when it happens
+// -----------------------------------------------------------------------------
+
+const DESCRIPTIONS = {
+  retry_attempts_total: "Attempts after the first",
+  retry_budget_exhausted_total: "Retries that a budget did not allow",
+  call_timeouts_total: "Calls that took too long",
+  bulkhead_rejected_total: "Calls that found no slot",
+  tier_calls_total: "Calls of a tier by how they ended",
+  hedge_attempts_total: "Attempts after the first"
+} as const
+
+const makeRecorder = (context: Context.Context<never>) => {
+  const registrations: Array<Metric.Registration> = []
+  const makeCounter = (id: keyof typeof DESCRIPTIONS, attributes: Record<string, string>) => {
+    const counter = { count: 0 }
+    registrations.push(registerRead(
+      Metric.counter(id, { description: DESCRIPTIONS[id], attributes, incremental: true }),
+      context,
+      () => ({ count: counter.count, incremental: true })
+    ))
+    return counter
+  }
+  const counting = (id: keyof typeof DESCRIPTIONS, attribute: string) => {
+    const counters = new Map<string, { count: number }>()
+    return (value: string): void => {
+      let counter = counters.get(value)
+      if (counter === undefined) counters.set(value, counter = makeCounter(id, { [attribute]: value }))
+      counter.count++
+    }
+  }
+  const tierCounters = new Map<string, { count: number }>()
+  return {
+    onRetry: counting("retry_attempts_total", "operation"),
+    onBudgetExhausted: counting("retry_budget_exhausted_total", "operation"),
+    onTimeout: counting("call_timeouts_total", "operation"),
+    onHedge: counting("hedge_attempts_total", "operation"),
+    onBulkheadFull: counting("bulkhead_rejected_total", "bulkhead"),
+    onTierEnded: (operation, tier, outcome) => {
+      const key = `${outcome} ${tier.length} ${tier} ${operation}`
+      let counter = tierCounters.get(key)
+      if (counter === undefined) {
+        tierCounters.set(key, counter = makeCounter("tier_calls_total", { operation, tier, outcome }))
+      }
+      counter.count++
+    },
+    watchBulkhead: (bulkhead) =>
+      Effect.asVoid(Effect.acquireRelease(
+        Effect.sync(() => registerBulkhead(bulkhead, context)),
+        (end) => Effect.sync(end)
+      )),
+    end: () => {
+      for (const registration of registrations) registration.remove()
+    }
+  } satisfies Recorder & { readonly end: () => void }
+}

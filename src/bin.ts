@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+/**
+ * The executable `effect-resilience`, on Node.
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+
+const platform = Effect.all({
+  services: Effect.tryPromise(() => import("@effect/platform-node/NodeServices")),
+  runtime: Effect.tryPromise(() => import("@effect/platform-node/NodeRuntime"))
+})
+
+const main = Effect.gen(function*() {
+  const { runtime, services } = yield* platform
+  const { run } = yield* Effect.promise(() => import("./cli.ts"))
+  runtime.runMain(Effect.provide(run, [services.layer, FetchHttpClient.layer]))
+})
+
+const explain = ({ cause }: { readonly cause?: unknown }) =>
+  Effect.andThen(
+    Console.error(
+      cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND"
+        ? "effect-resilience: the command line needs @effect/platform-node. Install it:\n\n" +
+          "    npm install @effect/platform-node\n"
+        : `effect-resilience: @effect/platform-node cannot be loaded: ${String(cause)}`
+    ),
+    Effect.sync(() => {
+      const { process } = globalThis as { readonly process?: { exitCode?: number } }
+      if (process !== undefined) process.exitCode = 1
+    })
+  )
+
+Effect.runFork(Effect.catchTag(main, "UnknownError", explain))

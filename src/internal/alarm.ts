@@ -1,0 +1,103 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
+import { monotonicMillis } from "./monotonic.ts"
+
+/** What is left when times are added and subtracted, in milliseconds. To sleep for that might never end. */
+const ROUNDING = 0.001
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+interface Alarm {
+  readonly at: number
+  readonly ring: () => void
+}
+
+/**
+ * The alarms of calls that are limited to the same time, the oldest first, and
+ * the fiber that sleeps until the next one. A fiber and a timer for each call
+ * would cost more than all else of a timeout.
+ */
+class Alarms {
+  private readonly pending = new Set<Alarm>()
+  private readonly clock: Clock.Clock
+  private readonly millis: number
+  private fiber: AnyFiber | undefined
+  private readonly siblings: Map<number, Alarms>
+  private stopping = false
+
+  constructor(clock: Clock.Clock, millis: number, siblings: Map<number, Alarms>) {
+    this.clock = clock
+    this.millis = millis
+    this.siblings = siblings
+  }
+
+  set(ring: () => void, caller: AnyFiber): Alarm {
+    const alarm = { at: this.now() + this.millis, ring }
+    this.pending.add(alarm)
+    if (this.fiber === undefined) this.start(caller)
+    return alarm
+  }
+
+  cancel(alarm: Alarm, caller: AnyFiber): void {
+    this.pending.delete(alarm)
+    if (this.pending.size > 0 || this.stopping) return
+    // Not at once, since another call may follow in a moment. But soon, since the timer keeps the process alive.
+    this.stopping = true
+    caller.currentDispatcher.scheduleTask(this.stopUnlessUsed, 0)
+  }
+
+  private start(caller: AnyFiber): void {
+    const context = Context.make(Clock.Clock, this.clock).pipe(
+      Context.add(Scheduler.Scheduler, caller.getRef(Scheduler.Scheduler))
+    )
+    this.fiber = Effect.runForkWith(context)(this.watch)
+    this.fiber.addObserver(() => this.stop())
+  }
+
+  private readonly stopUnlessUsed = (): void => {
+    this.stopping = false
+    if (this.pending.size > 0) return
+    this.stop()
+    this.fiber?.interruptUnsafe()
+  }
+
+  /** Times that no other call is limited to, such as what is left of a deadline, must not add up. */
+  private stop(): void {
+    if (this.siblings.get(this.millis) === this) this.siblings.delete(this.millis)
+  }
+
+  private readonly watch: Effect.Effect<void> = Effect.suspend(() => {
+    for (const alarm of this.pending) {
+      const wait = alarm.at - this.now()
+      if (wait > ROUNDING) return Effect.andThen(Effect.sleep(wait), this.watch)
+      this.pending.delete(alarm)
+      alarm.ring()
+    }
+    return Effect.void
+  })
+
+  private now(): number {
+    return monotonicMillis(this.clock)
+  }
+}
+
+const alarmsOf = new WeakMap<Clock.Clock, Map<number, Alarms>>()
+
+const get = (caller: AnyFiber, millis: number): Alarms => {
+  const clock = caller.getRef(Clock.Clock)
+  let byTime = alarmsOf.get(clock)
+  if (byTime === undefined) alarmsOf.set(clock, byTime = new Map())
+  let alarms = byTime.get(millis)
+  if (alarms === undefined) byTime.set(millis, alarms = new Alarms(clock, millis, byTime))
+  return alarms
+}
+
+/** Calls `ring` after so many milliseconds, unless what this returns is called before. */
+export const setAlarm = (caller: AnyFiber, millis: number, ring: () => void): () => void => {
+  const alarms = get(caller, millis)
+  const alarm = alarms.set(ring, caller)
+  return () => alarms.cancel(alarm, caller)
+}

@@ -1,0 +1,263 @@
+/**
+ * `config`: every setting with its value and source, and every mistake.
+ */
+import type * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Admin from "../admin.ts"
+import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import * as CircuitPolicy from "../CircuitPolicy.ts"
+import * as Environment from "../Environment.ts"
+import { checkUrl, type CommandError, variable } from "./cliClient.ts"
+import * as Text from "./cliText.ts"
+import { readAll } from "./configSource.ts"
+import { formatDuration } from "./formatDuration.ts"
+
+export const presets = {
+  fastFail: CircuitPolicy.fastFail,
+  resilient: CircuitPolicy.resilient,
+  aggressive: CircuitPolicy.aggressive,
+  conservative: CircuitPolicy.conservative,
+  production: CircuitPolicy.production,
+  database: CircuitPolicy.database,
+  kafka: CircuitPolicy.kafka
+}
+
+export type Preset = keyof typeof presets
+
+export const isPreset = (name: string): name is Preset => Object.hasOwn(presets, name)
+
+/** A circuit that the code names, and the preset it gives it. */
+export interface Declared {
+  readonly name: string
+  readonly preset: Preset | undefined
+}
+
+/** The configuration in force, here or in a running program. */
+export interface Report {
+  readonly settings: ReadonlyArray<Admin.Setting>
+  readonly circuits: ReadonlyArray<Admin.CircuitSettings>
+  readonly problems: ReadonlyArray<string>
+}
+
+// -----------------------------------------------------------------------------
+// the environment
+// -----------------------------------------------------------------------------
+
+export const inspect = Effect.fnUntraced(function*(
+  declared: ReadonlyArray<Declared>
+): Effect.fn.Return<Report, CommandError> {
+  const options: Environment.Options = {
+    circuits: Object.fromEntries(
+      declared.map(({ name, preset }) => [name, preset === undefined ? undefined : presets[preset]])
+    )
+  }
+  const { environment, problems } = yield* load(options)
+  const presetOf = new Map(declared.map(({ name, preset }) => [name, preset]))
+  const settings: Array<Admin.Setting> = []
+  const circuits = new Map<string, Array<Admin.Setting>>()
+  for (const setting of environment.settings) {
+    if (setting.circuit === undefined) settings.push(toJson(setting))
+    else circuits.set(setting.circuit, [...circuits.get(setting.circuit) ?? [], toJson(setting)])
+  }
+  return {
+    settings,
+    circuits: Array.from(circuits, ([circuit, settings]) => ({
+      circuit,
+      policy: CircuitPolicy.describe(environment.circuitPolicy(circuit)),
+      preset: presetOf.get(circuit) ?? null,
+      settings
+    })),
+    problems: [...problems, ...yield* problemsOfAdmin]
+  }
+})
+
+interface Loaded {
+  readonly environment: Environment.Environment
+  readonly problems: ReadonlyArray<string>
+}
+
+const load = Effect.fnUntraced(function*(options: Environment.Options): Effect.fn.Return<Loaded> {
+  const loaded = yield* Effect.result(Environment.load(options))
+  if (Result.isSuccess(loaded)) return { environment: loaded.success, problems: [] }
+  return { environment: yield* loadWhatIsRight(options, loaded.failure), problems: problemsOf(loaded.failure) }
+})
+
+/** What holds apart from the variables that are wrong: those that the problems quote with their values. */
+const loadWhatIsRight = Effect.fnUntraced(function*(options: Environment.Options, error: Config.ConfigError) {
+  const provider = yield* ConfigProvider.ConfigProvider
+  const texts = new Map(
+    yield* Effect.orElseSucceed(readAll(provider, names, (word) => word === "CB"), () => new Map<string, string>())
+  )
+  const attempt = () =>
+    Effect.result(Effect.provideService(
+      Environment.load(options),
+      ConfigProvider.ConfigProvider,
+      ConfigProvider.fromEnv({ env: Object.fromEntries(texts) })
+    ))
+  let wrong = error
+  while (texts.size > 0) {
+    const before = texts.size
+    for (const [, name] of problemsOf(wrong).join("\n").matchAll(/([A-Z0-9_]+)="/g)) texts.delete(name!)
+    // What is only misspelt has no value that counts.
+    for (const [, name] of problemsOf(wrong).join("\n").matchAll(/^(\S+) is unknown;/gm)) texts.delete(name!)
+    if (texts.size === before) texts.clear()
+    const loaded = yield* attempt()
+    if (Result.isSuccess(loaded)) return loaded.success
+    wrong = loaded.failure
+  }
+  return yield* Effect.orDie(Effect.fromResult(yield* attempt()))
+})
+
+const names = Environment.variables.flatMap(({ aliases, name }) => [name, ...aliases])
+
+/** One a line, and what follows indented belongs to the line above. */
+const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> =>
+  cause.message.split(/\n(?!\s)/).map((problem) => problem.replace(/\s*\n\s*/g, " "))
+
+const units = new Map(Environment.variables.map(({ key, unit }) => [key, unit]))
+
+const SOURCES = { Default: "default", Policy: "preset", Variable: "variable" } as const
+
+const toJson = ({ key, source, value, variable }: Environment.Setting): Admin.Setting => {
+  const unit = Duration.isDuration(value) && Duration.isFinite(value) ? units.get(key) ?? "seconds" : null
+  return {
+    key,
+    value: !Duration.isDuration(value)
+      ? value
+      : unit === null
+      ? "infinite"
+      : unit === "seconds"
+      ? Duration.toSeconds(value)
+      : Duration.toMillis(value),
+    unit,
+    source: SOURCES[source],
+    variable
+  }
+}
+
+// -----------------------------------------------------------------------------
+// the environment of the admin API
+// -----------------------------------------------------------------------------
+
+const ofServer = ["TOKEN", "HOST", "PORT", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS"].map((key) =>
+  `RESILIENCE_ADMIN_${key}`
+)
+
+/** What the admin API would refuse to start with. A program that does not have it sets none of its variables. */
+const problemsOfAdmin = Effect.gen(function*() {
+  const problems: Array<string> = []
+  const url = yield* variable("RESILIENCE_ADMIN_URL")
+  if (Option.isSome(url)) {
+    const checked = yield* Effect.result(checkUrl("RESILIENCE_ADMIN_URL", url.value))
+    if (Result.isFailure(checked)) problems.push(checked.failure.message)
+  }
+  const isSet = yield* Effect.forEach(ofServer, (name) => Effect.map(variable(name), Option.isSome))
+  if (!isSet.includes(true)) return problems
+  const server = Layer.build(
+    Admin.layerConfig().pipe(Layer.provide([HttpRouter.layer, CircuitBreakerRegistry.layer()]))
+  )
+  for (const check of [Effect.asVoid(Effect.scoped(server)), Effect.asVoid(Admin.listen)]) {
+    const checked = yield* Effect.result(check)
+    if (Result.isFailure(checked)) problems.push(...problemsOf(checked.failure))
+  }
+  return Array.from(new Set(problems))
+})
+
+/** The variables of the admin API that are set. Tokens are never shown, nor what may hold a password. */
+export const adminSettings = Effect.forEach(
+  ["RESILIENCE_ADMIN_URL", ...ofServer],
+  (name) =>
+    Effect.map(
+      variable(name),
+      Option.map((text) => ({
+        name,
+        value: name.endsWith("_TOKEN") ? "set" : /[@?]/.test(text) ? "set, not shown" : text
+      }))
+    )
+).pipe(Effect.map((settings) => settings.flatMap(Option.toArray)))
+
+// -----------------------------------------------------------------------------
+// text
+// -----------------------------------------------------------------------------
+
+const valueOf = ({ unit, value }: Admin.Setting): string =>
+  unit === null || typeof value !== "number"
+    ? Text.clean(String(value))
+    : formatDuration(unit === "seconds" ? Duration.seconds(value) : Duration.millis(value))
+
+const settingColumns = (preset: string | null): ReadonlyArray<Text.Column<Admin.Setting>> => [
+  { title: "SETTING", cell: ({ key }) => ({ text: key }) },
+  { title: "VALUE", cell: (setting) => ({ text: valueOf(setting), color: "bold" }) },
+  {
+    title: "SOURCE",
+    cell: ({ source, variable }) => {
+      switch (source) {
+        case "default":
+          return { text: "default", color: "dim" }
+        case "policy":
+          return { text: "policy in code", color: "cyan" }
+        case "preset":
+          return { text: preset === null ? "preset" : `preset ${Text.clean(preset)}`, color: "cyan" }
+        case "variable":
+          return { text: Text.clean(variable), color: "green" }
+      }
+    }
+  }
+]
+
+/** Settings of circuits start with these prefixes, the others stand for themselves. */
+const isOfCircuits = ({ key }: Admin.Setting): boolean => ofCircuits.has(key)
+
+const ofCircuits = new Set(
+  Environment.variables.filter(({ circuitName }) => circuitName !== undefined).map(({ key }) => key)
+)
+
+export const reportLines = (
+  { circuits, problems, settings }: Report,
+  admin: ReadonlyArray<{ readonly name: string; readonly value: string }>,
+  layout: { readonly columns: number; readonly paint: Text.Paint }
+): ReadonlyArray<string> => {
+  const { paint } = layout
+  const indent = { ...layout, columns: layout.columns - 2 }
+  const section = (title: string, lines: ReadonlyArray<string>) => [
+    paint("bold", title),
+    ...lines.map((line) => `  ${line}`),
+    ""
+  ]
+  return [
+    ...section("All circuits", Text.table(settingColumns(null), settings.filter(isOfCircuits), indent)),
+    ...section(
+      "Retry and health checks",
+      Text.table(settingColumns(null), settings.filter((setting) => !isOfCircuits(setting)), indent)
+    ),
+    ...circuits.flatMap(({ circuit, policy, preset, settings }) =>
+      section(
+        `Circuit ${Text.clean(circuit)}: ${Text.clean(policy)}`,
+        Text.table(settingColumns(preset), settings, indent)
+      )
+    ),
+    ...(admin.length === 0 ? [] : section(
+      "Admin API",
+      Text.table(
+        [
+          { title: "VARIABLE", cell: ({ name }) => ({ text: name }) },
+          { title: "VALUE", cell: ({ value }) => ({ text: Text.clean(value), color: "bold" }) }
+        ],
+        admin,
+        indent
+      )
+    )),
+    ...(problems.length === 0
+      ? [paint("green", "No mistakes.")]
+      : [
+        paint("red", `${Text.count(problems.length, "mistake")}, left out above:`),
+        ...problems.map((problem) => `  ${Text.clean(problem)}`)
+      ])
+  ]
+}

@@ -1,0 +1,32 @@
+/**
+ * What a helper of `effect-resilience/testing` throws when a program did not do
+ * what a test expects of it. `actual` and `expected` are where test frameworks
+ * look for a difference to show.
+ */
+export class ExpectationError extends Error {
+  override readonly name = "ExpectationError"
+  readonly actual: ReadonlyArray<string>
+  readonly expected: ReadonlyArray<string>
+
+  constructor(what: string, actual: ReadonlyArray<string>, expected: ReadonlyArray<string>) {
+    super([what, ...difference(actual, expected)].join("\n"))
+    this.actual = actual
+    this.expected = expected
+  }
+}
+
+/** Both lists line by line: `-` was expected, `+` was there instead. */
+const difference = (actual: ReadonlyArray<string>, expected: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const lines = ["  - expected", "  + actual", ""]
+  for (let i = 0; i < Math.max(actual.length, expected.length); i++) {
+    if (actual[i] === expected[i]) {
+      lines.push(`    ${actual[i]}`)
+      continue
+    }
+    if (i < expected.length) lines.push(`  - ${expected[i]}`)
+    if (i < actual.length) lines.push(`  + ${actual[i]}`)
+  }
+  if (actual.length === 0) lines.push("  + (nothing)")
+  if (expected.length === 0) lines.push("  - (nothing)")
+  return lines
+}

@@ -1,0 +1,274 @@
+/**
+ * The attempts at a call: how many there were, when each began, how it ended.
+ *
+ * `script` is a dependency that answers by a script, step by step. `record`
+ * watches any other effect. Both are put where the dependency is, inside of
+ * what is tested.
+ *
+ * **Example** (No call runs while the circuit is open)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitPolicy } from "effect-resilience"
+ * import { Attempts } from "effect-resilience/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({
+ *     name: "payment-api",
+ *     policy: CircuitPolicy.make({ consecutiveFailures: 2 })
+ *   })
+ *   const payments = yield* Attempts.script([Effect.fail("down")], { rest: Effect.fail("down") })
+ *
+ *   yield* payments.call.pipe(CircuitBreaker.withCircuitBreaker(breaker), Effect.ignore, Effect.replicateEffect(5))
+ *
+ *   return yield* payments.count
+ * })
+ *
+ * await Effect.runPromise(program) // => 2
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { checkDuration } from "../internal/check.ts"
+import { ExpectationError } from "../internal/expectation.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
+
+/**
+ * One attempt.
+ *
+ * **Details**
+ *
+ * - `number`: from 1.
+ * - `startedAt`, `endedAt`: time since the recording was made. `endedAt` is
+ *   `undefined` while the attempt runs.
+ * - `outcome`: how it ended; a `defect` is a failure that no error channel has.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  readonly number: number
+  readonly startedAt: Duration.Duration
+  readonly endedAt: Duration.Duration | undefined
+  readonly outcome: "success" | "failure" | "defect" | "interrupted" | "running"
+}
+
+/**
+ * A call whose attempts are recorded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempts<out A, out E, out R> {
+  /** The call itself. Each run is an attempt. */
+  readonly call: Effect.Effect<A, E, R>
+
+  /** The attempts so far, in the order in which they began. */
+  readonly all: Effect.Effect<ReadonlyArray<Attempt>>
+
+  /** How many there have been. */
+  readonly count: Effect.Effect<number>
+
+  /** How many of them have not ended. */
+  readonly running: Effect.Effect<number>
+
+  /** Forgets them. Times and the steps of a script go on. */
+  readonly clear: Effect.Effect<void>
+
+  /** Dies with a readable difference unless the attempts began at these times, to the millisecond. */
+  readonly expectAt: (times: ReadonlyArray<Duration.Input>) => Effect.Effect<void>
+
+  /** Dies with a readable difference unless the attempts ended like this. */
+  readonly expectOutcomes: (outcomes: ReadonlyArray<Attempt["outcome"]>) => Effect.Effect<void>
+}
+
+/**
+ * Records the attempts at an effect.
+ *
+ * **Details**
+ *
+ * Times are measured on the monotonic clock of the fiber that makes the
+ * recording, in a test on the `TestClock`.
+ *
+ * **Example** (Counting the attempts at a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { Retry } from "effect-resilience"
+ * import { Attempts } from "effect-resilience/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const payments = yield* Attempts.record(Effect.fail("down"))
+ *   yield* payments.call.pipe(Retry.withRetry({ maxAttempts: 3, baseDelay: "1 millis" }), Effect.ignore)
+ *   yield* payments.expectOutcomes(["failure", "failure", "failure"])
+ *   return yield* payments.count
+ * })
+ *
+ * await Effect.runPromise(program) // => 3
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const record = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Attempts<A, E, R>> =>
+  Effect.map(Clock.Clock, (clock) => new Recording(() => self, clock))
+
+/**
+ * Makes a call that follows a script: its first run is the first effect, its
+ * second run the second, and so on.
+ *
+ * **Details**
+ *
+ * - `rest`: what runs after the last step. Without it, a run too many dies and
+ *   says so.
+ *
+ * **Example** (A dependency that is slow, hangs, and recovers)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Fiber } from "effect"
+ * import { TestClock } from "effect/testing"
+ * import { Retry, Timeout } from "effect-resilience"
+ * import { Attempts } from "effect-resilience/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const payments = yield* Attempts.script([
+ *     Effect.delay(Effect.fail("down"), "500 millis"),
+ *     Effect.never,
+ *     Effect.succeed("charged")
+ *   ])
+ *   const charge = payments.call.pipe(
+ *     Timeout.withTimeout("2 seconds"),
+ *     Retry.withRetry({ maxAttempts: 3, baseDelay: "1 second", jitter: "none" })
+ *   )
+ *   const fiber = yield* Effect.forkChild(charge)
+ *   yield* TestClock.adjust("1 minute")
+ *   yield* payments.expectOutcomes(["failure", "interrupted", "success"])
+ *   yield* payments.expectAt([0, "1500 millis", "5500 millis"])
+ *   return yield* Fiber.join(fiber)
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(TestClock.layer()))) // => "charged"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const script = <
+  const Steps extends ReadonlyArray<Effect.Effect<unknown, unknown, unknown>>,
+  A = never,
+  E = never,
+  R = never
+>(
+  steps: Steps,
+  options?: { readonly rest?: Effect.Effect<A, E, R> | undefined }
+): Effect.Effect<
+  Attempts<
+    A | Effect.Success<Steps[number]>,
+    E | Effect.Error<Steps[number]>,
+    R | Effect.Services<Steps[number]>
+  >
+> => {
+  type Step = Effect.Effect<
+    A | Effect.Success<Steps[number]>,
+    E | Effect.Error<Steps[number]>,
+    R | Effect.Services<Steps[number]>
+  >
+  const beyond: Step = options?.rest ?? Effect.suspend(() =>
+    Effect.die(
+      new RangeError(
+        `Attempts.script: the script has ${steps.length} ${steps.length === 1 ? "step" : "steps"} and was called ` +
+          "once more; give it another step, or say with `rest` what comes after the last"
+      )
+    )
+  )
+  return Effect.map(Clock.Clock, (clock) => new Recording((run) => steps[run] as Step | undefined ?? beyond, clock))
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+class Recording<A, E, R> implements Attempts<A, E, R> {
+  private readonly step: (run: number) => Effect.Effect<A, E, R>
+  private readonly clock: Clock.Clock
+  private readonly madeAt: number
+  private runs = 0
+  private attempts: Array<Mutable<Attempt>> = []
+
+  constructor(step: (run: number) => Effect.Effect<A, E, R>, clock: Clock.Clock) {
+    this.step = step
+    this.clock = clock
+    this.madeAt = this.now()
+  }
+
+  readonly call: Effect.Effect<A, E, R> = Effect.suspend(() => {
+    let attempt: Mutable<Attempt> | undefined
+    // The finalizer comes first: a fiber may be interrupted between any two steps.
+    return Effect.onExitPrimitive(
+      Effect.suspend(() => {
+        attempt = {
+          number: this.attempts.length + 1,
+          startedAt: this.elapsed(),
+          endedAt: undefined,
+          outcome: "running"
+        }
+        this.attempts.push(attempt)
+        return this.step(this.runs++)
+      }),
+      (exit) => {
+        if (attempt === undefined) return
+        attempt.endedAt = this.elapsed()
+        attempt.outcome = outcomeOf(exit)
+      }
+    )
+  })
+
+  readonly all = Effect.sync((): ReadonlyArray<Attempt> => this.attempts.map((attempt) => ({ ...attempt })))
+
+  readonly count = Effect.sync(() => this.attempts.length)
+
+  readonly running = Effect.sync(() => this.attempts.filter(({ outcome }) => outcome === "running").length)
+
+  readonly clear = Effect.sync(() => {
+    this.attempts = []
+  })
+
+  readonly expectAt: Attempts<A, E, R>["expectAt"] = (times) => {
+    const expected = times.map((time) => Duration.format(checkDuration("Attempts.expectAt: times", time)))
+    return Effect.suspend(() => {
+      const actual = this.attempts.map(({ startedAt }) => Duration.format(startedAt))
+      return expectSame("The attempts did not begin when they were expected to", actual, expected)
+    })
+  }
+
+  readonly expectOutcomes: Attempts<A, E, R>["expectOutcomes"] = (expected) =>
+    Effect.suspend(() => {
+      const actual = this.attempts.map(({ outcome }) => outcome)
+      return expectSame("The attempts did not end as they were expected to", actual, expected)
+    })
+
+  private now(): number {
+    return monotonicMillis(this.clock)
+  }
+
+  private elapsed(): Duration.Duration {
+    return Duration.millis(Math.round(this.now() - this.madeAt))
+  }
+}
+
+const expectSame = (what: string, actual: ReadonlyArray<string>, expected: ReadonlyArray<string>) =>
+  actual.length === expected.length && actual.every((line, i) => line === expected[i])
+    ? Effect.void
+    : Effect.die(new ExpectationError(what, actual, expected))
+
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Attempt["outcome"] =>
+  Exit.isSuccess(exit)
+    ? "success"
+    : Cause.hasInterruptsOnly(exit.cause)
+    ? "interrupted"
+    : Cause.hasDies(exit.cause)
+    ? "defect"
+    : "failure"

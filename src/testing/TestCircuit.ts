@@ -1,0 +1,408 @@
+/**
+ * Brings circuits into a state, and records what they did.
+ *
+ * All helpers take a circuit, the class of a circuit service, or the name of a
+ * circuit in the registry, as `withCircuitBreaker` does. They die, with what to
+ * do about it, if they cannot do what they are asked to.
+ *
+ * **Example** (Testing the way through all states)
+ *
+ * ```ts import.meta.vitest
+ * import { it } from "@effect/vitest"
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
+ * import { TestCircuit } from "effect-resilience/testing"
+ *
+ * it.effect("recovers", () =>
+ *   Effect.gen(function*() {
+ *     const transitions = yield* TestCircuit.recordTransitions("payment-api")
+ *
+ *     yield* TestCircuit.open("payment-api")
+ *     yield* TestCircuit.advanceToHalfOpen("payment-api")
+ *     const charge = Effect.succeed("charged").pipe(CircuitBreaker.withCircuitBreaker("payment-api"))
+ *     yield* Effect.replicateEffect(charge, 2)
+ *
+ *     yield* transitions.expect(["Closed -> Open", "Open -> HalfOpen", "HalfOpen -> Closed"])
+ *   }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as CircuitBreaker from "../CircuitBreaker.ts"
+import { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
+import type { CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
+import { ExpectationError } from "../internal/expectation.ts"
+import * as Outcome from "../Outcome.ts"
+
+/** The circuit of a target, found as `withCircuitBreaker` finds it. */
+const circuitOf = <T extends CircuitBreaker.Target>(
+  target: T
+): Effect.Effect<CircuitBreaker.CircuitBreaker, never, CircuitBreaker.TargetServices<T>> =>
+  CircuitBreaker.isCircuitBreaker(target)
+    ? Effect.succeed(target)
+    : Effect.withFiber((fiber) =>
+      typeof target === "string"
+        ? Context.getUnsafe(fiber.context, CircuitBreakerRegistry).getOrCreate(target)
+        : Effect.succeed(
+          Context.getUnsafe(fiber.context, target as Context.Key<never, CircuitBreaker.CircuitBreaker>)
+        )
+    )
+
+const cannot = (helper: string, breaker: CircuitBreaker.CircuitBreaker, why: string) =>
+  Effect.die(new Error(`TestCircuit.${helper}: circuit "${breaker.name}" ${why}`))
+
+/** What counts as a failure, whatever the policy's own classifier says. */
+const failing = { classify: () => Outcome.failure() }
+const succeeding = { classify: () => Outcome.success }
+
+/** A window of a duration forgets its successes only as time passes, which `open` does not let happen. */
+const MAX_CALLS = 100_000
+
+// -----------------------------------------------------------------------------
+// states
+// -----------------------------------------------------------------------------
+
+/**
+ * Opens a circuit by failing calls, until one of its rules is broken. Leaves it
+ * as it is if it is open.
+ *
+ * **Details**
+ *
+ * The calls fail for the circuit alone: they run nothing, and whatever the
+ * policy's classifier is, they count as failures. They are in the circuit's
+ * counts and events as any other.
+ *
+ * **Gotchas**
+ *
+ * Dies if failures do not open the circuit: if its only rule is
+ * `slowCallRate`, or if it is `Disabled`, `MetricsOnly` or `ForcedOpen`. To
+ * have calls rejected by hand, use `forceOpen`.
+ *
+ * **Example** (What a program does while a circuit is open)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
+ * import { TestCircuit } from "effect-resilience/testing"
+ *
+ * const charge = Effect.succeed("charged").pipe(
+ *   CircuitBreaker.withCircuitBreaker("payment-api"),
+ *   Effect.catchTag("CircuitOpenError", () => Effect.succeed("deferred"))
+ * )
+ *
+ * const test = Effect.andThen(TestCircuit.open("payment-api"), charge)
+ *
+ * await Effect.runPromise(test.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "deferred"
+ * ```
+ *
+ * @category states
+ * @since 0.1.0
+ */
+export const open = <T extends CircuitBreaker.Target>(
+  target: T
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+  Effect.gen(function*() {
+    const breaker = yield* circuitOf(target)
+    const policy = yield* breaker.policy
+    const state = yield* breaker.state
+    if (state === "Disabled" || state === "MetricsOnly" || state === "ForcedOpen") {
+      return yield* cannot("open", breaker, `is ${state} and does not open by failures; \`reset\` it first`)
+    }
+    if (policy.consecutiveFailures === undefined && policy.failureRate === undefined) {
+      return yield* cannot("open", breaker, "opens on slow calls only; use `forceOpen`, or make slow calls")
+    }
+    const fail = Effect.ignore(breaker.execute(Effect.fail("TestCircuit.open"), failing))
+    for (let calls = 0; (yield* breaker.state) !== "Open"; calls++) {
+      if (!(yield* breaker.isAvailable)) {
+        return yield* cannot("open", breaker, "has all of its probes running; let them end first")
+      }
+      if (calls === MAX_CALLS) {
+        return yield* cannot(
+          "open",
+          breaker,
+          `is not open after ${MAX_CALLS} failures; the successes in its window have to expire first`
+        )
+      }
+      yield* fail
+    }
+  })
+
+/**
+ * Lets the open time of a circuit pass on the `TestClock`, to the moment at
+ * which the next call is a probe.
+ *
+ * **Details**
+ *
+ * Works for a circuit that is `Open`, and for one that is `ForcedOpen` for a
+ * duration. Leaves one that is `HalfOpen` as it is. Everything else that waits
+ * on the `TestClock` gets as far as that takes it.
+ *
+ * **Gotchas**
+ *
+ * Dies if the circuit is in another state, if there is no `TestClock`, or if the
+ * circuit was made where it was not yet provided, and so runs on another clock.
+ *
+ * @category states
+ * @since 0.1.0
+ */
+export const advanceToHalfOpen = <T extends CircuitBreaker.Target>(
+  target: T
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+  Effect.gen(function*() {
+    const breaker = yield* circuitOf(target)
+    const { state, timeUntilRetry } = yield* breaker.metrics
+    if (state === "HalfOpen") return
+    if (timeUntilRetry === undefined) {
+      return yield* cannot("advanceToHalfOpen", breaker, `is ${state}, and only an open one becomes half-open by time`)
+    }
+    if (!Duration.isFinite(timeUntilRetry)) {
+      return yield* cannot("advanceToHalfOpen", breaker, "stays forced open until it is released by a command")
+    }
+    if (!Predicate.hasProperty(yield* Clock.Clock, "adjust")) {
+      return yield* cannot("advanceToHalfOpen", breaker, "needs a TestClock: use `it.effect` or `TestClock.layer`")
+    }
+    // The clock has whole milliseconds, and a time that is a fraction short is not there yet.
+    yield* TestClock.adjust(Duration.millis(Math.ceil(Duration.toMillis(timeUntilRetry))))
+    const reached = yield* breaker.state
+    if (reached !== "HalfOpen") {
+      return yield* cannot(
+        "advanceToHalfOpen",
+        breaker,
+        `is ${reached} after its open time; was it made where the TestClock was not provided?`
+      )
+    }
+  })
+
+/**
+ * Brings a circuit to where the next call is a probe: opens it, and lets its
+ * open time pass on the `TestClock`.
+ *
+ * @see {@link open} and {@link advanceToHalfOpen} for what it can die of
+ *
+ * @category states
+ * @since 0.1.0
+ */
+export const halfOpen = <T extends CircuitBreaker.Target>(
+  target: T
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+  Effect.gen(function*() {
+    const breaker = yield* circuitOf(target)
+    if ((yield* breaker.state) === "HalfOpen") return
+    yield* open(breaker)
+    yield* advanceToHalfOpen(breaker)
+  })
+
+/**
+ * Closes a circuit the way it recovers by itself: lets its open time pass on the
+ * `TestClock` and makes successful probes until it closes. Leaves it as it is
+ * if it is closed.
+ *
+ * **Gotchas**
+ *
+ * Dies if the circuit is `Disabled`, `MetricsOnly` or stays forced open, or if
+ * other probes take its slots. To close it by hand, use `forceClose`.
+ *
+ * **Example** (A circuit that has been open once)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { TestClock } from "effect/testing"
+ * import { CircuitBreaker } from "effect-resilience"
+ * import { TestCircuit } from "effect-resilience/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
+ *   yield* TestCircuit.open(breaker)
+ *   yield* TestCircuit.close(breaker)
+ *   const { consecutiveOpenings, state } = yield* breaker.metrics
+ *   return [state, consecutiveOpenings]
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(TestClock.layer()))) // => ["Closed", 1]
+ * ```
+ *
+ * @category states
+ * @since 0.1.0
+ */
+export const close = <T extends CircuitBreaker.Target>(
+  target: T
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+  Effect.gen(function*() {
+    const breaker = yield* circuitOf(target)
+    if ((yield* breaker.state) === "Closed") return
+    yield* advanceToHalfOpen(breaker)
+    while ((yield* breaker.state) === "HalfOpen") {
+      if (!(yield* breaker.isAvailable)) {
+        return yield* cannot("close", breaker, "has all of its probes running; let them end first")
+      }
+      yield* Effect.ignore(breaker.execute(Effect.void, succeeding))
+    }
+  })
+
+// -----------------------------------------------------------------------------
+// transitions
+// -----------------------------------------------------------------------------
+
+/**
+ * A transition in words, as `Closed -> Open` or, if the reason matters, as
+ * `Closed -> Open: ConsecutiveFailures`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Transition =
+  | `${CircuitState} -> ${CircuitState}`
+  | `${CircuitState} -> ${CircuitState}: ${StateChanged["reason"]}`
+
+/**
+ * The transitions of circuits since the recording began.
+ *
+ * **Details**
+ *
+ * Reading them waits until all events so far have been delivered. It dies if
+ * events were lost, of more than 1,000 calls between two readings.
+ *
+ * Transitions are made by calls and commands: a circuit whose open time has
+ * passed is `HalfOpen` to whoever looks, but the transition is made, and
+ * recorded, with the next call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Transitions {
+  /** The transitions with all there is to know of them, in order. */
+  readonly all: Effect.Effect<ReadonlyArray<StateChanged>>
+
+  /** The transitions in words, with their reasons. */
+  readonly lines: Effect.Effect<ReadonlyArray<Transition>>
+
+  /** Those of one circuit. */
+  readonly of: (circuit: string) => Transitions
+
+  /**
+   * Dies with a readable difference unless just these transitions were made, in
+   * this order. Where no reason is named, any will do.
+   */
+  readonly expect: (transitions: ReadonlyArray<Transition>) => Effect.Effect<void>
+
+  /** Forgets them. */
+  readonly clear: Effect.Effect<void>
+}
+
+/**
+ * Records the transitions of a circuit, or of all circuits of the registry if
+ * none is named, from now on until the scope closes.
+ *
+ * **Example** (Recording all circuits)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreakerRegistry } from "effect-resilience"
+ * import { TestCircuit } from "effect-resilience/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const transitions = yield* TestCircuit.recordTransitions()
+ *   yield* TestCircuit.open("payment-api")
+ *   yield* TestCircuit.open("kafka")
+ *   yield* transitions.of("kafka").expect(["Closed -> Open"])
+ *   return yield* transitions.of("kafka").lines
+ * }).pipe(Effect.scoped)
+ *
+ * await Effect.runPromise(
+ *   program.pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+ * ) // => ["Closed -> Open: ConsecutiveFailures"]
+ * ```
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
+export function recordTransitions(): Effect.Effect<Transitions, never, CircuitBreakerRegistry | Scope.Scope>
+export function recordTransitions<T extends CircuitBreaker.Target>(
+  target: T
+): Effect.Effect<Transitions, never, CircuitBreaker.TargetServices<T> | Scope.Scope>
+export function recordTransitions<T extends CircuitBreaker.Target>(
+  target?: T
+): Effect.Effect<Transitions, never, CircuitBreakerRegistry | CircuitBreaker.TargetServices<T> | Scope.Scope> {
+  return target === undefined
+    ? Effect.flatMap(CircuitBreakerRegistry, ({ events }) => recordFrom(events))
+    : Effect.flatMap(circuitOf(target), ({ events }) => recordFrom(events))
+}
+
+const recordFrom = Effect.fnUntraced(function*(events: Stream.Stream<CircuitEvent>) {
+  const log: Log = { transitions: [], delivered: 0, lost: 0, sequences: new Map() }
+  yield* events.pipe(
+    Stream.runForEach((event) => Effect.sync(() => write(log, event))),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  yield* settle(log)
+  return recording(log, () => true)
+})
+
+interface Log {
+  transitions: Array<StateChanged>
+  /** Events of all kinds. */
+  delivered: number
+  lost: number
+  /** The number of the last event of each circuit. */
+  readonly sequences: Map<string, number>
+}
+
+const write = (log: Log, event: CircuitEvent): void => {
+  log.delivered++
+  // Numbers start again with a circuit that was removed and made anew.
+  log.lost += Math.max(0, event.sequence - 1 - (log.sequences.get(event.circuit) ?? event.sequence - 1))
+  log.sequences.set(event.circuit, event.sequence)
+  if (event._tag === "StateChanged") log.transitions.push(event)
+}
+
+const recording = (log: Log, isWanted: (event: StateChanged) => boolean): Transitions => {
+  const all = Effect.flatMap(settle(log), () =>
+    log.lost === 0
+      ? Effect.succeed(log.transitions.filter(isWanted))
+      : Effect.die(
+        new Error(
+          `TestCircuit.recordTransitions: lost ${log.lost} events; read the transitions before 1,000 more calls`
+        )
+      ))
+  return {
+    all,
+    lines: Effect.map(all, (events) => events.map((event) => describe(event))),
+    of: (circuit) => recording(log, (event) => event.circuit === circuit),
+    expect: (transitions) =>
+      Effect.flatMap(all, (events) => {
+        const actual = events.map((event, i) => describe(event, transitions[i]))
+        return actual.length === transitions.length && actual.every((line, i) => line === transitions[i])
+          ? Effect.void
+          : Effect.die(new ExpectationError("The transitions are not those that were expected", actual, transitions))
+      }),
+    clear: Effect.andThen(
+      settle(log),
+      Effect.sync(() => {
+        log.transitions = []
+        log.lost = 0
+      })
+    )
+  }
+}
+
+/** What is expected without a reason is compared without one. */
+const describe = ({ from, reason, to }: StateChanged, expected?: Transition): Transition =>
+  expected !== undefined && !expected.includes(":") ? `${from} -> ${to}` : `${from} -> ${to}: ${reason}`
+
+/** Events are delivered by a fiber of its own. Lets it run until it has nothing more to deliver. */
+const settle = (log: Log): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    for (let idle = 0, before = log.delivered; idle < 20; idle++) {
+      yield* Effect.yieldNow
+      if (log.delivered !== before) idle = 0
+      before = log.delivered
+    }
+  })
