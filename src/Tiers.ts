@@ -49,6 +49,7 @@ import { limitTime } from "./internal/limitTime.ts"
 import { inOperation, type Recorder, recorderOf } from "./internal/recorder.ts"
 import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
 import { tieredSpan, tierSpan } from "./internal/spans.ts"
+import { flowsOf, type TierFlows } from "./internal/tierFlow.ts"
 import { TierInstance } from "./internal/tierInstance.ts"
 import * as Outcome from "./Outcome.ts"
 import { type AllTiersFailedError, CircuitOpenError, RetryExhaustedError, type TierAttempt } from "./ResilienceError.ts"
@@ -256,6 +257,7 @@ export const make: {
     call: (index, remaining) => calls[index]!(remaining),
     deadline: makeDeadline("Tiers.make", options.deadline),
     spans: options.spans === true,
+    registry: undefined,
     onFailed: undefined
   })
 }
@@ -509,6 +511,7 @@ const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(set
       tiers,
       deadline,
       spans: options.spans === true,
+      registry,
       call: (index, remaining) => {
         const { instance, pipeline } = tiers[index]!
         // Only the service answers: an error of its Layer is none of its own.
@@ -610,6 +613,8 @@ interface Plan<A, E, R> {
   readonly call: (index: number, remaining: number) => Effect.Effect<A | Answer<E>, unknown, R>
   readonly deadline: Duration.Duration | undefined
   readonly spans: boolean
+  /** Where the circuits are; that of the fiber if not given. */
+  readonly registry: CircuitBreakerRegistry | undefined
   /** What to fail with instead. */
   readonly onFailed: ((error: AllTiersFailedError) => Effect.Effect<never, E>) | undefined
 }
@@ -725,11 +730,13 @@ const serve = <A, E, R>(plan: Plan<A, E, R>): Effect.Effect<A, E | AllTiersFaile
     const served = plan.spans ? tieredSpan(limited, plan.operation) : limited
     const report = fiber.getRef(Reports)
     const recorder = recorderOf(fiber)
-    if (report === undefined && recorder === undefined) return served
+    const flows = flowsOf(plan.registry ?? Context.getOrUndefined(fiber.context, CircuitBreakerRegistry))
+    if (report === undefined && recorder === undefined && flows === undefined) return served
     return Effect.onExitPrimitive(served, (exit) => {
       if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return undefined
       report?.(call.report())
       if (recorder !== undefined) call.tell(recorder)
+      if (flows !== undefined) call.count(flows)
       return undefined
     })
   })
@@ -804,6 +811,12 @@ class TieredCall<A, E, R> {
       recorder.onTierEnded(operation, tier, outcome === "skipped" ? "skipped" : "failure")
     }
     if (this.servedBy !== undefined) recorder.onTierEnded(operation, this.servedBy, "success")
+  }
+
+  count(flows: TierFlows): void {
+    const { operation, tiers } = this.plan
+    const named = tiers.map(({ circuit, name }) => ({ name, circuit: circuitName(circuit, this.context) }))
+    flows.add(operation, named, this.attempts, this.servedBy)
   }
 
   private remaining(): number {

@@ -1,6 +1,7 @@
 /**
  * An HTTP API to look at the circuits of a running program and to change them
- * by hand: health, metrics, history, live events, configuration and commands.
+ * by hand: health, metrics, history, live events, configuration and commands,
+ * and a page for browsers that shows and does all that, at `/dashboard`.
  *
  * It is a Layer that adds routes to an `HttpRouter`, that of a program or one
  * of its own, and needs the `CircuitBreakerRegistry`.
@@ -46,6 +47,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -80,7 +82,10 @@ export {
   ResetAll,
   Setting,
   State,
+  TierFlow,
+  TierFlows,
   TooManySubscribersError,
+  Transitions,
   UnauthorizedError,
   UnsupportedMediaTypeError
 } from "./internal/adminApi.ts"
@@ -122,6 +127,7 @@ export type ReadAccess = "loopback" | "token" | "anyone"
  * - `historyPerCircuit`: transitions that are remembered of a circuit, 100.
  * - `historyTotal`: of all circuits, 10,000. Those of the circuit that has not
  *   changed for longest are forgotten first.
+ * - `dashboard`: whether there is a page for browsers at `/dashboard`, `true`.
  *
  * @category models
  * @since 0.1.0
@@ -136,6 +142,7 @@ export interface CommonOptions {
   readonly heartbeat?: Duration.Input | undefined
   readonly historyPerCircuit?: number | undefined
   readonly historyTotal?: number | undefined
+  readonly dashboard?: boolean | undefined
 }
 
 /**
@@ -250,7 +257,7 @@ export const layerConfig = (
  * **Details**
  *
  * Reads the variables of `layerConfig`. Where it listens is up to the server:
- * give it `listen`.
+ * give it `listen`. `/` leads to the dashboard.
  *
  * **Example** (Running it with Node)
  *
@@ -273,12 +280,17 @@ export const layerConfig = (
  */
 export const serve = (
   options: CommonOptions = {}
-): Layer.Layer<never, Config.ConfigError, HttpServer.HttpServer | CircuitBreakerRegistry> =>
-  HttpRouter.serve(layerConfig(options), {
+): Layer.Layer<never, Config.ConfigError, HttpServer.HttpServer | CircuitBreakerRegistry> => {
+  const { dashboard, prefix } = toSettings(options)
+  const start = dashboard
+    ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`))
+    : Layer.empty
+  return HttpRouter.serve(Layer.merge(layerConfig(options), start), {
     // A log line for each probe of an orchestrator helps nobody; changes are logged anyway.
     disableLogger: true,
     routerConfig: { maxParamLength: MAX_NAME_LENGTH }
   })
+}
 
 const MAX_NAME_LENGTH = 1000
 
@@ -444,7 +456,8 @@ const toSettings = (options: Options): Settings => {
     }),
     historyPerCircuit: count("historyPerCircuit", options.historyPerCircuit, 100),
     historyTotal: count("historyTotal", options.historyTotal, 10_000),
-    health: options.health
+    health: options.health,
+    dashboard: options.dashboard ?? true
   }
 }
 

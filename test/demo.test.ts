@@ -5,7 +5,7 @@ import { CircuitBreakerRegistry, CircuitPolicy, Timeout } from "effect-resilienc
 import { Accounts, type AccountsUnavailable } from "../examples/demo/accounts.ts"
 import { check, select, violations } from "../examples/demo/checks.ts"
 import { type Entry, Journal, type Tier, TIERS } from "../examples/demo/journal.ts"
-import { observed, observedRetry, run } from "../examples/demo/program.ts"
+import { observed, observedRetry, run, warmUp } from "../examples/demo/program.ts"
 import { LENGTH, type Scene, SCRIPT } from "../examples/demo/script.ts"
 import { start } from "../examples/demo/servers/processes.ts"
 import { AccountsTiered } from "../examples/demo/tiered.ts"
@@ -42,15 +42,16 @@ const record = (options: {
       retry: observedRetry(journal, { maxAttempts: 2, baseDelay: "20 millis", maxDelay: "100 millis", jitter: "none" })
     })
 
-    const fiber = yield* run({
-      script: options.script ?? SCRIPT,
-      length: LENGTH,
-      speed: 1,
-      rate: 40,
-      seed: "test",
-      deadline: 1000,
-      tolerance: 0
-    }).pipe(
+    const fiber = yield* warmUp.pipe(
+      Effect.andThen(run({
+        script: options.script ?? SCRIPT,
+        length: LENGTH,
+        speed: 1,
+        rate: 40,
+        seed: "test",
+        deadline: 1000,
+        tolerance: 0
+      })),
       Effect.provide(Layer.provideMerge(options.accounts?.(tiers) ?? tiered, Layer.merge(registry, memory.world))),
       Effect.forkChild
     )

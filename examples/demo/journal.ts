@@ -97,8 +97,11 @@ export class Journal extends Context.Service<Journal, {
   readonly write: (entry: WithoutTime<Entry>) => Effect.Effect<void>
   readonly entries: ReadonlyArray<Entry>
 }>()("demo/Journal") {
-  /** A journal that shows each entry to a reader as it is written. */
-  static readonly layer = (reader: (entry: Entry) => Effect.Effect<void> = () => Effect.void) =>
+  /** A journal that shows each entry to a reader as it is written. One that is written for ever does not keep them. */
+  static readonly layer = (
+    reader: (entry: Entry) => Effect.Effect<void> = () => Effect.void,
+    { keep = true }: { readonly keep?: boolean } = {}
+  ) =>
     Layer.effect(
       Journal,
       Effect.gen(function*() {
@@ -112,7 +115,7 @@ export class Journal extends Context.Service<Journal, {
             Effect.suspend(() => {
               if (entry._tag === "Began") begin = clock.monotonicTimeNanosUnsafe()
               const written: Entry = { at: now(), ...entry }
-              entries.push(written)
+              if (keep) entries.push(written)
               return reader(written)
             }),
           entries

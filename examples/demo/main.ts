@@ -2,10 +2,11 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Duration, Effect, FileSystem, Layer, Option, Record, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+import { CircuitBreakerRegistry, CircuitPolicy, Telemetry } from "effect-resilience"
 import { check } from "./checks.ts"
 import { Journal, TIERS } from "./journal.ts"
-import { observed, observedRetry, run } from "./program.ts"
+import { observed, observedRetry, run, warmUp } from "./program.ts"
+import * as Dashboard from "./dashboard.ts"
 import { LENGTH, SCRIPT } from "./script.ts"
 import { start } from "./servers/processes.ts"
 import * as Settings from "./settings.ts"
@@ -38,6 +39,15 @@ const flags = {
   color: Flag.Boolean("color").pipe(
     Flag.optional,
     Flag.withDescription("Colours, or none with --no-color; by default if a terminal reads and NO_COLOR is not set")
+  ),
+  serve: Flag.Boolean("serve").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Plays the script over and over, and serves the dashboard, until Ctrl-C")
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))),
+    Flag.withDefault(9700),
+    Flag.withDescription("Where --serve listens; 9700 if not given, 0 for any port that is free")
   )
 }
 
@@ -46,16 +56,24 @@ const DEADLINE = Duration.seconds(1)
 
 const print = (lines: ReadonlyArray<string>) => Effect.forEach(lines, (line) => Console.log(line), { discard: true })
 
+interface Options {
+  readonly rate: number
+  readonly seed: string
+  readonly speed: number
+  /** Where to serve the dashboard; the script is then played for ever. */
+  readonly port: number | undefined
+}
+
 /** Starts the servers, runs the program on them, draws its timeline, and returns its journal. */
 const record = Effect.fnUntraced(
-  function*({ rate, seed, speed }: { rate: number; seed: string; speed: number }, timeline: Timeline.Timeline) {
+  function*({ port, rate, seed, speed }: Options, drawn: { timeline: Timeline.Timeline }, renew: Effect.Effect<void>) {
     const journal = yield* Journal
     const settings = yield* Settings.load(speed)
     const circuits = Record.fromEntries(TIERS.map((tier) => [tier, settings.circuitPolicy(tier)] as const))
     const retry = observedRetry(journal, settings.retry)
     const { servers, world } = yield* start(speed)
 
-    yield* print(Timeline.drawIntro(timeline, {
+    yield* print(Timeline.drawIntro(drawn.timeline, {
       servers: [
         { tier: "tier1_mcp", what: "MCP, official SDK over Streamable HTTP", ...servers.tier1_mcp },
         { tier: "tier2_sdk", what: "the vendor's SDK, promises", ...servers.tier2_sdk },
@@ -75,7 +93,8 @@ const record = Effect.fnUntraced(
       tier3_rest: AccountsRest(servers.tier3_rest.url)
     }, { deadline: DEADLINE, timeout: settings.requestTimeout, retry })
 
-    yield* run({
+    const registry = CircuitBreakerRegistry.layer({ circuits })
+    const round = run({
       script: SCRIPT,
       length: LENGTH,
       speed,
@@ -83,40 +102,65 @@ const record = Effect.fnUntraced(
       seed,
       deadline: Duration.toMillis(DEADLINE),
       tolerance: 50
-    }).pipe(
-      Effect.provide(accounts.pipe(Layer.provideMerge(CircuitBreakerRegistry.layer({ circuits })))),
+    })
+    const program = port === undefined ? round : Dashboard.opened.pipe(
+      Effect.andThen(Effect.forever(Effect.andThen(round, renew))),
+      Effect.provide(Dashboard.layer(port)),
+      Effect.provide(Telemetry.layer())
+    )
+    yield* warmUp.pipe(
+      Effect.andThen(program),
+      Effect.provide(accounts.pipe(Layer.provideMerge(registry))),
       Effect.provideService(World, world)
     )
     return journal.entries
   },
   Effect.scoped,
-  (effect, _, timeline) => Effect.provide(effect, Journal.layer((entry) => print(Timeline.draw(timeline, entry))))
+  (effect, { port }, drawn) =>
+    Effect.provide(
+      effect,
+      Journal.layer((entry) => print(Timeline.draw(drawn.timeline, entry)), { keep: port === undefined })
+    )
 )
+
+const giveUp = (message: string) =>
+  Effect.andThen(
+    Console.error(message),
+    Effect.sync(() => {
+      process.exitCode = 1
+    })
+  )
 
 const demo = Command.make(
   "demo",
   flags,
   Effect.fn(
-    function*({ color, json, quick, rate, seed }) {
+    function*({ color, json, port, quick, rate, seed, serve }) {
       const speed = quick ? 2 : 1
-      const timeline = Timeline.make({
-        color: Option.getOrElse(color, () => process.stdout.isTTY && !process.env.NO_COLOR),
-        rate,
-        rowMillis: 1000 / speed
+      const timeline = () =>
+        Timeline.make({
+          color: Option.getOrElse(color, () => process.stdout.isTTY && !process.env.NO_COLOR),
+          rate,
+          rowMillis: 1000 / speed
+        })
+      const drawn = { timeline: timeline() }
+      const renew = Effect.sync(() => {
+        drawn.timeline = timeline()
       })
-      const entries = yield* record({ rate, seed, speed }, timeline)
+      const entries = yield* record({ rate, seed, speed, port: serve ? port : undefined }, drawn, renew)
       const checks = check(entries)
-      yield* print(Timeline.drawSummary(timeline, entries, checks))
+      yield* print(Timeline.drawSummary(drawn.timeline, entries, checks))
       if (Option.isSome(json)) {
         const files = yield* FileSystem.FileSystem
         yield* files.writeFileString(json.value, JSON.stringify(entries, undefined, 2))
       }
       if (checks.some(({ violations }) => violations.length > 0)) process.exitCode = 1
     },
-    Effect.catchTag("ConfigError", (error) => {
-      process.exitCode = 1
-      return Console.error(error.cause.message)
-    })
+    (effect, { port }) =>
+      Effect.catchTags(effect, {
+        ConfigError: (error) => giveUp(error.cause.message),
+        ServeError: () => giveUp(`Port ${port} is taken; choose another with --port, or 0 for any that is free`)
+      })
   )
 ).pipe(
   Command.withDescription(

@@ -33,7 +33,6 @@ const MISSING = 0.08
 export const run = Effect.fnUntraced(function*(options: Options) {
   const journal = yield* Journal
   const world = yield* World
-  yield* warmUp
   const recovery = yield* recoveryTime(options)
   yield* journal.write({
     _tag: "Began",
@@ -108,9 +107,9 @@ const lookUp = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Answer,
 
 /**
  * Makes the first call, which builds the first tier in a process that has never
- * done so: that is not what the run is about.
+ * done so: that is not what a run is about.
  */
-const warmUp = Effect.gen(function*() {
+export const warmUp = Effect.gen(function*() {
   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
   yield* lookUp(ACCOUNTS[0]!.id)
   yield* registry.resetAll

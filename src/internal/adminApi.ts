@@ -164,11 +164,24 @@ const circuitFields = {
   current_backoff: Seconds,
   consecutive_openings: Schema.Int,
   state_changes: Schema.Int,
-  policy: Schema.String
+  policy: Schema.String,
+  thresholds: Schema.Struct({
+    failure_count: Schema.NullOr(Schema.Int),
+    error_rate: Schema.NullOr(Schema.Finite),
+    slow_call_rate: Schema.NullOr(Schema.Finite),
+    slow_call_duration_ms: Schema.NullOr(Schema.Finite),
+    minimum_requests: Schema.Int
+  })
 }
 
 /**
- * A circuit: `CircuitMetrics.toJson`, and its policy in words.
+ * A circuit: `CircuitMetrics.toJson`, its policy in words, and what it opens
+ * at.
+ *
+ * **Details**
+ *
+ * Of `thresholds`, those that are `null` do not open the circuit. The rates
+ * need `minimum_requests` in the window.
  *
  * @category models
  * @since 0.1.0
@@ -182,7 +195,8 @@ export const Circuit = Schema.Struct(circuitFields)
 export type Circuit = typeof Circuit.Type
 
 /**
- * A page of circuits, oldest first. `total` counts all that match.
+ * A page of circuits, oldest first unless those in trouble come first. `total`
+ * counts all that match.
  *
  * @category models
  * @since 0.1.0
@@ -216,6 +230,69 @@ export const History = Schema.Struct({
  * @since 0.1.0
  */
 export type History = typeof History.Type
+
+/**
+ * The latest transitions of all circuits, oldest first, as events.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Transitions = Schema.Struct({ transitions: Schema.Array(StateChanged) })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Transitions = typeof Transitions.Type
+
+/**
+ * How the calls of one operation went through its tiers, since this API
+ * started.
+ *
+ * **Details**
+ *
+ * - `calls`: all that ended, `failed_calls` those that no tier could serve.
+ * - `tiers`: in the order in which they are tried. `circuit` names the tier's
+ *   circuit, whose `state` is `null` if the registry has none of that name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TierFlow = Schema.Struct({
+  operation: Schema.String,
+  calls: Schema.Int,
+  failed_calls: Schema.Int,
+  tiers: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    circuit: Schema.String,
+    state: Schema.NullOr(State),
+    time_until_retry: Seconds,
+    served: Schema.Int,
+    failed: Schema.Int,
+    skipped: Schema.Int
+  }))
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type TierFlow = typeof TierFlow.Type
+
+/**
+ * The tiered operations that were called since this API started, up to a
+ * hundred.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TierFlows = Schema.Struct({ operations: Schema.Array(TierFlow) })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type TierFlows = typeof TierFlows.Type
 
 const Healthy = Schema.Struct({ status: Schema.Literals(["healthy", "degraded"]) })
 const Unhealthy = Schema.Struct({ status: Schema.Literal("unhealthy") })
@@ -518,9 +595,14 @@ const change = <const Identifier extends string, const Path extends `/${string}`
 
 const circuits = HttpApiGroup.make("circuits").add(
   HttpApiEndpoint.get("list", "/circuits", {
-    query: { ...page, state: Schema.optional(State) },
+    query: {
+      ...page,
+      state: Schema.optional(State),
+      search: Schema.optional(Schema.String),
+      sort: Schema.optional(Schema.Literals(["created", "attention"]))
+    },
     success: Circuits
-  }).annotateMerge(described("All circuits, oldest first")),
+  }).annotateMerge(described("All circuits, oldest first, or those in trouble first")),
   HttpApiEndpoint.get("get", "/circuits/:name", { params: name, success: Circuit, error: CircuitNotFoundError })
     .annotateMerge(described("One circuit")),
   HttpApiEndpoint.get("history", "/circuits/:name/history", {
@@ -540,7 +622,15 @@ const circuits = HttpApiGroup.make("circuits").add(
   change("metricsOnly", "/circuits/:name/metrics-only", "Lets all calls through, counts them and never opens"),
   change("reset", "/circuits/:name/reset", "Makes the circuit as new"),
   HttpApiEndpoint.post("resetAll", "/reset-all", { payload: Change, success: ResetAll })
-    .annotateMerge(described("Makes all circuits as new"))
+    .annotateMerge(described("Makes all circuits as new")),
+  HttpApiEndpoint.get("transitions", "/history", {
+    query: { limit: Schema.optional(Limit) },
+    success: Transitions
+  }).annotateMerge(described("The latest transitions of all circuits")),
+  HttpApiEndpoint.get("status", "/status", { success: HealthDetails })
+    .annotateMerge(described("What /health/detailed says, always with 200")),
+  HttpApiEndpoint.get("tiers", "/tiers", { success: TierFlows })
+    .annotateMerge(described("Which tiers serve the calls"))
 ).middleware(Authorization)
 
 const events = HttpApiGroup.make("events").add(

@@ -2,9 +2,11 @@
  * What the admin API remembers of the past and tells of the present: the latest
  * transitions of each circuit, and the events as they happen. All of it bounded.
  */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Order from "effect/Order"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -44,6 +46,13 @@ export class History {
   /** The latest transitions, oldest first. `undefined` if none are remembered. */
   of(circuit: string): ReadonlyArray<StateChanged> | undefined {
     return this.circuits.get(circuit)
+  }
+
+  /** The latest transitions of all circuits, oldest first. */
+  latest(limit: number): ReadonlyArray<StateChanged> {
+    // What is kept of each circuit is in order already.
+    const all = Array.from(this.circuits.values()).flat()
+    return Arr.sortWith(all, ({ timestamp }) => timestamp, Order.Number).slice(-limit)
   }
 
   private forgetOldest(): void {

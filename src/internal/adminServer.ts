@@ -1,6 +1,7 @@
 /**
  * The server side of the admin API: routes for an `HttpRouter`.
  */
+import * as Arr from "effect/Array"
 import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -17,6 +18,7 @@ import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Order from "effect/Order"
 import * as Redacted from "effect/Redacted"
 import * as RcRef from "effect/RcRef"
 import * as Schedule from "effect/Schedule"
@@ -35,6 +37,8 @@ import { effectiveConfig } from "./adminConfig.ts"
 import { Feed, History } from "./adminFeed.ts"
 import * as Guard from "./adminGuard.ts"
 import { CommandNote } from "./breaker.ts"
+import * as Page from "./dashboardPage.ts"
+import { type TierFlows, watchFlows } from "./tierFlow.ts"
 
 export interface Settings {
   readonly token: Redacted.Redacted | undefined
@@ -50,6 +54,7 @@ export interface Settings {
   readonly historyPerCircuit: number
   readonly historyTotal: number
   readonly health: Effect.Effect<HealthReport> | undefined
+  readonly dashboard: boolean
 }
 
 /**
@@ -71,7 +76,11 @@ export const routes = (settings: Settings): Layer.Layer<never, never, HttpRouter
     Effect.map(
       remember(settings),
       (memory) =>
-        Layer.mergeAll(HttpApiBuilder.layer(AdminApi.Api), otherMethods(settings)).pipe(
+        Layer.mergeAll(
+          HttpApiBuilder.layer(AdminApi.Api),
+          otherMethods(settings),
+          settings.dashboard ? dashboard(settings) : Layer.empty
+        ).pipe(
           Layer.provide([
             healthHandlers(memory),
             circuitHandlers(memory),
@@ -100,6 +109,7 @@ interface Memory {
   readonly registry: CircuitBreakerRegistry
   readonly history: History
   readonly feed: Feed
+  readonly flows: TierFlows
   /** Feeds calls, too, until the scope closes. */
   readonly calls: Effect.Effect<unknown, never, Scope.Scope>
   readonly health: Effect.Effect<HealthReport> | undefined
@@ -135,7 +145,14 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
     Effect.forkScoped
   )
   yield* Effect.addFinalizer(() => Effect.sync(() => feed.end()))
-  return { registry, history, feed, calls: RcRef.get(calls), health: settings.health ?? (yield* healthOfMonitor) }
+  return {
+    registry,
+    history,
+    feed,
+    flows: watchFlows(registry),
+    calls: RcRef.get(calls),
+    health: settings.health ?? (yield* healthOfMonitor)
+  }
 })
 
 // -----------------------------------------------------------------------------
@@ -278,6 +295,24 @@ const otherMethods = (settings: Settings) =>
     }
   }))
 
+/** The page has no figures of its own: it asks for them, with the token if need be. */
+const dashboard = (settings: Settings) =>
+  HttpRouter.add("GET", "/dashboard", (request) => {
+    const refusal = refusalOf(settings, request)
+    return Effect.succeed(
+      refusal === undefined
+        ? HttpServerResponse.text(Page.html, {
+          contentType: "text/html; charset=utf-8",
+          headers: {
+            ...SAFE_HEADERS,
+            "content-security-policy": Page.contentSecurityPolicy,
+            "referrer-policy": "no-referrer"
+          }
+        })
+        : respond(forbidden(refusal))
+    )
+  })
+
 // -----------------------------------------------------------------------------
 // health
 // -----------------------------------------------------------------------------
@@ -330,13 +365,14 @@ const healthHandlers = (memory: Memory) =>
       handlers.handleAll({
         check: () => Effect.map(askHealth(memory), ({ status }) => ({ status })),
         live: () => Effect.succeed({ status: "alive" as const }),
-        detailed: () =>
-          Effect.flatMap(
-            askHealth(memory),
-            ({ checks, status, system }) =>
-              Effect.map(detailsOf(memory, system), (details) => ({ status, ...details, checks }))
-          )
+        detailed: () => statusOf(memory)
       })
+  )
+
+const statusOf = (memory: Memory) =>
+  Effect.flatMap(
+    askHealth(memory),
+    ({ checks, status, system }) => Effect.map(detailsOf(memory, system), (details) => ({ status, ...details, checks }))
   )
 
 const detailsOf = Effect.fnUntraced(function*({ registry }: Memory, system: SystemStatus) {
@@ -383,7 +419,14 @@ const find = ({ registry }: Memory, name: string) =>
 const toJson = (breaker: CircuitBreaker): Effect.Effect<AdminApi.Circuit> =>
   Effect.zipWith(breaker.metrics, breaker.policy, (metrics, policy) => ({
     ...CircuitMetrics.toJson(metrics),
-    policy: CircuitPolicy.describe(policy)
+    policy: CircuitPolicy.describe(policy),
+    thresholds: {
+      failure_count: policy.consecutiveFailures ?? null,
+      error_rate: policy.failureRate ?? null,
+      slow_call_rate: policy.slowCallRate ?? null,
+      slow_call_duration_ms: policy.slowCallDuration === undefined ? null : Duration.toMillis(policy.slowCallDuration),
+      minimum_requests: policy.minimumCalls
+    }
   }))
 
 /** The circuits of these names that live. */
@@ -395,20 +438,43 @@ const living = ({ registry }: Memory, names: ReadonlyArray<string>) =>
     })
   )
 
+/** What needs attention comes first. */
+const urgency = ({ error_rate, state }: ReturnType<typeof CircuitMetrics.toJson>): number => {
+  switch (state) {
+    case "open":
+      return 0
+    case "forced_open":
+      return 1
+    case "half_open":
+      return 2
+    case "closed":
+      return error_rate > CircuitMetrics.ALARMING_FAILURE_RATE ? 3 : 5
+    case "metrics_only":
+    case "disabled":
+      return 4
+  }
+}
+
 const listCircuits = Effect.fnUntraced(function*(memory: Memory, query: {
   readonly offset?: number | undefined
   readonly limit?: number | undefined
   readonly state?: AdminApi.Circuit["state"] | undefined
+  readonly search?: string | undefined
+  readonly sort?: "created" | "attention" | undefined
 }) {
   const { registry } = memory
-  const { limit = AdminApi.DEFAULT_LIMIT, offset = 0, state } = query
-  const names = state === undefined
-    ? yield* registry.names
-    : (yield* registry.statuses).map(CircuitMetrics.toJson)
-      .filter((circuit) => circuit.state === state)
-      .map(({ name }) => name)
-  const breakers = yield* living(memory, names.slice(offset, offset + limit))
-  return { circuits: yield* Effect.forEach(breakers, toJson), total: names.length, offset, limit }
+  const { limit = AdminApi.DEFAULT_LIMIT, offset = 0, search, sort, state } = query
+  let names: ReadonlyArray<string>
+  if (state === undefined && sort !== "attention") names = yield* registry.names
+  else {
+    const all = (yield* registry.statuses).map(CircuitMetrics.toJson)
+    const chosen = state === undefined ? all : all.filter((circuit) => circuit.state === state)
+    names = (sort === "attention" ? Arr.sortWith(chosen, urgency, Order.Number) : chosen).map(({ name }) => name)
+  }
+  const part = search?.toLowerCase()
+  const found = part === undefined ? names : names.filter((name) => name.toLowerCase().includes(part))
+  const breakers = yield* living(memory, found.slice(offset, offset + limit))
+  return { circuits: yield* Effect.forEach(breakers, toJson), total: found.length, offset, limit }
 })
 
 const historyOf = Effect.fnUntraced(function*(memory: Memory, name: string, limit = AdminApi.DEFAULT_LIMIT) {
@@ -416,6 +482,30 @@ const historyOf = Effect.fnUntraced(function*(memory: Memory, name: string, limi
   const transitions = memory.history.of(name)
   if (transitions === undefined) yield* find(memory, name)
   return { circuit: name, transitions: transitions?.slice(-limit) ?? [] }
+})
+
+const tierFlows = Effect.fnUntraced(function*({ flows, registry }: Memory) {
+  const operations = flows.all.map(({ calls, failed, operation, tiers }) =>
+    Effect.map(
+      Effect.forEach(tiers, ({ circuit, failed, name, served, skipped }) => {
+        const breaker = registry.getUnsafe(circuit)
+        const now = breaker === undefined
+          ? Effect.succeed(undefined)
+          : Effect.map(breaker.metrics, CircuitMetrics.toJson)
+        return Effect.map(now, (json) => ({
+          name,
+          circuit,
+          state: json?.state ?? null,
+          time_until_retry: json?.time_until_retry ?? null,
+          served,
+          failed,
+          skipped
+        }))
+      }),
+      (tiers) => ({ operation, calls, failed_calls: failed, tiers })
+    )
+  )
+  return { operations: yield* Effect.all(operations) }
 })
 
 const noteOf = ({ by, reason }: AdminApi.Change): string => `${reason} (by ${by})`
@@ -522,7 +612,11 @@ const circuitHandlers = (memory: Memory) =>
             action: "circuit_reset",
             run: (breaker) => breaker.reset
           }),
-        resetAll: ({ payload, request }) => resetAll(memory, request, payload)
+        resetAll: ({ payload, request }) => resetAll(memory, request, payload),
+        transitions: ({ query }) =>
+          Effect.sync(() => ({ transitions: memory.history.latest(query.limit ?? AdminApi.DEFAULT_LIMIT) })),
+        status: () => statusOf(memory),
+        tiers: () => tierFlows(memory)
       })
   )
 

@@ -1,13 +1,22 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Deferred, Effect, Fiber, Layer, Redacted, Stream } from "effect"
-import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+import { ConfigProvider, Context, Deferred, Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import {
+  CircuitBreakerRegistry,
+  type CircuitEvent,
+  CircuitPolicy,
+  type ResilienceError,
+  Tiers
+} from "effect-resilience"
 import * as Admin from "effect-resilience/admin"
 import * as HealthMonitor from "effect-resilience/HealthMonitor"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as http from "node:http"
-import { ask, bearer, client, logged, start, TOKEN, trip, who } from "./support.ts"
+import { ask, bearer, client, logged, type Server, start, TOKEN, trip, who } from "./support.ts"
+
+const callOnce = ({ registry }: Server, name: string) =>
+  Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.execute(Effect.void))
 
 const commands = ["force-open", "force-close", "disable", "metrics-only", "reset"]
 
@@ -143,6 +152,111 @@ describe("circuits", () => {
         json.policy,
         "opens after 2 failures in a row, for 1m; up to 3 probes at once, 2 successes close it"
       )
+    }))
+
+  it.effect("say what they open at, null for what does not open them", () =>
+    Effect.gen(function*() {
+      const server = yield* start(
+        {},
+        CircuitBreakerRegistry.layer({
+          circuits: {
+            rates: CircuitPolicy.make({
+              failureRate: 0.4,
+              slowCallRate: 0.8,
+              slowCallDuration: "2 seconds",
+              minimumCalls: 7
+            })
+          }
+        })
+      )
+      yield* server.registry.getOrCreate("rates")
+      yield* server.registry.getOrCreate("row", CircuitPolicy.make({ consecutiveFailures: 3 }))
+      const thresholds = (name: string) =>
+        Effect.map(ask(server, { path: `/circuits/${name}` }), ({ json }) => json.thresholds)
+
+      assert.deepStrictEqual(yield* thresholds("rates"), {
+        failure_count: null,
+        error_rate: 0.4,
+        slow_call_rate: 0.8,
+        slow_call_duration_ms: 2000,
+        minimum_requests: 7
+      })
+      assert.deepStrictEqual(yield* thresholds("row"), {
+        failure_count: 3,
+        error_rate: null,
+        slow_call_rate: null,
+        slow_call_duration_ms: null,
+        minimum_requests: 10
+      })
+    }))
+
+  it.effect("come in the order of what needs attention, and by a part of their name, if so asked", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const { registry } = server
+      yield* registry.getOrCreate("fine")
+      const failing = yield* registry.getOrCreate("Failing")
+      yield* (yield* registry.getOrCreate("disabled")).disable
+      yield* trip(server, "half-open")
+      yield* TestClock.adjust("1 minute")
+      yield* failing.execute(Effect.fail("no")).pipe(Effect.ignore)
+      yield* (yield* registry.getOrCreate("forced")).forceOpen()
+      yield* trip(server, "open")
+      const names = (query: string) =>
+        Effect.map(
+          ask(server, { path: `/circuits?${query}` }),
+          ({ json }) => json.circuits.map(({ name }: { readonly name: string }) => name)
+        )
+
+      assert.deepStrictEqual(yield* names(""), ["fine", "Failing", "disabled", "half-open", "forced", "open"])
+      assert.deepStrictEqual(
+        yield* names("sort=attention"),
+        ["open", "forced", "half-open", "Failing", "disabled", "fine"]
+      )
+      assert.deepStrictEqual(yield* names("sort=attention&limit=2&offset=1"), ["forced", "half-open"])
+      assert.deepStrictEqual(yield* names("sort=attention&search=f"), ["forced", "half-open", "Failing", "fine"])
+      assert.deepStrictEqual(yield* names("search=FAIL"), ["Failing"])
+      assert.deepStrictEqual(yield* names("search=nothing"), [])
+      assert.strictEqual((yield* ask(server, { path: "/circuits?search=open" })).json.total, 2)
+      assert.strictEqual((yield* ask(server, { path: "/circuits?sort=name" })).status, 400)
+    }))
+
+  it.effect("have their latest transitions together, oldest first", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const admin = yield* client(server)
+      assert.deepStrictEqual((yield* admin.circuits.transitions({ query: {} })).transitions, [])
+
+      yield* trip(server, "a")
+      yield* TestClock.adjust("10 seconds")
+      yield* trip(server, "b")
+      yield* TestClock.adjust("50 seconds")
+      yield* callOnce(server, "a")
+      yield* Effect.yieldNow
+
+      const tell = ({ circuit, from, timestamp, to }: CircuitEvent.StateChanged) =>
+        `${circuit}: ${from} to ${to} at ${timestamp}`
+      const { transitions } = yield* admin.circuits.transitions({ query: {} })
+      assert.deepStrictEqual(transitions.map(tell), [
+        "a: Closed to Open at 0",
+        "b: Closed to Open at 10000",
+        "a: Open to HalfOpen at 60000"
+      ])
+      const { transitions: latest } = yield* admin.circuits.transitions({ query: { limit: 2 } })
+      assert.deepStrictEqual(latest, transitions.slice(1))
+    }))
+
+  it.effect("are summed up at /status as in detail, but always with 200", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      yield* trip(server, "payment-api")
+      const [status, detailed] = [
+        yield* ask(server, { path: "/status" }),
+        yield* ask(server, { path: "/health/detailed" })
+      ]
+      assert.deepStrictEqual([status.status, detailed.status], [200, 503])
+      assert.deepStrictEqual(status.json, detailed.json)
+      assert.strictEqual(status.json.status, "unhealthy")
     }))
 
   it.effect("are found by any name", () =>
@@ -673,6 +787,84 @@ describe("requests", () => {
     }))
 })
 
+describe("tiers", () => {
+  const call = (...tiers: ReadonlyArray<readonly [string, Effect.Effect<string, string>]>) => {
+    const [first, ...rest] = tiers.map(([name, call]) => Tiers.tier(name, call))
+    return Tiers.make("get_account", [first!, ...rest])
+  }
+
+  it.effect("are shown with how the calls went through them since the API started", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const admin = yield* client(server)
+      const withRegistry = Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, server.registry)
+      assert.deepStrictEqual(yield* admin.circuits.tiers(), { operations: [] })
+
+      const fine = call(["mcp", Effect.succeed("a")], ["rest", Effect.succeed("b")])
+      const failing = call(["mcp", Effect.fail("down")], ["rest", Effect.succeed("b")])
+      const down = call(["mcp", Effect.fail("down")], ["rest", Effect.fail("down")])
+      yield* fine.pipe(withRegistry)
+      yield* failing.pipe(withRegistry)
+      yield* failing.pipe(withRegistry)
+      yield* failing.pipe(withRegistry)
+      yield* Effect.exit(down).pipe(withRegistry)
+      const { operations } = yield* admin.circuits.tiers()
+
+      assert.deepStrictEqual(operations, [{
+        operation: "get_account",
+        calls: 5,
+        failed_calls: 1,
+        tiers: [
+          { name: "mcp", circuit: "mcp", state: "open", time_until_retry: 60, served: 1, failed: 2, skipped: 2 },
+          { name: "rest", circuit: "rest", state: "closed", time_until_retry: null, served: 3, failed: 1, skipped: 0 }
+        ]
+      }])
+    }))
+
+  it.effect("of a service from Layers are those of the registry it was built with", () =>
+    Effect.gen(function*() {
+      class Accounts extends Context.Service<Accounts, {
+        readonly get: (id: string) => Effect.Effect<string, ResilienceError.AllTiersFailedError>
+      }>()("test/Accounts") {}
+      const server = yield* start()
+      const tiered = Tiers.layer(Accounts, [
+        ["mcp", Layer.effect(Accounts, Effect.fail("not running")), { circuit: "mcp-circuit" }],
+        ["rest", Layer.succeed(Accounts, { get: Effect.succeed })]
+      ]).pipe(Layer.provide(Layer.succeed(CircuitBreakerRegistry.CircuitBreakerRegistry, server.registry)))
+
+      yield* Effect.flatMap(Accounts, (accounts) => accounts.get("acc-1")).pipe(Effect.provide(tiered))
+
+      const { operations } = yield* (yield* client(server)).circuits.tiers()
+      assert.deepStrictEqual(
+        operations.map(({ operation, tiers }) => [operation, tiers.map(({ circuit, served }) => [circuit, served])]),
+        [["get", [["mcp-circuit", 0], ["rest", 1]]]]
+      )
+    }))
+
+  it.effect("that were interrupted are not counted, and a hundred operations are remembered at most", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const withRegistry = Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, server.registry)
+      const hanging = yield* Tiers.make("hanging", [Tiers.tier("mcp", Effect.never)]).pipe(
+        withRegistry,
+        Effect.forkChild
+      )
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(hanging)
+      for (let i = 0; i < 150; i++) {
+        yield* Tiers.make(`get_${i}`, [Tiers.tier("mcp", Effect.void)]).pipe(withRegistry)
+      }
+      yield* Tiers.make("get_50", [Tiers.tier("mcp", Effect.void)]).pipe(withRegistry)
+      yield* Tiers.make("get_150", [Tiers.tier("mcp", Effect.void)]).pipe(withRegistry)
+
+      const { operations } = yield* (yield* client(server)).circuits.tiers()
+      assert.strictEqual(operations.length, 100)
+      const find = (name: string) => operations.find(({ operation }) => operation === name)
+      assert.deepStrictEqual([find("hanging"), find("get_51")], [undefined, undefined])
+      assert.strictEqual(find("get_50")!.calls, 2)
+    }))
+})
+
 describe("the OpenAPI document", () => {
   it.effect("has every endpoint, its errors and the bearer token", () =>
     Effect.gen(function*() {
@@ -690,6 +882,9 @@ describe("the OpenAPI document", () => {
         "/circuits/{name}/history",
         ...commands.map((command) => `/circuits/{name}/${command}`),
         "/reset-all",
+        "/history",
+        "/status",
+        "/tiers",
         "/events",
         "/config",
         "/openapi.json"

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
+import type { CircuitEvent } from "effect-resilience"
 import { CliOutput } from "effect/cli"
+import { reportLines } from "../../src/internal/cliConfig.ts"
 import * as Text from "../../src/internal/cliText.ts"
 import { render } from "../../src/internal/cliWatch.ts"
 
@@ -28,6 +30,13 @@ const circuit = (name: string, state: Text.Row["state"] = "closed"): Text.Row =>
   consecutive_openings: 0,
   state_changes: 0,
   policy: "",
+  thresholds: {
+    failure_count: 5,
+    error_rate: 0.5,
+    slow_call_rate: null,
+    slow_call_duration_ms: null,
+    minimum_requests: 10
+  },
   failureRate: 0.5,
   slowCallRate: undefined
 })
@@ -109,6 +118,105 @@ describe("tables", () => {
   })
 })
 
+describe("a circuit in detail", () => {
+  const detail = (row: Text.Row, label: string) => Text.details(row).find(([name]) => name === label)?.[1]
+
+  it("has what is known of it, and no line for what is not", () => {
+    const known = {
+      ...circuit("payment-api", "open"),
+      average_response_time_ms: 12.4,
+      last_failure_time: "2026-01-01T00:00:00.000Z",
+      time_until_retry: 3.21,
+      current_backoff: 60
+    }
+
+    assert.strictEqual(detail(known, "average response")?.text, "12ms")
+    assert.strictEqual(detail(known, "last failure")?.text, "2026-01-01T00:00:00.000Z")
+    assert.strictEqual(detail(known, "retry in")?.text, "3s 300ms")
+    assert.strictEqual(detail(known, "latest open time")?.text, "1m")
+    for (const label of ["average response", "last failure", "retry in", "latest open time"]) {
+      assert.isUndefined(detail(circuit("payment-api"), label))
+    }
+  })
+
+  it("has its rate in red from the threshold on, and in yellow below", () => {
+    const colorAt = (error_rate: number) => detail({ ...circuit("a"), error_rate }, "failure rate")
+
+    assert.deepStrictEqual(colorAt(0.5), { text: "50% of 50%", color: "red" })
+    assert.deepStrictEqual(colorAt(0.49), { text: "49% of 50%", color: "yellow" })
+    assert.deepStrictEqual(colorAt(0), { text: "0% of 50%", color: undefined })
+  })
+})
+
+describe("a change in one line", () => {
+  const facts: CircuitEvent.StateChanged = {
+    _tag: "StateChanged",
+    circuit: "payment-api",
+    sequence: 1,
+    timestamp: 0,
+    from: "Closed",
+    to: "Open",
+    reason: "Manual",
+    retryAfter: Duration.zero,
+    openings: 1,
+    elapsed: Duration.zero,
+    consecutiveFailures: 1,
+    failureRate: 0.5,
+    slowCallRate: 0.25,
+    calls: 20
+  }
+
+  for (
+    const [reason, text] of [
+      ["ConsecutiveFailures", "1 failure in a row"],
+      ["FailureRate", "failure rate 50% over 20 calls"],
+      ["SlowCallRate", "slow call rate 25% over 20 calls"],
+      ["ProbeFailed", "a probe failed"],
+      ["ProbesSucceeded", "probes succeeded"],
+      ["ProbeTimedOut", "no verdict of the probes in time"],
+      ["OpenTimeEnded", "open time ended"],
+      ["Manual", "by hand"]
+    ] as const
+  ) {
+    it(`${reason} is ${text}`, () => {
+      assert.strictEqual(Text.change({ ...facts, reason }, Text.plain), `payment-api: closed → open, ${text}`)
+    })
+  }
+
+  it("by hand says why, if that is known, and controls no terminal", () => {
+    assert.strictEqual(
+      Text.change({ ...facts, note: "maintenance\u001b[2J" }, Text.plain),
+      "payment-api: closed → open, by hand: maintenance�[2J"
+    )
+  })
+})
+
+describe("the report on a configuration", () => {
+  it("says preset where it has no name, and infinite where a time has no end", () => {
+    const settings = [
+      { key: "FAILURE_THRESHOLD", value: 5, unit: null, source: "preset", variable: "CB_A_FAILURE_THRESHOLD" },
+      { key: "RECOVERY_TIMEOUT", value: "infinite", unit: null, source: "policy", variable: "CB_A_RECOVERY_TIMEOUT" },
+      {
+        key: "HALF_OPEN_TIMEOUT",
+        value: 0.0005,
+        unit: "seconds",
+        source: "default",
+        variable: "CB_A_HALF_OPEN_TIMEOUT"
+      }
+    ] as const
+    const lines = reportLines(
+      { settings: [], circuits: [{ circuit: "a", policy: "", preset: null, settings }], problems: [] },
+      [],
+      { columns: Infinity, paint: Text.plain }
+    )
+
+    const cells = lines.map((line) => line.trim().split(/ {2,}/))
+    assert.deepInclude(cells, ["FAILURE_THRESHOLD", "5", "preset"])
+    assert.deepInclude(cells, ["RECOVERY_TIMEOUT", "infinite", "policy in code"])
+    assert.deepInclude(cells, ["HALF_OPEN_TIMEOUT", "500µs", "default"])
+  })
+})
+
 describe("the screen", () => {
   const circuits = Array.from({ length: 30 }, (_, i) => circuit(`c${i}`, i === 29 ? "open" : "closed"))
   const changes = Array.from({ length: 8 }, (_, i) => ({
@@ -118,10 +226,10 @@ describe("the screen", () => {
     timestamp: 0,
     changed: ["openDuration"]
   }))
-  const view = (columns: number, rows: number) =>
+  const view = (columns: number, rows: number, status: "healthy" | "degraded" | "unhealthy" = "healthy") =>
     render({
       url: "http://127.0.0.1:9700",
-      circuits: { _tag: "Circuits", rows: circuits, status: "healthy", at: 0 },
+      circuits: { _tag: "Circuits", rows: circuits, status, at: 0 },
       error: undefined,
       changes,
       size: { columns, rows }
@@ -134,6 +242,12 @@ describe("the screen", () => {
         assert.strictEqual(lines.length, rows)
         for (const line of lines) assert.isAtMost(CliOutput.displayWidth(line), columns)
       }
+    }
+  })
+
+  it("has its first line in the color of the whole", () => {
+    for (const [status, color] of [["healthy", 32], ["degraded", 33], ["unhealthy", 31]] as const) {
+      assert.include(view(80, 24, status)[0], `\u001b[${color}m${status}, 30 circuits, 1 open`)
     }
   })
 

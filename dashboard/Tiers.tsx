@@ -1,0 +1,98 @@
+import { type Flow, type FlowRates, perSecond, span, type Tier, type TierRates } from "./model.ts"
+import { StateBadge } from "./parts.tsx"
+import type { Store } from "./store.ts"
+
+export const Tiers = ({ store }: { readonly store: Store }) => {
+  if (store.flows.length === 0) return null
+  return (
+    <section aria-labelledby="tiers-title">
+      <h2 id="tiers-title">Tiers</h2>
+      {store.flows.map((flow) => (
+        <FlowCard key={flow.key} store={store} flow={flow} rates={store.flowTrends.get(flow.key)?.rates} />
+      ))}
+    </section>
+  )
+}
+
+const NO_RATES: TierRates = { served: 0, failed: 0, skipped: 0 }
+
+const FlowCard = ({ flow, rates, store }: {
+  readonly store: Store
+  readonly flow: Flow
+  readonly rates: FlowRates | undefined
+}) => {
+  const serving = flow.tiers[rates?.serving ?? -1]
+  const names = flow.operations.length > 3
+    ? `${flow.operations.slice(0, 3).join(", ")} and ${flow.operations.length - 3} more`
+    : flow.operations.join(", ")
+  return (
+    <article class="card flow" aria-label={names}>
+      <div class="flow__head">
+        <h3>{names}</h3>
+        <p class="flow__summary">
+          {rates === undefined || rates.calls === 0
+            ? "no calls just now"
+            : serving === undefined
+            ? `${perSecond(rates.calls)} calls, and no tier serves them`
+            : (
+              <>
+                {perSecond(rates.calls)} calls, most of them served by <strong>{serving.name}</strong>
+              </>
+            )}
+        </p>
+      </div>
+      <ol class="flow__tiers">
+        {flow.tiers.map((tier, i) => (
+          <TierBox
+            key={tier.name}
+            store={store}
+            tier={tier}
+            rates={rates?.tiers[i] ?? NO_RATES}
+            calls={rates?.calls ?? 0}
+            serves={rates?.serving === i}
+          />
+        ))}
+        <li class={`flow__end${rates !== undefined && rates.failed > 0 ? " flow__end--failing" : ""}`}>
+          <span class="flow__label">no tier</span>
+          <span class="flow__rate">{perSecond(rates?.failed ?? 0)}</span>
+          <span class="flow__note">{flow.failed} so far</span>
+        </li>
+      </ol>
+    </article>
+  )
+}
+
+const TierBox = ({ calls, rates, serves, store, tier }: {
+  readonly store: Store
+  readonly tier: Tier
+  readonly rates: TierRates
+  readonly calls: number
+  readonly serves: boolean
+}) => {
+  const share = calls === 0 ? 0 : rates.served / calls
+  const handedOn = rates.failed + rates.skipped
+  return (
+    <li class={`tier${serves ? " tier--serving" : ""}${handedOn > 0 ? " tier--handing-on" : ""}`}>
+      <div class="tier__box">
+        <div class="tier__head">
+          <button type="button" class="link" onClick={() => void store.open(tier.circuit)}>{tier.name}</button>
+          {tier.state === null ? null : <StateBadge state={tier.state} />}
+        </div>
+        <p class="tier__served">
+          <span class="tier__rate">{perSecond(rates.served)}</span> served
+          {serves ? <span class="tier__now">serves now</span> : null}
+        </p>
+        <div class="tier__share" aria-hidden="true">
+          <span style={{ width: `${Math.min(100, share * 100)}%` }} />
+        </div>
+        <p class="tier__note">
+          {perSecond(rates.failed)} failed, {perSecond(rates.skipped)} skipped
+          {tier.timeUntilRetry === null ? "" : `; tried again in ${span(tier.timeUntilRetry * 1000)}`}
+        </p>
+      </div>
+      <div class="tier__arrow" aria-hidden="true">
+        <span>{handedOn > 0 ? perSecond(handedOn) : ""}</span>
+      </div>
+    </li>
+  )
+}

@@ -1,0 +1,31 @@
+/** An event as the server sent it. */
+export interface Frame {
+  readonly id: string | undefined
+  readonly event: string
+  readonly data: string
+}
+
+/** Reads server-sent events, in pieces that may end anywhere. Comments are dropped. */
+export class SseParser {
+  private rest = ""
+
+  push(piece: string): ReadonlyArray<Frame> {
+    this.rest += piece
+    const blocks = this.rest.split("\n\n")
+    this.rest = blocks.pop()!
+    return blocks.flatMap((block) => {
+      let id: string | undefined
+      let event = "message"
+      const data: Array<string> = []
+      for (const line of block.split("\n")) {
+        const colon = line.indexOf(":")
+        const field = line.slice(0, colon)
+        const value = line.slice(colon + 1).replace(/^ /, "")
+        if (field === "id") id = value
+        else if (field === "event") event = value
+        else if (field === "data") data.push(value)
+      }
+      return data.length === 0 ? [] : [{ id, event, data: data.join("\n") }]
+    })
+  }
+}

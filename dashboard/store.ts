@@ -1,0 +1,285 @@
+/** What the page knows, and how it comes to know it. */
+import {
+  type Action,
+  type Admin,
+  Api,
+  ApiError,
+  type Change,
+  type Circuit,
+  type CircuitSettings,
+  type Command,
+  type Health,
+  type Live,
+  type Page,
+  type Query,
+  type Transition
+} from "./api.ts"
+import { CircuitTrend, type Flow, flowsOf, FlowTrend, STATE_NAMES, stateOf, why, withTransition } from "./model.ts"
+
+const TOKEN_KEY = "effect-resilience.token"
+const INTERVAL = 1000
+/** Changes that come together are read out together. */
+const ANNOUNCE_AFTER = 1000
+
+export interface Detail {
+  /** All circuits if it is not there. */
+  readonly name: string | undefined
+  readonly circuit?: Circuit | undefined
+  readonly settings?: CircuitSettings | undefined
+  readonly history?: ReadonlyArray<Transition> | undefined
+  readonly problem?: string | undefined
+  /** What a command has done, or why it has not. */
+  readonly done?: string | undefined
+  readonly refused?: string | undefined
+  readonly busy?: boolean | undefined
+}
+
+export interface Shown {
+  /** How much of the past, in milliseconds. */
+  readonly span: number
+  /** Where the timeline ends, in milliseconds before now. */
+  readonly back: number
+}
+
+export class Store {
+  readonly api: Api
+  /** Whether nothing is shown without a token. */
+  locked = false
+  unlockProblem: string | undefined
+  admin: Admin | undefined
+  live: Live = { _tag: "Connecting" }
+  /** Why the figures are old, since when. */
+  stale: { readonly since: number; readonly why: string } | undefined
+  health: Health | undefined
+  query: Query = { state: undefined, search: "", offset: 0 }
+  page: Page | undefined
+  flows: ReadonlyArray<Flow> = []
+  transitions: ReadonlyArray<Transition> = []
+  shown: Shown = { span: 5 * 60_000, back: 0 }
+  detail: Detail | undefined
+  unlocking = false
+  announcement = ""
+  readonly circuitTrends = new Map<string, CircuitTrend>()
+  readonly flowTrends = new Map<string, FlowTrend>()
+
+  private readonly render: () => void
+  private following: AbortController | undefined
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private polling = false
+  private again = false
+  private pending: Array<string> = []
+
+  constructor(api: Api, render: () => void) {
+    this.api = api
+    this.render = render
+    api.token = sessionStorage.getItem(TOKEN_KEY) ?? undefined
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.poll()
+    })
+  }
+
+  /** The server's time. */
+  get now(): number {
+    return Date.now() + this.api.ahead
+  }
+
+  get hasToken(): boolean {
+    return this.api.token !== undefined
+  }
+
+  start(): void {
+    this.following?.abort()
+    this.following = new AbortController()
+    const { signal } = this.following
+    void this.api.follow(signal, {
+      onLive: (live) => this.set({ live }),
+      onChange: (change) => this.heard(change),
+      onLost: () => {
+        void this.loadTransitions()
+        this.poll()
+      }
+    })
+    this.poll()
+  }
+
+  // ---------------------------------------------------------------------------
+  // figures
+  // ---------------------------------------------------------------------------
+
+  /** Asks at once, and then every second as long as somebody looks. */
+  poll(): void {
+    clearTimeout(this.timer)
+    if (this.polling) {
+      this.again = true
+      return
+    }
+    this.polling = true
+    this.again = false
+    void this.look().finally(() => {
+      this.polling = false
+      if (this.again) this.poll()
+      else if (!document.hidden && !this.locked) this.timer = setTimeout(() => this.poll(), INTERVAL)
+    })
+  }
+
+  private async look(): Promise<void> {
+    const { query } = this
+    try {
+      this.admin ??= await this.api.admin()
+      const name = this.detail?.name
+      const [page, operations, health, circuit] = await Promise.all([
+        this.api.circuits(query),
+        this.api.tiers(),
+        this.api.health(),
+        name === undefined ? undefined : this.api.circuit(name).catch(() => undefined)
+      ])
+      const at = performance.now()
+      for (const each of page.circuits) trendOf(this.circuitTrends, each.name, () => new CircuitTrend()).add(at, each)
+      // Of circuits that are out of sight for a minute, nothing is kept.
+      for (const [name, trend] of this.circuitTrends) if (at - trend.latest > 60_000) this.circuitTrends.delete(name)
+      const flows = flowsOf(operations)
+      for (const flow of flows) trendOf(this.flowTrends, flow.key, () => new FlowTrend()).add(at, flow)
+      if (query === this.query) this.page = page
+      if (circuit !== undefined && this.detail !== undefined && this.detail.name === name) {
+        this.detail = { ...this.detail, circuit }
+      }
+      this.set({ flows, health, stale: undefined, locked: false })
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return this.lock(this.hasToken ? error.message : undefined)
+      this.set({ stale: { since: this.stale?.since ?? Date.now(), why: String((error as Error).message) } })
+    }
+  }
+
+  choose(query: Partial<Query>): void {
+    this.set({ query: { ...this.query, offset: 0, ...query } })
+    this.poll()
+  }
+
+  // ---------------------------------------------------------------------------
+  // changes
+  // ---------------------------------------------------------------------------
+
+  private heard(change: Change): void {
+    this.poll()
+    if (change._tag !== "StateChanged") return
+    this.announce(`${change.circuit} is ${STATE_NAMES[stateOf(change.to)]}: ${why(change)}`)
+    const history = this.detail?.name === change.circuit && this.detail.history !== undefined
+      ? withTransition(this.detail.history, change)
+      : undefined
+    if (history !== undefined) this.detail = { ...this.detail!, history }
+    this.set({ transitions: withTransition(this.transitions, change) })
+  }
+
+  private async loadTransitions(): Promise<void> {
+    try {
+      const known = await this.api.transitions()
+      // What happened while they were on their way is in neither alone.
+      this.set({ transitions: this.transitions.reduce((all, event) => withTransition(all, event), known) })
+    } catch {
+      // The connection says what is wrong.
+    }
+  }
+
+  private announce(text: string): void {
+    this.pending.push(text)
+    if (this.pending.length > 1) return
+    setTimeout(() => {
+      const [first, ...others] = this.pending
+      this.pending = []
+      const more = others.length === 0 ? "" : `, and ${others.length} more changes: ${others.at(-1)}`
+      this.set({ announcement: `${first}${more}` })
+    }, ANNOUNCE_AFTER)
+  }
+
+  lookBack(shown: Partial<Shown>): void {
+    this.set({ shown: { ...this.shown, ...shown } })
+  }
+
+  // ---------------------------------------------------------------------------
+  // token
+  // ---------------------------------------------------------------------------
+
+  private lock(problem: string | undefined): void {
+    this.following?.abort()
+    this.forget()
+    this.set({ locked: true, unlockProblem: problem })
+  }
+
+  private forget(): void {
+    this.api.token = undefined
+    sessionStorage.removeItem(TOKEN_KEY)
+  }
+
+  /** Takes the token if the server does. */
+  async unlock(token: string): Promise<boolean> {
+    const before = this.api.token
+    this.api.token = token.trim()
+    try {
+      this.admin = await this.api.admin()
+      sessionStorage.setItem(TOKEN_KEY, this.api.token)
+      this.set({ unlockProblem: undefined, unlocking: false })
+      if (this.locked) this.start()
+      return true
+    } catch (error) {
+      this.api.token = before
+      this.set({ unlockProblem: (error as Error).message })
+      return false
+    }
+  }
+
+  forgetToken(): void {
+    this.forget()
+    this.set({ unlockProblem: undefined })
+    this.start()
+  }
+
+  // ---------------------------------------------------------------------------
+  // one circuit
+  // ---------------------------------------------------------------------------
+
+  async open(name: string | undefined): Promise<void> {
+    this.set({ detail: { name } })
+    if (name === undefined) return
+    const result = await Promise.all([this.api.circuit(name), this.api.history(name), this.api.settings(name)]).then(
+      ([circuit, history, settings]) => ({ circuit, history, settings }),
+      (error: Error) => ({ problem: error.message })
+    )
+    if (this.detail?.name === name) this.set({ detail: { ...this.detail, ...result } })
+  }
+
+  close(): void {
+    this.set({ detail: undefined, unlocking: false, unlockProblem: undefined })
+  }
+
+  async command(name: string | undefined, action: Action, command: Command): Promise<void> {
+    this.set({ detail: { ...this.detail!, busy: true, done: undefined, refused: undefined } })
+    let result: Pick<Detail, "circuit" | "done" | "refused">
+    try {
+      if (name === undefined) {
+        const count = await this.api.resetAll(command)
+        result = { done: count === 1 ? "One circuit was reset." : `${count} circuits were reset.` }
+      } else {
+        const circuit = await this.api.change(name, action, command)
+        result = { circuit, done: `${name} is ${STATE_NAMES[circuit.state]} now.` }
+      }
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.forget()
+      result = { refused: (error as Error).message }
+    }
+    if (this.detail !== undefined && this.detail.name === name) {
+      this.set({ detail: { ...this.detail, ...result, busy: false } })
+    }
+    this.poll()
+  }
+
+  set(changed: Partial<Store>): void {
+    Object.assign(this, changed)
+    this.render()
+  }
+}
+
+const trendOf = <A>(trends: Map<string, A>, key: string, make: () => A): A => {
+  let trend = trends.get(key)
+  if (trend === undefined) trends.set(key, trend = make())
+  return trend
+}
