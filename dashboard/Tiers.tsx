@@ -87,7 +87,9 @@ const TierBox = ({ calls, rates, serves, store, tier }: {
         </div>
         <p class="tier__note">
           {perSecond(rates.failed)} failed, {perSecond(rates.skipped)} skipped
-          {tier.timeUntilRetry === null ? "" : `; tried again in ${span(tier.timeUntilRetry * 1000)}`}
+          {tier.timeUntilRetry === null
+            ? null
+            : <span class="tier__retry">tried again in {span(tier.timeUntilRetry * 1000)}</span>}
         </p>
       </div>
       <div class="tier__arrow" aria-hidden="true">

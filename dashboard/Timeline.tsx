@@ -15,6 +15,7 @@ const SPANS = [
 const MAX_LANES = 20
 const MAX_LINES = 15
 
+const narrow = matchMedia("(max-width: 560px)")
 const tickTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
 const tickTimeWithSeconds = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit",
@@ -100,7 +101,7 @@ const Lanes = ({ now, store, window }: { readonly store: Store; readonly window:
   const length = window.to - window.from
   const left = (at: number) => `${(100 * (at - window.from) / length).toFixed(3)}%`
   const present = STATES.filter((state) => shown.some(({ segments }) => segments.some((each) => each.state === state)))
-  const ticks = ticksOf(window, new Date(now).getTimezoneOffset())
+  const ticks = ticksOf(window, new Date(now).getTimezoneOffset(), narrow.matches ? 3 : 6)
   const format = length <= 5 * 60_000 ? tickTimeWithSeconds : tickTime
   if (shown.length === 0) return <p class="empty">No circuit changed then.</p>
   return (

@@ -98,6 +98,7 @@ export const why = (event: Transition): string => {
 const LOOK_BACK = 2000
 const FURTHEST = 15_000
 const FEW_CALLS = 5
+const SHORTEST = 900
 /** Points of a small graph. */
 export const POINTS = 60
 
@@ -113,6 +114,9 @@ export class Trend {
   add(at: number, counts: ReadonlyArray<number>): void {
     const last = this.samples.at(-1)
     if (last !== undefined && counts.some((count, i) => count < last.counts[i]!)) this.samples = []
+    // A change makes the page look again at once; a few calls in so short a time are no rate.
+    const before = this.samples.at(-2)
+    if (before !== undefined && last!.at - before.at < SHORTEST) this.samples.pop()
     this.samples.push({ at, counts })
     if (this.samples.length > POINTS + 1) this.samples.shift()
   }
@@ -354,14 +358,18 @@ export const lanesOf = (transitions: ReadonlyArray<Transition>, window: Window, 
   return lanes.toSorted((a, b) => compare(a.circuit, b.circuit))
 }
 
-/** Round moments for the axis, about six of them. */
-export const ticksOf = ({ from, to }: Window, offsetMinutes: number): ReadonlyArray<number> => {
+/** Round moments for the axis, up to so many of them, none of them at its ends. */
+export const ticksOf = ({ from, to }: Window, offsetMinutes: number, most: number): ReadonlyArray<number> => {
   const steps = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400].map((seconds) =>
     seconds * 1000
   )
-  const step = steps.find((step) => (to - from) / step <= 6) ?? Math.ceil((to - from) / 6 / 86_400_000) * 86_400_000
+  const step = steps.find((step) => (to - from) / step <= most) ??
+    Math.ceil((to - from) / most / 86_400_000) * 86_400_000
   const offset = offsetMinutes * 60_000
   const ticks: Array<number> = []
-  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step) ticks.push(at)
+  const margin = (to - from) / 25
+  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to - margin; at += step) {
+    if (at >= from + margin) ticks.push(at)
+  }
   return ticks
 }

@@ -65,6 +65,7 @@ export class Store {
   private readonly render: () => void
   private following: AbortController | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
+  private soon: ReturnType<typeof setTimeout> | undefined
   private polling = false
   private again = false
   private pending: Array<string> = []
@@ -122,6 +123,14 @@ export class Store {
     })
   }
 
+  /** Changes come in bursts. */
+  private pollSoon(): void {
+    this.soon ??= setTimeout(() => {
+      this.soon = undefined
+      if (!document.hidden) this.poll()
+    }, 150)
+  }
+
   private async look(): Promise<void> {
     const { query } = this
     try {
@@ -160,7 +169,7 @@ export class Store {
   // ---------------------------------------------------------------------------
 
   private heard(change: Change): void {
-    this.poll()
+    this.pollSoon()
     if (change._tag !== "StateChanged") return
     this.announce(`${change.circuit} is ${STATE_NAMES[stateOf(change.to)]}: ${why(change)}`)
     const history = this.detail?.name === change.circuit && this.detail.history !== undefined

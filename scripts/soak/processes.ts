@@ -81,11 +81,16 @@ export const startServer = Effect.fnUntraced(function*(
   ) =>
     Effect.callback<Extract<Message, { readonly _tag: Tag }>, ServerError>((resume) => {
       const onMessage = (message: Message) => {
-        if (isTagged(message, tag) && isReply(message)) resume(Effect.succeed(message))
+        if (isTagged(message, tag) && isReply(message)) end(Effect.succeed(message))
       }
-      const onExit = () => resume(Effect.fail(new ServerError({ server: name, reason: "ended" })))
+      const onExit = () => end(Effect.fail(new ServerError({ server: name, reason: "ended" })))
+      const forget = () => from.off("message", onMessage).off("exit", onExit)
+      const end: typeof resume = (result) => {
+        forget()
+        resume(result)
+      }
       from.on("message", onMessage).once("exit", onExit)
-      return Effect.sync(() => from.off("message", onMessage).off("exit", onExit))
+      return Effect.sync(forget)
     }).pipe(Effect.timeoutOrElse({
       duration: "20 seconds",
       orElse: () => Effect.fail(new ServerError({ server: name, reason: `did not say "${tag}"` }))

@@ -57,12 +57,17 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
   const reply = <Tag extends Message["_tag"]>(from: ChildProcess, tag: Tag) =>
     Effect.callback<Extract<Message, { readonly _tag: Tag }>, ServerError>((resume) => {
       const onMessage = (message: Message) => {
-        if (isReply(message, tag)) resume(Effect.succeed(message))
+        if (isReply(message, tag)) end(Effect.succeed(message))
       }
       const onExit = (code: number | null, signal: string | null) =>
-        resume(Effect.fail(new ServerError({ tier, reason: `ended: ${signal ?? `exit code ${code}`}` })))
+        end(Effect.fail(new ServerError({ tier, reason: `ended: ${signal ?? `exit code ${code}`}` })))
+      const forget = () => from.off("message", onMessage).off("exit", onExit)
+      const end: typeof resume = (result) => {
+        forget()
+        resume(result)
+      }
       from.on("message", onMessage).once("exit", onExit)
-      return Effect.sync(() => from.off("message", onMessage).off("exit", onExit))
+      return Effect.sync(forget)
     }).pipe(
       Effect.timeoutOrElse({
         duration: "10 seconds",
