@@ -300,8 +300,30 @@ const MAX_NAME_LENGTH = 1000
 
 const DEFAULT_PORT = 9700
 
-/** 0 is any that is free. */
-const Port = Schema.toCodecStringTree(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 })))
+interface Read<A> {
+  readonly value: A
+  readonly problem?: string | undefined
+}
+
+/** A variable that `parse` takes, or what is wrong with it, so that all mistakes are told at once. */
+const variable = <A>(
+  name: string,
+  { accepts, otherwise, parse }: {
+    readonly otherwise: A
+    readonly accepts: string
+    readonly parse: (text: string) => A | undefined
+  }
+): Config.Config<Read<A>> =>
+  Config.map(Config.option(Config.String(name)), (given): Read<A> => {
+    if (Option.isNone(given)) return { value: otherwise }
+    const value = parse(given.value.trim())
+    return value === undefined
+      ? { value: otherwise, problem: `${name}=${JSON.stringify(given.value)} must be ${accepts}` }
+      : { value }
+  })
+
+const oneOf = <A>(words: Readonly<Record<string, A>>) => (text: string): A | undefined =>
+  Object.hasOwn(words, text) ? words[text] : undefined
 
 const VARIABLES = ["TOKEN", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS", "HOST", "PORT"].map((key) =>
   `RESILIENCE_ADMIN_${key}`
@@ -355,40 +377,57 @@ export const listen: Config.Config<{
   readonly gracefulShutdownTimeout: Duration.Input
 }> = Config.all({
   host: Config.String("RESILIENCE_ADMIN_HOST").pipe(Config.withDefault("127.0.0.1")),
-  port: Config.schema(Port, "RESILIENCE_ADMIN_PORT").pipe(Config.withDefault(DEFAULT_PORT)),
+  port: variable("RESILIENCE_ADMIN_PORT", {
+    otherwise: DEFAULT_PORT,
+    accepts: "a port from 0 to 65535, 0 for any that is free",
+    parse: (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined
+  }),
   token
 }).pipe(
-  Config.mapEffect(({ host, port, token }) =>
-    isLoopback(host) || Option.isSome(token)
-      ? Effect.succeed({ host, port, gracefulShutdownTimeout: "1 second" as const })
-      : Effect.fail(configError([
+  Config.mapEffect(({ host, port, token }) => {
+    const found = port.problem === undefined ? [] : [port.problem]
+    if (!isLoopback(host) && Option.isNone(token)) {
+      found.push(
         `RESILIENCE_ADMIN_HOST=${
           JSON.stringify(host)
         } is not a loopback address such as 127.0.0.1, so RESILIENCE_ADMIN_TOKEN must be set`
-      ]))
-  )
+      )
+    }
+    return found.length === 0
+      ? Effect.succeed({ host, port: port.value, gracefulShutdownTimeout: "1 second" as const })
+      : Effect.fail(configError(found))
+  })
 )
 
 const access = Config.all({
   token,
-  changes: Config.Boolean("RESILIENCE_ADMIN_CHANGES").pipe(Config.withDefault(true)),
-  readAccess: Config.Literals(["loopback", "token", "anyone"], "RESILIENCE_ADMIN_READ_ACCESS").pipe(
-    Config.withDefault("loopback" as const)
-  ),
+  changes: variable("RESILIENCE_ADMIN_CHANGES", {
+    otherwise: true,
+    accepts: "true or false",
+    parse: oneOf({ true: true, yes: true, on: true, "1": true, y: true, false: false, no: false, off: false, "0": false, n: false })
+  }),
+  readAccess: variable<ReadAccess>("RESILIENCE_ADMIN_READ_ACCESS", {
+    otherwise: "loopback",
+    accepts: "loopback, token or anyone",
+    parse: oneOf<ReadAccess>({ loopback: "loopback", token: "token", anyone: "anyone" })
+  }),
   allowedHosts: Config.Array(Schema.String, "RESILIENCE_ADMIN_ALLOWED_HOSTS").pipe(Config.withDefault([]))
 }).pipe(
   Config.mapEffect((given) => {
     const access = {
       token: Option.getOrUndefined(given.token),
-      changes: given.changes,
-      readAccess: given.readAccess,
+      changes: given.changes.value,
+      readAccess: given.readAccess.value,
       allowedHosts: given.allowedHosts.map((host) => host.trim()).filter((host) => host !== "")
     }
-    const found = problems({
-      ...access,
-      token: { name: "RESILIENCE_ADMIN_TOKEN", value: access.token },
-      allowedHosts: { name: "RESILIENCE_ADMIN_ALLOWED_HOSTS", value: access.allowedHosts }
-    })
+    const found = [
+      ...[given.changes, given.readAccess].flatMap(({ problem }) => problem === undefined ? [] : [problem]),
+      ...problems({
+        ...access,
+        token: { name: "RESILIENCE_ADMIN_TOKEN", value: access.token },
+        allowedHosts: { name: "RESILIENCE_ADMIN_ALLOWED_HOSTS", value: access.allowedHosts }
+      })
+    ]
     return found.length === 0 ? Effect.succeed(access) : Effect.fail(configError(found))
   })
 )

@@ -985,12 +985,15 @@ describe("where it lives", () => {
 })
 
 describe("it does not start", () => {
-  const build = (env: Record<string, string>) =>
+  const build = (env: Record<string, string>) => Effect.map(buildAll(env), ([first]) => first)
+
+  /** Everything that is wrong. */
+  const buildAll = (env: Record<string, string>) =>
     Layer.build(Admin.layerConfig()).pipe(
       Effect.provide([CircuitBreakerRegistry.layer(), HttpRouter.layer]),
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
       Effect.flip,
-      Effect.map((error) => error.cause.message.split("\n")[0]),
+      Effect.map((error) => error.cause.message.split("\n")),
       Effect.scoped
     )
 
@@ -1031,8 +1034,23 @@ describe("it does not start", () => {
         "RESILIENCE_ADMIN_ALLOWED_HOSTS must be names such as \"a.example.com\" or \"a.example.com:8080\", " +
           "got \"https://a.example.com/\""
       )
-      assert.include(yield* build({ RESILIENCE_ADMIN_TOKEN: TOKEN, RESILIENCE_ADMIN_READ_ACCESS: "all" }), `"anyone"`)
-      assert.include(yield* build({ RESILIENCE_ADMIN_TOKEN: TOKEN, RESILIENCE_ADMIN_CHANGES: "perhaps" }), `"false"`)
+      assert.deepStrictEqual(
+        yield* buildAll({
+          RESILIENCE_ADMIN_TOKEN: "short",
+          RESILIENCE_ADMIN_READ_ACCESS: "all",
+          RESILIENCE_ADMIN_CHANGES: "perhaps"
+        }),
+        [
+          `RESILIENCE_ADMIN_CHANGES="perhaps" must be true or false`,
+          `RESILIENCE_ADMIN_READ_ACCESS="all" must be loopback, token or anyone`,
+          "RESILIENCE_ADMIN_TOKEN must be 16 or more ASCII characters without spaces; what is set is not shown"
+        ]
+      )
+      // What JavaScript's objects have of their own is no word.
+      assert.include(
+        yield* buildAll({ RESILIENCE_ADMIN_TOKEN: TOKEN, RESILIENCE_ADMIN_CHANGES: "toString" }),
+        `RESILIENCE_ADMIN_CHANGES="toString" must be true or false`
+      )
       const token = Redacted.make(TOKEN)
       for (
         const [options, message] of [
@@ -1086,6 +1104,13 @@ describe("it does not start", () => {
       }
       assert.deepStrictEqual(yield* parse({}), { host: "127.0.0.1", port: 9700, gracefulShutdownTimeout: "1 second" })
       assert.strictEqual((yield* parse({ RESILIENCE_ADMIN_PORT: "8080" })).port, 8080)
+      for (const port of ["many", "-1", "65536", "1e3", "0x10", "80 80"]) {
+        const error = yield* Effect.flip(parse({ RESILIENCE_ADMIN_PORT: port }))
+        assert.strictEqual(
+          error.cause.message,
+          `RESILIENCE_ADMIN_PORT="${port}" must be a port from 0 to 65535, 0 for any that is free`
+        )
+      }
     }))
 })
 
