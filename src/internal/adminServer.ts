@@ -272,6 +272,7 @@ const refuseChange = <E extends { readonly message: string }>(action: string, re
 const otherMethods = (settings: Settings) =>
   HttpRouter.use(Effect.fnUntraced(function*(router) {
     const paths = new Map<`/${string}`, Array<string>>()
+    if (settings.dashboard) paths.set("/dashboard", ["GET"])
     for (const group of Object.values(AdminApi.Api.groups)) {
       for (const { method, path } of Object.values(group.endpoints)) {
         paths.set(path, [...(paths.get(path) ?? []), method])

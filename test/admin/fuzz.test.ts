@@ -19,6 +19,10 @@ const PATHS = [
   "/circuits/payment-api/reset",
   "/reset-all",
   "/config",
+  "/history",
+  "/status",
+  "/tiers",
+  "/dashboard",
   "/openapi.json"
 ]
 
