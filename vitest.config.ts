@@ -11,6 +11,9 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     exclude: ["test/package.test.ts"],
     silent: "passed-only",
+    // No test is about how fast this machine is.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
     coverage: { include: ["src/**"] }
   }
 })

@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/package.test.ts"],
-    hookTimeout: 180_000,
-    testTimeout: 60_000
+    hookTimeout: 300_000,
+    testTimeout: 180_000
   }
 })

@@ -327,7 +327,7 @@ const parse = (caller: string, options: Options): Size => {
   }
   return {
     limit: checkCount(`${caller}: limit`, limit),
-    queue: queue === undefined || queue === 0 ? 0 : checkQueue(caller, queue),
+    queue: queue === undefined ? 0 : checkQueue(caller, queue),
     maxWait: maxWait === undefined ? Duration.infinity : checkDuration(`${caller}: maxWait`, maxWait)
   }
 }
@@ -488,7 +488,7 @@ class Slots implements Bulkhead {
       if (Exit.isFailure(exit) || call.place !== "Queued") return
       this.dequeue(call)
       call.place = "Outside"
-      call.resume?.(this.reject(call.fiber))
+      call.resume!(this.reject(call.fiber))
     })
   }
 

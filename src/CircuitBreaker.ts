@@ -503,7 +503,7 @@ export const isTarget = (u: unknown): u is Target => typeof u === "string" || is
 
 // The class of a service is an effect too, so data-first calls are told by their second argument.
 function isDataFirst(args: IArguments): boolean {
-  return args.length > 1 && isTarget(args[1])
+  return isTarget(args[1])
 }
 
 const withTarget = <T extends Target, A, E, R>(

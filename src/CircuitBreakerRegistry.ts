@@ -380,7 +380,7 @@ function makeStarting(
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current
-      if (isUnderManualControl(circuit, start, now) || breaker.reconfigured) return
+      if (isUnderManualControl(circuit, start) || breaker.reconfigured) return
       const hasOpened = circuit._tag === "Open" || (circuit._tag === "ForcedOpen" && start === undefined)
       const openUntil = hasOpened ? circuit.openUntil : -Infinity
       if (now - Math.max(breaker.lastUsedAt, openUntil) < idleTime) return
@@ -398,7 +398,7 @@ function makeStarting(
 
     /** Looks at a few circuits with each new one, so that no call pays for the sweep of a million. */
     const sweepSome = () => {
-      if (circuits.size === 0 || idleTime === Infinity) return
+      if (idleTime === Infinity) return
       const now = monotonicMillis(clock)
       for (let i = 0; i < 2; i++) {
         const next = cursor.next()
@@ -496,11 +496,10 @@ function makeStarting(
 }
 
 /** Whether an operator moved the circuit, so that a new one of its name would undo that. */
-const isUnderManualControl = (circuit: Circuit, start: Command | undefined, now: number): boolean => {
-  if (start !== undefined) return circuit.generation > 1
-  if (circuit._tag === "ForcedOpen") return now < circuit.openUntil
-  return circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
-}
+const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boolean =>
+  start === undefined
+    ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
+    : circuit.generation > 1
 
 const assertSamePolicy = (
   circuit: string,

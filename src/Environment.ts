@@ -267,7 +267,7 @@ const orOff = <A extends Value>(kind: Kind<A>): Kind<A | "off"> => ({
 
 /** How to write a value in a variable. */
 const encode = (value: Value, unit: Unit | undefined): string =>
-  Duration.isDuration(value) ? String(amountOf(value, unit ?? "seconds")) : String(value)
+  Duration.isDuration(value) ? String(amountOf(value, unit!)) : String(value)
 
 // -----------------------------------------------------------------------------
 // settings
@@ -877,11 +877,10 @@ const fit = (
     ...base,
     ...trips,
     minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
+    // Of time and size, one is off.
     window: size.value !== "off"
       ? { calls: size.value }
-      : time.value !== "off"
-      ? { duration: time.value, buckets: "buckets" in base.window ? base.window.buckets : undefined }
-      : base.window,
+      : { duration: unlessOff(time.value)!, buckets: "buckets" in base.window ? base.window.buckets : undefined },
     openDuration,
     halfOpenMaxCalls: settings.HALF_OPEN_CALLS.value,
     halfOpenTimeout: unlessOff(settings.HALF_OPEN_TIMEOUT.value) ?? Duration.infinity,

@@ -308,5 +308,5 @@ const catchOnly = <A, E, R, EH, A2, E2, R2>(
   >
 
 function isDataFirst(args: IArguments): boolean {
-  return args.length > 1 && (Effect.isEffect(args[1]) || typeof args[1] === "function")
+  return Effect.isEffect(args[1]) || typeof args[1] === "function"
 }

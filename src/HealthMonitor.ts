@@ -883,8 +883,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     })
   })
 
-  const readCircuit = (name: string): Effect.Effect<CheckHealth | undefined> =>
-    Effect.map(metricsOf(registry.getUnsafe(name)), (metrics) => metrics === undefined ? undefined : ofCircuit(metrics))
+  const readCircuit = (breaker: CircuitBreaker): Effect.Effect<CheckHealth> => Effect.map(breaker.metrics, ofCircuit)
 
   /** The circuits that no check shows. */
   const otherCircuits = Effect.map(registry.names, (names) => {
@@ -893,13 +892,17 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
       const breaker = breakerOf(entry)
       if (breaker !== undefined && registry.getUnsafe(breaker.name) === breaker) shown.add(breaker.name)
     }
-    return names.filter((name) => !shown.has(name) && settings.includes(name))
+    return names
+      .filter((name) => !shown.has(name) && settings.includes(name))
+      .map((name) => registry.getUnsafe(name))
+      // Forgotten since it was named.
+      .filter((breaker) => breaker !== undefined)
   })
 
   const latest: Effect.Effect<Report> = Effect.gen(function*() {
     const ofChecks = yield* Effect.forEach(Array.from(entries.values()), readEntry)
     const ofCircuits = yield* Effect.forEach(yield* otherCircuits, readCircuit)
-    const checks = [...ofChecks, ...ofCircuits.filter((check) => check !== undefined)]
+    const checks = [...ofChecks, ...ofCircuits]
     return {
       status: statusOf(checks),
       allHealthy: checks.every((check) => check.status === "healthy"),
@@ -1093,8 +1096,10 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
         yield* ended
       }
       const circuits = yield* otherCircuits
-      const circuit = circuits.includes(name) ? yield* readCircuit(name) : undefined
-      return circuit ?? (yield* new UnknownCheckError({ check: name, known: [...entries.keys(), ...circuits] }))
+      const circuit = circuits.find((breaker) => breaker.name === name)
+      if (circuit !== undefined) return yield* readCircuit(circuit)
+      const known = [...entries.keys(), ...circuits.map((breaker) => breaker.name)]
+      return yield* new UnknownCheckError({ check: name, known })
     }),
     register,
     changes: hub.stream

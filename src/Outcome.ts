@@ -224,9 +224,8 @@ const keptFromBeingMade = (error: unknown): boolean =>
   Predicate.isTagged(error, "RateLimiterError")
 
 const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
-  const error = Cause.findErrorOption(cause)
-  if (Option.isNone(error)) return plainFailure
-  if (keptFromBeingMade(error.value)) return ignored
-  const hint = retryAfter(error.value)
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (keptFromBeingMade(error)) return ignored
+  const hint = retryAfter(error)
   return hint === undefined ? plainFailure : { _tag: "Failure", retryAfter: hint }
 }

@@ -610,11 +610,11 @@ const waitInWindows = (rules: Rules, tokens: number, now: RateLimiter.ConsumeRes
 
 const inMonotonicTime = (store: RateLimiter.RateLimiterStore["Service"]): RateLimiter.RateLimiterStore["Service"] => {
   let wall: Clock.Clock | undefined
-  let monotonic: Clock.Clock | undefined
+  let monotonic!: Clock.Clock
   const run = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      if (monotonic === undefined || clock !== wall) {
+      if (clock !== wall) {
         wall = clock
         monotonic = monotonicClock(clock)
       }

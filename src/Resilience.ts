@@ -279,14 +279,10 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
     refuse("Resilience.make: retry", "a retry policy or its options", retry)
   }
   const stages: Record<Step, Stage | undefined> = {
-    fallback: options.fallback === undefined ? undefined : {
+    fallback: fallback === undefined ? undefined : {
       title: "fallback",
       description: "on any failure",
-      apply: Fallback.withFallback(
-        typeof options.fallback === "function" && !Effect.isEffect(options.fallback)
-          ? options.fallback
-          : () => options.fallback as Effect.Effect<unknown, unknown, unknown>
-      )
+      apply: (self) => Fallback.withFallback(self, fallback)
     },
     timeout: options.timeout === undefined
       ? undefined
@@ -295,16 +291,16 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
     hedge: options.hedge === undefined ? undefined : hedgeStage(options.hedge, options.name),
     rateLimit: options.rateLimit === undefined ? undefined : {
       title: "rate limit",
-      description: describeTarget(options.rateLimit),
-      apply: RateLimit.withRateLimit(checkTarget("rateLimit", options.rateLimit, RateLimit.isRateLimit))
+      description: describeTarget(checkTarget("rateLimit", options.rateLimit, RateLimit.isRateLimit)),
+      apply: RateLimit.withRateLimit(options.rateLimit)
     },
     circuitBreaker: options.circuitBreaker === false
       ? undefined
       : circuitStage(options.name, options.circuitBreaker),
     bulkhead: options.bulkhead === undefined ? undefined : {
       title: "bulkhead",
-      description: describeTarget(options.bulkhead),
-      apply: Bulkhead.withBulkhead(checkTarget("bulkhead", options.bulkhead, Bulkhead.isBulkhead))
+      description: describeTarget(checkTarget("bulkhead", options.bulkhead, Bulkhead.isBulkhead)),
+      apply: Bulkhead.withBulkhead(options.bulkhead)
     },
     attemptTimeout: options.attemptTimeout === undefined
       ? undefined
@@ -425,13 +421,13 @@ const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): 
   }
 }
 
-const circuitStage = (name: string, circuit: Options["circuitBreaker"]): Stage => {
+const circuitStage = (name: string, circuit: Exclude<Options["circuitBreaker"], false>): Stage => {
   const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
     title: "circuit breaker",
     description,
     apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy })
   })
-  if (circuit === undefined || circuit === false) return stage(`"${name}" of the registry`, name)
+  if (circuit === undefined) return stage(`"${name}" of the registry`, name)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)
   if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) return stage(describeTarget(circuit), circuit)
   if (!isObject(circuit)) {
@@ -451,12 +447,8 @@ const checkTarget = <T extends object>(option: string, target: T, isValue: (u: u
 }
 
 /** A target by value knows its name and description; the class of a service knows its key. */
-const describeTarget = (target: object): string => {
-  const name = Predicate.hasProperty(target, "key") && typeof target.key === "string"
-    ? target.key.slice(target.key.lastIndexOf("/") + 1)
-    : Predicate.hasProperty(target, "name")
-    ? String(target.name)
-    : ""
+const describeTarget = (target: { readonly name: string } | Context.Key<unknown, object>): string => {
+  const name = Context.isKey(target) ? target.key.slice(target.key.lastIndexOf("/") + 1) : target.name
   return Predicate.hasProperty(target, "description") ? `"${name}": ${target.description}` : `"${name}"`
 }
 

@@ -696,7 +696,7 @@ const withRetry = <A, R>(
     const limited = remaining === Infinity ? retry : endingWithin(retry, remaining)
     return Effect.catchCause(Retry.withRetry(attempt, limited), (cause) => {
       if (failure !== undefined && isRejectionOf(name, cause)) return Effect.failCause(failure)
-      if (failure === undefined && rejection !== undefined && isExhaustion(cause)) return Effect.failCause(rejection)
+      if (failure === undefined && isExhaustion(cause)) return Effect.failCause(rejection!)
       return Effect.failCause(cause)
     })
   })

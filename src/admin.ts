@@ -404,7 +404,18 @@ const access = Config.all({
   changes: variable("RESILIENCE_ADMIN_CHANGES", {
     otherwise: true,
     accepts: "true or false",
-    parse: oneOf({ true: true, yes: true, on: true, "1": true, y: true, false: false, no: false, off: false, "0": false, n: false })
+    parse: oneOf({
+      true: true,
+      yes: true,
+      on: true,
+      "1": true,
+      y: true,
+      false: false,
+      no: false,
+      off: false,
+      "0": false,
+      n: false
+    })
   }),
   readAccess: variable<ReadAccess>("RESILIENCE_ADMIN_READ_ACCESS", {
     otherwise: "loopback",

@@ -68,8 +68,7 @@ import {
   type Connection,
   exitCodes,
   invalid,
-  listRows,
-  thresholdsOf,
+  listCircuits,
   variable,
   withSuggestion
 } from "./internal/cliClient.ts"
@@ -156,7 +155,7 @@ const statusOfOne = Effect.fnUntraced(function*(connection: Connection, name: st
     yield* printJson({ ...circuit, settings, transitions: history.transitions })
   } else {
     const { columns, paint } = yield* layout
-    const labels = Text.details({ ...circuit, ...thresholdsOf(settings) })
+    const labels = Text.details(circuit)
     const width = Math.max(...labels.map(([label]) => label.length)) + 2
     yield* printLines([
       paint("bold", Text.fit(Text.clean(name), columns)),
@@ -173,14 +172,14 @@ const statusOfOne = Effect.fnUntraced(function*(connection: Connection, name: st
 const statusOfAll = Effect.fnUntraced(function*(connection: Connection, state: Option.Option<Admin.Circuit["state"]>) {
   const { ask, client } = connection
   const { status } = yield* ask(client.health.check())
-  const all = yield* listRows(connection)
+  const all = yield* listCircuits(connection)
   const rows = Option.isNone(state) ? all : all.filter((row) => row.state === state.value)
   const open = all.filter(Text.isOpen).length
   if (yield* Json) {
     yield* printJson({
       status,
       total: all.length,
-      circuits: rows.map(Text.toCircuit)
+      circuits: rows
     })
   } else {
     const view = yield* layout

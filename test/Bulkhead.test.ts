@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -29,6 +30,8 @@ describe("Bulkhead", () => {
       Effect.gen(function*() {
         const bulkhead = yield* Bulkhead.make({ limit: 3 })
         assert.isTrue(Bulkhead.isBulkhead(bulkhead))
+        assert.isFalse(Bulkhead.isBulkhead({ name: "bulkhead" }))
+        assert.strictEqual(Bulkhead.TypeId, "~effect-resilience/Bulkhead")
         assert.strictEqual(bulkhead.name, "bulkhead")
         assert.strictEqual(yield* bulkhead.limit, 3)
         assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 3])
@@ -238,6 +241,24 @@ describe("Bulkhead", () => {
         const bulkhead = yield* Bulkhead.make({ limit: 1, queue: 5, maxWait: 0 })
         yield* fork(bulkhead.execute(Effect.never))
         assert.isTrue(isFull(yield* Effect.exit(bulkhead.execute(Effect.void))))
+      }))
+
+    it.effect("that is infinite does not even start a sleep without an end", () =>
+      Effect.gen(function*() {
+        const test = yield* Effect.clockWith(Effect.succeed)
+        let sleeps = 0
+        const clock: Clock.Clock = Object.assign(Object.create(test), {
+          sleep: (duration: Duration.Duration) => {
+            sleeps++
+            return test.sleep(duration)
+          }
+        })
+        for (const maxWait of [Duration.infinity, Duration.seconds(1)]) {
+          const bulkhead = yield* Bulkhead.make({ limit: 1, queue: 1, maxWait })
+          yield* fork(bulkhead.execute(Effect.never))
+          yield* fork(Effect.provideService(bulkhead.execute(Effect.void), Clock.Clock, clock))
+          assert.strictEqual(sleeps, Duration.isFinite(maxWait) ? 1 : 0)
+        }
       }))
 
     it("that is infinite starts no timer", () => {

@@ -11,6 +11,7 @@ import {
 import {
   Cause,
   Clock,
+  ConfigProvider,
   Context,
   Data,
   DateTime,
@@ -371,6 +372,20 @@ describe("1. states", () => {
         "Closed -> Open: ConsecutiveFailures"
       ])
     }))
+
+  it.effect("reset forgets the rejected calls and how long calls took", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make(touchy)
+      yield* slowly(5_000, Effect.fail("down"))(breaker)
+      yield* rejection(breaker)
+      yield* breaker.reset
+      yield* slowly(1_000, Effect.fail("down"))(breaker)
+      yield* rejection(breaker)
+
+      const metrics = yield* breaker.metrics
+      assert.deepInclude(metrics, { totalCalls: 2, failedCalls: 1, rejectedCalls: 1 })
+      assert.deepStrictEqual(metrics.averageResponseTime, Duration.seconds(1))
+    }))
 })
 
 // -----------------------------------------------------------------------------
@@ -478,6 +493,46 @@ describe("2. trips", () => {
       yield* state(four, "Closed")
       yield* fail(four)
       yield* state(four, "Open")
+    }))
+
+  it.effect("minimumCalls is no more than the window holds, also in a policy that was spread into another", () =>
+    Effect.gen(function*() {
+      const wide = CircuitPolicy.make({ failureRate: 0.5, minimumCalls: 10, window: { calls: 10 } })
+      const breaker = yield* CircuitBreaker.make({ name: "a", policy: { ...wide, window: { calls: 2 } } })
+      yield* fail(breaker)
+      yield* state(breaker, "Closed")
+      yield* fail(breaker)
+      yield* state(breaker, "Open")
+    }))
+
+  it.effect("a window of a duration holds a success from when it ended, whether durations are measured or not", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({
+        failureRate: 0.6,
+        minimumCalls: 2,
+        window: { duration: "10 seconds" },
+        measureDuration: false
+      })
+      yield* TestClock.adjust("1 minute")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("5 seconds")
+      yield* succeed(breaker)
+      assert.strictEqual((yield* breaker.metrics).callsInWindow, 2)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* breaker.metrics).callsInWindow, 1)
+    }))
+
+  it.effect("slowCallRate opens though measureDuration is off", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({
+        slowCallRate: 1,
+        slowCallDuration: "1 second",
+        minimumCalls: 1,
+        window: { calls: 1 },
+        measureDuration: false
+      })
+      yield* slowly(2_000, Effect.succeed(1))(breaker)
+      yield* state(breaker, "Open")
     }))
 
   it.effect("a window of calls slides: what is older than its last n calls does not count", () =>
@@ -688,6 +743,23 @@ describe("3. open", () => {
       }
     }))
 
+  const late: Record<string, readonly [CircuitPolicy.Options, (breaker: Breaker) => Effect.Effect<void>]> = {
+    "a failure": [{ consecutiveFailures: 1, window: { calls: 10 } }, fail],
+    "a success that completes minimumCalls": [
+      { failureRate: 0.5, minimumCalls: 2, window: { calls: 10 } },
+      (breaker) => Effect.andThen(fail(breaker), succeed(breaker))
+    ]
+  }
+  for (const [name, [policy, run]] of Object.entries(late)) {
+    it.effect(`the open time begins with the end of the call that opens the circuit: ${name}`, () =>
+      Effect.gen(function*() {
+        const breaker = yield* make({ ...policy, openDuration: "10 seconds" })
+        yield* TestClock.adjust("1 hour")
+        yield* run(breaker)
+        assert.strictEqual(yield* remaining(breaker), 10_000)
+      }))
+  }
+
   it.effect("reads HalfOpen from the end of its open time on, before any call, and reading changes nothing", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
@@ -813,14 +885,23 @@ describe("3. open", () => {
     Effect.gen(function*() {
       const waits = Schedule.forever.pipe(Schedule.modifyDelay(() => Effect.as(Effect.sleep("1 second"), "1 second")))
       const dies = Schedule.forever.pipe(Schedule.modifyDelay(() => Effect.die("no")))
-      for (const openDuration of [waits, dies]) {
+      for (
+        const [openDuration, why] of [
+          [waits, "AsyncFiberError: An asynchronous Effect was executed with Effect.runSync"],
+          [dies, "Error: no"]
+        ] as const
+      ) {
         const exit = yield* Effect.exit(
           CircuitBreaker.make({ name: "a", policy: CircuitPolicy.make({ openDuration }) })
         )
         assert(Exit.isFailure(exit))
         const defect = Cause.squash(exit.cause)
         assert.instanceOf(defect, RangeError)
-        assert.include(String(defect), "CircuitPolicy.make: openDuration must be a schedule")
+        assert.strictEqual(
+          String(defect),
+          "RangeError: CircuitPolicy.make: openDuration must be a schedule that gives its delays without waiting or " +
+            `dying, got one that does not (${why})`
+        )
       }
     }))
 
@@ -834,6 +915,47 @@ describe("3. open", () => {
         yield* fail(breaker)
         assert.strictEqual(yield* sitOut(breaker), 2_000)
       }
+    }))
+
+  it.effect("circuits of one policy draw the delays of a random Schedule apart", () =>
+    Effect.gen(function*() {
+      const policy = CircuitPolicy.make({ ...touchy, openDuration: Schedule.jittered(Schedule.spaced("1 hour")) })
+      const times = yield* Effect.forEach(["a", "b"], (name) =>
+        Effect.gen(function*() {
+          const breaker = yield* CircuitBreaker.make({ name, policy })
+          yield* fail(breaker)
+          return yield* remaining(breaker)
+        }).pipe(Random.withSeed(name)))
+      assert.notStrictEqual(times[0], times[1])
+    }))
+
+  it.effect("a Schedule is told how many times in a row the circuit has opened", () =>
+    Effect.gen(function*() {
+      const schedule = Schedule.identity<number>().pipe(
+        Schedule.modifyDelay(({ input }) => Effect.succeed(Duration.seconds(input)))
+      )
+      assert.deepStrictEqual(yield* openTimes(schedule, 4), [1, 2, 3, 4])
+    }))
+
+  it.effect("a Schedule gives its first delay where the circuit is made, and the others when they are due", () =>
+    Effect.gen(function*() {
+      let given = 0
+      const breaker = yield* make({
+        ...touchy,
+        openDuration: Schedule.spaced("10 seconds").pipe(
+          Schedule.tap(() =>
+            Effect.sync(() => {
+              given++
+            })
+          )
+        )
+      })
+      const seen = [given]
+      for (let i = 0; i < 3; i++) {
+        yield* halfOpen(breaker)
+        seen.push(given)
+      }
+      assert.deepStrictEqual(seen, [1, 1, 2, 3])
     }))
 
   const growing: CircuitPolicy.Options = {
@@ -1006,6 +1128,19 @@ describe("4. half-open", () => {
         "HalfOpen -> Open: ProbeFailed"
       ])
       assert.strictEqual((yield* breaker.metrics).consecutiveOpenings, 2)
+    }))
+
+  it.effect("a circuit closes when its last probe ends, also if it had no failure", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ ...touchy, window: { calls: 10 } })
+      const events = yield* watch(breaker.changes)
+      yield* TestClock.adjust("1 hour")
+      yield* breaker.forceOpen({ duration: "10 seconds" })
+      yield* TestClock.adjust("10 seconds")
+      yield* slowly(3_000, Effect.succeed(1))(breaker)
+
+      const last = (yield* events).at(-1)
+      assert.deepInclude(last, { to: "Closed", elapsed: Duration.seconds(3) })
     }))
 
   it.effect("a closed circuit starts with empty counts", () =>
@@ -1405,6 +1540,25 @@ describe("6. outcomes", () => {
       assert.strictEqual(asked, 0)
     }))
 
+  it.effect("no classifier is asked about a call of a disabled circuit", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const classify = () => {
+        asked++
+        return Outcome.success
+      }
+      for (const [policy, options] of [[{ classify }, {}], [{}, { classify }]]) {
+        const breaker = yield* make(policy)
+        yield* breaker.disable
+        yield* call(breaker, Effect.fail("down"), options)
+        assert.strictEqual(asked, 0)
+        yield* breaker.forceClose
+        yield* call(breaker, Effect.fail("down"), options)
+        assert.strictEqual(asked, 1)
+        asked = 0
+      }
+    }))
+
   it.effect("no classifier is asked about a rejection", () =>
     Effect.gen(function*() {
       let asked = 0
@@ -1585,6 +1739,15 @@ describe("7. time", () => {
       yield* state(breaker, "HalfOpen")
     }))
 
+  it.effect("a call is timed whenever it begins", () =>
+    Effect.gen(function*() {
+      const clock = new TwoClocks()
+      const breaker = yield* make({ measureDuration: true }).pipe(Effect.provideService(Clock.Clock, clock))
+      for (clock.monotonic = 0; clock.monotonic <= 4; clock.monotonic++) yield* succeed(breaker)
+      yield* breaker.execute(Effect.sync(() => clock.pass("6 seconds")))
+      assert.deepStrictEqual((yield* breaker.metrics).averageResponseTime, Duration.seconds(1))
+    }))
+
   it.effect("works on a clock that has run for a year, to the microsecond", () =>
     withClocks((clocks) =>
       Effect.gen(function*() {
@@ -1628,11 +1791,14 @@ describe("9. observers", () => {
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       const old = yield* hold(breaker)
+      const left = yield* hold(breaker)
       yield* fail(breaker)
       const events = yield* watch(breaker.events)
       yield* old.succeed
-      const [event] = yield* events
-      assert.deepInclude(event, { _tag: "CallEnded", outcome: "Late", state: "Open" })
+      yield* left.interrupt
+      const [late, ignored] = yield* events
+      assert.deepInclude(late, { _tag: "CallEnded", outcome: "Late", state: "Open" })
+      assert.deepInclude(ignored, { _tag: "CallEnded", outcome: "Ignored", state: "Open" })
     }))
 
   it.effect("are told what the circuit had counted and how long it had been as it was", () =>
@@ -1688,6 +1854,51 @@ describe("9. observers", () => {
           return event?._tag === "CallEnded" ? event.duration : undefined
         }))
       assert.deepStrictEqual(durations.map((duration) => duration && Duration.toMillis(duration)), [250, undefined])
+    }))
+
+  it.effect("learn how long a call took if it counts, and that only a call can be slow", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ ...touchy, slowCallRate: 1, slowCallDuration: "1 second", window: { calls: 10 } })
+      const events = yield* watch(breaker.events)
+      yield* TestClock.adjust("1 minute")
+      yield* slowly(500, Effect.succeed(1))(breaker)
+      const left = yield* hold(breaker)
+      const slow = yield* hold(breaker)
+      yield* TestClock.adjust("3 seconds")
+      yield* left.interrupt
+      yield* slow.fail
+      yield* rejection(breaker)
+
+      assert.deepStrictEqual(
+        (yield* events).flatMap((event) =>
+          event._tag === "CallEnded" ? [[event.outcome, event.slow, event.duration]] : []
+        ),
+        [
+          ["Success", false, Duration.millis(500)],
+          ["Ignored", false, undefined],
+          ["Failure", true, Duration.seconds(3)],
+          ["Rejected", false, undefined]
+        ]
+      )
+    }))
+
+  it.effect("hear what they asked for and nothing else", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make(touchy)
+      const heard: Array<string> = []
+      for (const tag of ["CallEnded", "StateChanged", "Reconfigured"] as const) {
+        yield* breaker.on(tag, (event) => Effect.sync(() => heard.push(`${tag}: ${event._tag}`)))
+      }
+      yield* settle
+      yield* fail(breaker)
+      yield* breaker.reconfigure({ ...(yield* breaker.policy), consecutiveFailures: 3 })
+      yield* settle
+
+      assert.deepStrictEqual(heard.toSorted(), [
+        "CallEnded: CallEnded",
+        "Reconfigured: Reconfigured",
+        "StateChanged: StateChanged"
+      ])
     }))
 
   it.effect("that come late have missed what was before, and miss nothing after", () =>
@@ -1766,6 +1977,7 @@ describe("9. observers", () => {
       assert.include(logs, "listener failed")
       assert.include(logs, "listener died")
       assert.include(logs, "listener threw")
+      assert.strictEqual(logs.split(`A listener of circuit "dependency" failed`).length, 5)
     }))
 
   it.effect("that block for ever delay no call and no other listener", () =>
@@ -1932,6 +2144,15 @@ describe("metrics", () => {
 
       assert.deepStrictEqual(before, Duration.seconds(10))
       assert.deepStrictEqual((yield* breaker.metrics).currentBackoff, before)
+    }))
+})
+
+describe("metrics of a circuit with an open time of zero", () => {
+  it.effect("say that it was open for no time", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ ...touchy, openDuration: 0 })
+      yield* fail(breaker)
+      assert.deepStrictEqual((yield* breaker.metrics).currentBackoff, Duration.zero)
     }))
 })
 
@@ -2360,6 +2581,7 @@ describe("withCircuitBreakerStream", () => {
     })
 
   const elements = Stream.make(1, 2, 3)
+  const unready: Stream.Stream<number> = Stream.fromPull(Effect.never)
 
   const cases: Record<string, readonly [(breaker: Breaker) => Effect.Effect<unknown, unknown>, string]> = {
     "a stream that ends is a success": [(breaker) => Stream.runCollect(guard(breaker)(elements)), "success"],
@@ -2394,6 +2616,15 @@ describe("withCircuitBreakerStream", () => {
     ],
     "a stream left for another's failure, without an element, is ignored": [
       (breaker) => Stream.runDrain(Stream.merge(guard(breaker)(Stream.never), Stream.fail("other"))),
+      "ignored"
+    ],
+    "a stream whose consumer does not wait until it can be pulled, and goes on, is ignored": [
+      (breaker) =>
+        Effect.scoped(Effect.gen(function*() {
+          const pull = yield* Stream.toPull(guard(breaker)(unready))
+          const fiber = yield* Effect.forkChild(pull, { startImmediately: true })
+          yield* Fiber.interrupt(fiber)
+        })),
       "ignored"
     ],
     "a stream that interrupts itself is ignored": [
@@ -2817,6 +3048,37 @@ describe("Service", () => {
       assert.strictEqual((yield* breaker.metrics).totalCalls, 0)
     }).pipe(Effect.provide(Payments.layerDisabled)))
 
+  it.effect("layerConfig makes a circuit of its own, whose policy the environment changes", () =>
+    Effect.gen(function*() {
+      const read = Effect.flatMap(Payments, (breaker) => Effect.andThen(fail(breaker), breaker.metrics))
+      const { failedCalls, name, state } = yield* Effect.provide(read, Payments.layerConfig)
+      assert.deepStrictEqual({ failedCalls, name, state }, { failedCalls: 1, name: "payments", state: "Closed" })
+      assert.strictEqual((yield* Effect.provide(read, Payments.layerConfig)).failedCalls, 1)
+    }).pipe(Effect.provideService(
+      ConfigProvider.ConfigProvider,
+      ConfigProvider.fromEnv({ env: { CB_PAYMENTS_FAILURE_THRESHOLD: "2" } })
+    )))
+
+  it.effect("may be a circuit that somebody else has written", () =>
+    Effect.gen(function*() {
+      const asked: Array<unknown> = []
+      const other = {
+        execute: (self, options) => {
+          asked.push(options)
+          return self
+        }
+      } as Pick<Breaker, "execute"> as Breaker
+      const options = { classify: () => Outcome.ignored }
+      assert.strictEqual(
+        yield* Effect.succeed(1).pipe(
+          CircuitBreaker.withCircuitBreaker(Payments, options),
+          Effect.provideService(Payments, other)
+        ),
+        1
+      )
+      assert.deepStrictEqual(asked, [options])
+    }))
+
   it.effect("layerForcedOpen rejects every call", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.succeed(1).pipe(CircuitBreaker.withCircuitBreaker(Payments)))
@@ -2846,6 +3108,24 @@ describe("forceOpen with a duration out of range", () => {
   }
 })
 
+describe("something that is no policy", () => {
+  it("is refused, by who is given it", () => {
+    const policy = { consecutiveFailures: 3 } as never
+    assert.throws(() => CircuitBreaker.make({ name: "a", policy }), "CircuitBreaker.make: policy must be")
+    assert.throws(() => CircuitBreaker.Service()("a", { policy }), "CircuitBreaker.Service: policy must be")
+  })
+})
+
+describe("isCircuitBreaker", () => {
+  it.effect("knows a circuit by its type id", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make()
+      assert.strictEqual(breaker[CircuitBreaker.TypeId], "~effect-resilience/CircuitBreaker")
+      assert.isTrue(CircuitBreaker.isCircuitBreaker(breaker))
+      assert.isFalse(CircuitBreaker.isCircuitBreaker({ name: "dependency" }))
+    }))
+})
+
 describe("what a caller sees", () => {
   class Down extends Data.TaggedError("Down") {}
 
@@ -2857,6 +3137,18 @@ describe("what a caller sees", () => {
       )
       assert.deepStrictEqual(yield* Effect.flip(guarded), new Down())
       assert.strictEqual(yield* guarded, "dependency")
+    }))
+
+  it.effect("an error whose stack tools may set, again and again, and take away", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make()
+      yield* breaker.forceOpen()
+      const error = yield* rejection(breaker)
+      error.stack = "one"
+      error.stack = "two"
+      assert.strictEqual(error.stack, "two")
+      Reflect.deleteProperty(error, "stack")
+      assert.strictEqual(error.stack, `CircuitOpenError: ${error.message}`)
     }))
 
   it.effect("the value in a Ref of the caller is as the call left it", () =>

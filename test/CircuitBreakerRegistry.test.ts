@@ -6,7 +6,7 @@ import {
   CircuitPolicy,
   ResilienceError
 } from "effect-resilience"
-import { Cause, Clock, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import { Cause, Clock, ConfigProvider, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
@@ -100,6 +100,16 @@ describe("getOrCreate", () => {
       }
       const breaker = yield* registry.getOrCreate("a", CircuitPolicy.make(options))
       assert.strictEqual(yield* registry.getOrCreate("a", CircuitPolicy.make(options)), breaker)
+
+      const configured = yield* make({ circuits: { a: CircuitPolicy.make(options) } })
+      assert.strictEqual((yield* configured.getOrCreate("a", CircuitPolicy.make(options))).name, "a")
+    }))
+
+  it.effect("with what is no policy at all dies", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const none = 5 as unknown as CircuitPolicy.CircuitPolicy
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
     }))
 
   it.effect("a conflict leaves the circuit as it is", () =>
@@ -390,7 +400,7 @@ describe("reset and resetAll", () => {
       assert.strictEqual((yield* a.metrics).totalCalls, 0)
 
       yield* fail(a)
-      yield* registry.resetAll
+      assert.isUndefined(yield* registry.resetAll)
       assert.deepStrictEqual((yield* registry.statuses).map(({ state, totalCalls }) => [state, totalCalls]), [
         ["Closed", 0],
         ["Closed", 0]
@@ -441,6 +451,19 @@ describe("systemStatus", () => {
       assert.strictEqual((yield* registry.systemStatus).status, "unhealthy")
       yield* b.disable
       assert.strictEqual((yield* registry.systemStatus).status, "healthy")
+    }))
+
+  it.effect("is degraded by a circuit that probes, however few of its calls failed", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const a = yield* registry.getOrCreate("a")
+      yield* succeed(a, 99)
+      yield* fail(a)
+      yield* TestClock.adjust("10 seconds")
+
+      yield* state(a, "HalfOpen")
+      assert.isAtMost((yield* a.metrics).failureRate, 0.1)
+      assert.strictEqual((yield* registry.systemStatus).status, "degraded")
     }))
 })
 
@@ -523,6 +546,17 @@ describe("idle circuits", () => {
       yield* TestClock.adjust("1 millis")
       assert.deepStrictEqual(yield* registry.names, [])
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
+    }))
+
+  it.effect("are forgotten by whoever looks for them first, be it by name", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a")
+      yield* registry.getOrCreate("b")
+      yield* TestClock.adjust("1 hour")
+
+      assert.deepStrictEqual(yield* registry.get("a"), Option.none())
+      assert.isUndefined(registry.getUnsafe("b"))
     }))
 
   it.effect("one hour by default", () =>
@@ -845,7 +879,9 @@ describe("ten thousand tenants", () => {
       for (let i = 0; i < 1_000; i++) yield* succeed(registry.getOrCreateUnsafe(`old-${i}`))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* alive(registry, "old", 1_000), 1_000)
-      for (let i = 0; i < 1_000; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      for (let i = 0; i < 100; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      assert.approximately(yield* alive(registry, "old", 1_000), 800, 30)
+      for (let i = 100; i < 1_000; i++) registry.getOrCreateUnsafe(`new-${i}`)
       assert.strictEqual(yield* alive(registry, "old", 1_000), 0)
       assert.strictEqual(yield* alive(registry, "new", 1_000), 1_000)
     }))
@@ -858,7 +894,110 @@ const alive = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry, prefix: 
     (living) => living.filter(Boolean).length
   )
 
+describe("whoever watches the circuits of a registry", () => {
+  const watcher = () => {
+    const seen: Array<string> = []
+    return {
+      seen,
+      onKept: ({ name }: Breaker) => void seen.push(`kept ${name}`),
+      onForgotten: ({ name }: Breaker) => void seen.push(`forgot ${name}`)
+    }
+  }
+
+  it.effect("is told of those that live, of each that comes, goes or is restored, and of none afterwards", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const a = yield* registry.getOrCreate("a")
+      const first = watcher()
+      const stop = CircuitBreakerRegistry.watchCircuits(registry, first)
+      assert.deepStrictEqual(first.seen, ["kept a"])
+
+      yield* registry.getOrCreate("b")
+      yield* registry.remove("b")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* registry.names, [])
+      yield* succeed(a)
+      assert.deepStrictEqual(first.seen, ["kept a", "kept b", "forgot b", "forgot a", "kept a"])
+
+      stop()
+      yield* registry.getOrCreate("c")
+      assert.lengthOf(first.seen, 5)
+    }))
+
+  it.effect("is told of changes from now on", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const a = yield* registry.getOrCreate("a")
+      yield* a.disable
+      const coming = yield* watch(CircuitBreakerRegistry.comingChanges(registry))
+      yield* a.forceClose
+
+      assert.deepStrictEqual((yield* coming).map(({ sequence }) => sequence), [2])
+    }))
+
+  it.effect("of somebody else's registry is told of all its changes, and of no circuit", () =>
+    Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      const a = yield* registry.getOrCreate("a")
+      yield* a.disable
+      const { seen, ...others } = watcher()
+      const stop = CircuitBreakerRegistry.watchCircuits(registry, others)
+      yield* registry.getOrCreate("b")
+      stop()
+
+      assert.deepStrictEqual(seen, [])
+      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+    }))
+})
+
 describe("layers", () => {
+  it.effect("layerConfig takes policies from the environment, over those that are written", () => {
+    const layer = CircuitBreakerRegistry.layerConfig({ defaults: policy, circuits: { a: policy } })
+    const env = (env: Record<string, string>) =>
+      Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+    return Effect.gen(function*() {
+      const failures = Effect.gen(function*() {
+        const { getOrCreate } = yield* Registry
+        const policies = yield* Effect.forEach(
+          ["a", "b"],
+          (name) => Effect.flatMap(getOrCreate(name), ({ policy }) => policy)
+        )
+        return policies.map(({ consecutiveFailures }) => consecutiveFailures)
+      })
+      assert.deepStrictEqual(
+        yield* failures.pipe(Effect.provide(layer), env({ CB_A_FAILURE_THRESHOLD: "7" })),
+        [7, 1]
+      )
+      const error = yield* Effect.flip(failures.pipe(Effect.provide(layer), env({ CB_A_FAILURE_THRESHOLD: "none" })))
+      assert.include(error.message, "CB_A_FAILURE_THRESHOLD")
+    })
+  })
+
+  it("refuse bad options where they are written, and name them", () => {
+    const bad: ReadonlyArray<readonly [object, string]> = [
+      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero, got 0"],
+      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero, got NaN"]
+    ]
+    const policies: ReadonlyArray<readonly [object, string]> = [
+      [{ defaults: 5 }, "defaults must be"],
+      [{ circuits: [] }, "circuits must be an object of policies by name, got []"],
+      [{ circuits: { a: 5 } }, "circuits.a must be"]
+    ]
+    for (const [options, message] of bad) {
+      const full = `CircuitBreakerRegistry.layer: ${message}`
+      assert.throws(() => CircuitBreakerRegistry.layerConfig(options), RangeError, full)
+    }
+    for (const [options, message] of [...bad, ...policies]) {
+      const full = `CircuitBreakerRegistry.layer: ${message}`
+      assert.throws(() => CircuitBreakerRegistry.layer(options), RangeError, full)
+      assert.throws(() => CircuitBreakerRegistry.make(options), RangeError, full)
+    }
+  })
+
+  it("provide a service under a key that no other package has", () => {
+    assert.strictEqual(Registry.key, "effect-resilience/CircuitBreakerRegistry")
+  })
+
   it.effect("layer shares its circuits with everything below it", () =>
     Effect.gen(function*() {
       const down = Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a"))

@@ -180,6 +180,21 @@ describe("CircuitLog", () => {
       assert.lengthOf(lines, 1)
     }))
 
+  it.effect("tells of a circuit that is forgotten at once, though not of its threshold", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        yield* fail
+        yield* fail
+        yield* (yield* Registry).remove("db")
+        yield* settle
+
+        const [opened, ...others] = lines
+        assert.deepStrictEqual([opened?.message, others], ["circuit_opened", []])
+        assert.strictEqual(opened?.fields["failure_count"], 2)
+        assert.notProperty(opened?.fields, "threshold")
+      })
+    ))
+
   it.effect("is silent where it is told to be", () =>
     Effect.gen(function*() {
       const lines: Array<unknown> = []

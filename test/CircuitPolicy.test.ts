@@ -250,6 +250,62 @@ describe("a value out of range throws a RangeError that names the field and the 
     )
   })
 
+  it("what is no object where one must be", () => {
+    const values: ReadonlyArray<unknown> = [[], "10", 10, new Date(0), () => {}]
+    for (const value of values) {
+      const cases = [
+        [() => CircuitPolicy.make({ window: value as never }), "make: window must be an object with calls, or with a"],
+        [() => CircuitPolicy.make({ halfOpenSample: value as never }), "make: halfOpenSample must be an object with"],
+        [() => CircuitPolicy.exponential(value as never), "exponential: options must be an object, got "]
+      ] as const
+      for (const [build, message] of cases) assert.include(thrown(build).message, `CircuitPolicy.${message}`)
+    }
+  })
+
+  it("options where a policy must be", () => {
+    const values: ReadonlyArray<unknown> = [{}, { consecutiveFailures: 3 }, "production", { window: {} }]
+    for (const value of values) {
+      assert.match(
+        thrown(() => CircuitBreakerRegistry.layer({ defaults: value as never })).message,
+        /^CircuitBreakerRegistry\.layer: defaults must be a policy made with CircuitPolicy\.make, got /
+      )
+    }
+  })
+
+  it("a classifier that is no function", () => {
+    assert.strictEqual(
+      thrown(() => CircuitPolicy.make({ classify: "failure" as never })).message,
+      "CircuitPolicy.make: classify must be a function, got \"failure\""
+    )
+  })
+
+  it("even a value that cannot be printed", () => {
+    const hostile = Object.assign(() => {}, {
+      toString: () => {
+        throw new Error("no")
+      }
+    })
+    assert.strictEqual(
+      thrown(() => CircuitPolicy.make({ consecutiveFailures: hostile as never })).message,
+      "CircuitPolicy.make: consecutiveFailures must be an integer >= 1, got a function that cannot be printed"
+    )
+  })
+
+  it("a duration without a unit that there is, or that cannot be read", () => {
+    const unreadable = new Proxy({}, {
+      ownKeys: () => {
+        throw new Error("no")
+      }
+    })
+    const values: ReadonlyArray<unknown> = [{}, { second: 1 }, { seconds: 1, fortnights: 1 }, unreadable]
+    for (const value of values) {
+      assert.match(
+        thrown(() => CircuitPolicy.make({ halfOpenTimeout: value as never })).message,
+        /^CircuitPolicy\.make: halfOpenTimeout must be a duration above zero, got /
+      )
+    }
+  })
+
   it("says what is accepted", () => {
     const accepted = [
       [{ consecutiveFailures: 0 }, "must be an integer >= 1, got 0"],

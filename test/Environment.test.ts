@@ -452,6 +452,14 @@ describe("load", () => {
       assert.isFalse(untimed.defaults.measureDuration)
     }))
 
+  it.effect("waits for probes without end, as the code says", () =>
+    Effect.gen(function*() {
+      const defaults = CircuitPolicy.make({ consecutiveFailures: 3, halfOpenTimeout: Duration.infinity })
+      const environment = yield* load({ CIRCUIT_BREAKER_FAILURE_THRESHOLD: "4" }, { defaults })
+      assert.strictEqual(setting(environment, "HALF_OPEN_TIMEOUT").value, "off")
+      assert.isFalse(Duration.isFinite(environment.defaults.halfOpenTimeout))
+    }))
+
   it.effect("replaces a schedule as a whole", () =>
     Effect.gen(function*() {
       const defaults = CircuitPolicy.make({ consecutiveFailures: 3, openDuration: Schedule.fibonacci("1 second") })
@@ -976,6 +984,13 @@ describe("providers", () => {
         ConfigProvider.nested("APP")
       )
   }
+
+  it.effect("a prefix of several words: circuits whose name is a number", () =>
+    Effect.gen(function*() {
+      const provider = providers["the environment under a prefix of two words"]!
+      const environment = yield* withProvider(provider({ CB_0_FAILURE_THRESHOLD: "3" }))(Environment.load())
+      assert.strictEqual(setting(environment, "FAILURE_THRESHOLD", "0").value, 3)
+    }))
 
   for (const [name, make] of Object.entries(providers)) {
     it.effect(`${name}: variables of all circuits, of circuits that the code does not name, and misspelt ones`, () =>

@@ -214,6 +214,20 @@ describe("the status of a circuit", () => {
     }).pipe(withCircuits))
 })
 
+describe("a circuit that is forgotten while it is looked at", () => {
+  it.effect("is left out", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      yield* registry.getOrCreate("payment-api")
+      const monitor = yield* Effect.provideService(make(), CircuitBreakerRegistry.CircuitBreakerRegistry, {
+        ...registry,
+        names: Effect.succeed(["gone", "payment-api"])
+      })
+      const { checks } = yield* monitor.latest
+      assert.deepStrictEqual(checks.map(({ name }) => name), ["payment-api"])
+    }).pipe(withCircuits))
+})
+
 describe("the answer of a check", () => {
   const hostile = {
     get message(): string {
@@ -274,6 +288,15 @@ describe("the answer of a check", () => {
       "unhealthy",
       [
         "CheckFailed: the check answered {\"status\":\"fine\"}; accepted is true, false, nothing, or an object with " +
+        "status \"healthy\", \"degraded\" or \"unhealthy\" and a reason"
+      ]
+    ],
+    [
+      "an answer that is a text",
+      Effect.succeed("fine" as unknown as HealthMonitor.Answer),
+      "unhealthy",
+      [
+        "CheckFailed: the check answered \"fine\"; accepted is true, false, nothing, or an object with " +
         "status \"healthy\", \"degraded\" or \"unhealthy\" and a reason"
       ]
     ],
@@ -945,6 +968,28 @@ describe("a probe", () => {
       assert.strictEqual(yield* state, "Closed")
     }).pipe(withCircuits))
 
+  it.effect("that the circuit turns away after all does not run, and is tried again after the interval", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ name: "own", policy: CircuitPolicy.make(touchy) })
+      let turnedAway = 0
+      const full: CircuitBreaker.CircuitBreaker = Object.create(breaker, {
+        execute: {
+          value: (self: Effect.Effect<unknown>) =>
+            turnedAway++ === 0 ? Effect.die("another call was faster") : breaker.execute(self)
+        }
+      })
+      const { at, run } = recorded(Effect.void)
+      const monitor = yield* make({ checks: { own: { circuit: full, probe: run } } })
+      yield* fail(breaker)
+
+      yield* TestClock.adjust("39999 millis")
+      assert.deepStrictEqual([turnedAway, at], [1, []])
+      assert.isUndefined(find(yield* monitor.latest, "own").lastProbe)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(at.length, 1)
+      assert.strictEqual(yield* breaker.state, "Closed")
+    }).pipe(withCircuits))
+
   it.effect("never runs twice at once, however many places there are", () =>
     Effect.gen(function*() {
       const { most, run, runs } = gate()
@@ -1311,6 +1356,14 @@ describe("start and stop", () => {
       assert.deepStrictEqual(observers(yield* registry.getOrCreate("later")), [])
     }).pipe(withCircuits))
 
+  it.effect("a circuit that no check shows is not looked at, whenever it is made", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* make({ circuits: false, checks: { payments: { circuit: "payment-api" } } })
+      assert.deepStrictEqual(observers(yield* registry.getOrCreate("other")), [])
+      assert.strictEqual(observers(yield* registry.getOrCreate("payment-api")).length, 1)
+    }).pipe(withCircuits))
+
   it.effect("a circuit of its own that a check had is let go with the check", () =>
     Effect.gen(function*() {
       const monitor = yield* make()
@@ -1638,6 +1691,21 @@ describe("forms", () => {
             last_probe: null
           }
         }
+      })
+    }).pipe(withCircuits))
+
+  it.effect("JSON tells a probe that succeeded from one that failed", () =>
+    Effect.gen(function*() {
+      const breaker = yield* (yield* Registry).getOrCreate("payment-api", CircuitPolicy.make(touchy))
+      const monitor = yield* make({ checks: { payments: { circuit: "payment-api", probe: Effect.void } } })
+      yield* fail(breaker)
+      yield* TestClock.adjust("10 seconds")
+      yield* settle
+      assert.deepStrictEqual(HealthMonitor.checkToJson(find(yield* monitor.latest, "payments")).last_probe, {
+        success: true,
+        error: null,
+        timestamp: "1970-01-01T00:00:10.000Z",
+        duration_ms: 0
       })
     }).pipe(withCircuits))
 

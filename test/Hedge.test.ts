@@ -1,14 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import { TestClock } from "effect/testing"
 import { Bulkhead, CircuitBreaker, Hedge, type ResilienceError, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
+import { Recorder } from "../src/internal/recorder.ts"
 import { atEveryOperation, counted, Machine, seeded } from "./support/machine.ts"
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
@@ -48,13 +51,27 @@ describe("Hedge", () => {
         [{ delay: 1, maxHedges: 0 }, "maxHedges must be an integer from 1 to 100, got 0"],
         [{ delay: 1, maxHedges: 1.5 }, "maxHedges must be an integer from 1 to 100, got 1.5"],
         [{ delay: 1, maxHedges: NaN }, "maxHedges must be an integer from 1 to 100, got NaN"],
-        [{ delay: 1, maxHedges: 101 }, "maxHedges must be an integer from 1 to 100, got 101"]
+        [{ delay: 1, maxHedges: 101 }, "maxHedges must be an integer from 1 to 100, got 101"],
+        [{ delay: 1, budget: 5 as unknown as RetryBudget.RetryBudget }, "budget must be a value made with"],
+        [{ delay: 1, when: true as unknown as () => boolean }, "when must be a function, got true"],
+        [{ delay: 1, onHedge: Effect.void as unknown as () => Effect.Effect<void> }, "onHedge must be a function, got"]
       ]
       for (const [options, message] of bad) {
         assert.throws(() => Hedge.make(options), RangeError, `Hedge.make: ${message}`)
         assert.throws(() => Hedge.withHedge(options), RangeError, `Hedge.make: ${message}`)
         assert.throws(() => Hedge.withHedge(Effect.void, options), RangeError, `Hedge.make: ${message}`)
       }
+    })
+
+    it("refuses what are no options", () => {
+      const delay = [100] as unknown as Hedge.Options
+      assert.throws(() => Hedge.make(delay), RangeError, "Hedge.make: options must be an object")
+    })
+
+    it("tells a policy from its options", () => {
+      assert.isTrue(Hedge.isHedgePolicy(Hedge.make({ delay: 1 })))
+      assert.isFalse(Hedge.isHedgePolicy({ delay: 1 }))
+      assert.strictEqual(Hedge.TypeId, "~effect-resilience/HedgePolicy")
     })
 
     it.effect("says what it does", () =>
@@ -122,9 +139,15 @@ describe("Hedge", () => {
     it.effect("asks a delay function for each hedge", () =>
       Effect.gen(function*() {
         const call = attempts(Effect.never)
-        const fiber = yield* fork(Hedge.withHedge(call.effect, { delay: (hedge) => hedge * 100, maxHedges: 3 }))
+        const asked: Array<number> = []
+        const delay = (hedge: number) => {
+          asked.push(hedge)
+          return hedge * 100
+        }
+        const fiber = yield* fork(Hedge.withHedge(call.effect, { delay, maxHedges: 3 }))
         yield* TestClock.adjust("1 minute")
         assert.deepStrictEqual(call.started, [0, 100, 300, 600])
+        assert.deepStrictEqual(asked, [1, 2, 3])
         yield* Fiber.interrupt(fiber)
       }))
 
@@ -145,6 +168,24 @@ describe("Hedge", () => {
         yield* TestClock.adjust("5 seconds")
         assert.strictEqual(yield* Fiber.join(fiber), "second")
         assert.deepStrictEqual(call.started, [0, 5_000])
+      }))
+
+    it.effect("starts no timer with an infinite delay", () =>
+      Effect.gen(function*() {
+        const test = yield* Effect.clockWith(Effect.succeed)
+        let sleeps = 0
+        const clock: Clock.Clock = Object.assign(Object.create(test), {
+          sleep: (duration: Duration.Duration) => {
+            sleeps++
+            return test.sleep(duration)
+          }
+        })
+        const hedged = (delay: Duration.Input) =>
+          Hedge.withHedge(Effect.yieldNow, { delay }).pipe(Effect.provideService(Clock.Clock, clock))
+        yield* hedged("1 second")
+        assert.strictEqual(sleeps, 1)
+        yield* hedged(Duration.infinity)
+        assert.strictEqual(sleeps, 1)
       }))
 
     it("does not even start a timer for an attempt that ends without waiting", () => {
@@ -399,6 +440,51 @@ describe("Hedge", () => {
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(hedges, [{ hedge: 1, reason: "slow" }, { hedge: 2, reason: "failed" }])
         yield* Fiber.interrupt(fiber)
+      }))
+
+    it.effect("telemetry is told of each hedge, by the name of the policy or as a call", () =>
+      Effect.gen(function*() {
+        const told: Array<string> = []
+        const recorder = { onHedge: (operation: string) => told.push(operation) } as unknown as Recorder
+        for (const operation of [undefined, "users"]) {
+          const call = attempts(Effect.fail("no"))
+          yield* Effect.exit(Hedge.withHedge(call.effect, { delay: 1, maxHedges: 2, operation })).pipe(
+            Effect.provideService(Recorder, recorder)
+          )
+        }
+        assert.deepStrictEqual(told, ["call", "call", "users", "users"])
+      }))
+
+    it.effect("are not asked for an attempt that fails after the call has ended", () =>
+      Effect.gen(function*() {
+        const told: Array<string> = []
+        const loser = Effect.uninterruptible(after(1_000, Effect.fail("late")))
+        const call = attempts(loser, Effect.succeed("second"))
+        const fiber = yield* fork(Hedge.withHedge(call.effect, {
+          delay: 100,
+          maxHedges: 3,
+          when: (error) => told.push(error) > 0,
+          onHedge: ({ reason }) => Effect.sync(() => told.push(reason))
+        }))
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* Fiber.join(fiber), "second")
+        assert.isTrue(Exit.hasFails(call.exits[0]!))
+        assert.deepStrictEqual(told, ["slow"])
+      }))
+
+    it.effect("onHedge is logged if it fails, and nothing is logged without one", () =>
+      Effect.gen(function*() {
+        const logged: Array<unknown> = []
+        const logger = Logger.make(({ logLevel, message }) => {
+          logged.push([logLevel, Array.isArray(message) ? message[0] : message])
+        })
+        for (const onHedge of [undefined, () => Effect.fail("no"), () => Effect.die("bug"), throwing]) {
+          const call = attempts(Effect.fail("no"), Effect.succeed("second"))
+          yield* Hedge.withHedge(call.effect, { delay: 100, onHedge }).pipe(Effect.provide(Logger.layer([logger])))
+        }
+        yield* Effect.yieldNow
+        const expected = ["Error", "The onHedge callback of a hedge failed"]
+        assert.deepStrictEqual(logged, [expected, expected, expected])
       }))
 
     it.effect("onHedge can neither delay nor fail the call", () =>

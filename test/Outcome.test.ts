@@ -22,6 +22,8 @@ const exits: Record<string, Exit.Exit<number, unknown>> = {
   circuitOpen: Exit.fail(Rejection.circuitOpenError("inner", "Open", 1_000)),
   bulkheadFull: Exit.fail(Rejection.bulkheadFullError("inner", 1)),
   rateLimited: Exit.fail(Rejection.rateLimitExceededError("inner", 1, Duration.seconds(1))),
+  effectCircuitOpen: Exit.fail({ _tag: "CircuitBreakerError" }),
+  effectRateLimited: Exit.fail({ _tag: "RateLimiterError" }),
   timedOut: Exit.fail(Rejection.callTimeoutError("inner", Duration.seconds(1)))
 }
 
@@ -39,6 +41,8 @@ const byDefault = {
   circuitOpen: "Ignored",
   bulkheadFull: "Ignored",
   rateLimited: "Ignored",
+  effectCircuitOpen: "Ignored",
+  effectRateLimited: "Ignored",
   timedOut: "Failure"
 }
 
@@ -113,6 +117,19 @@ describe("outcomes", () => {
       retryAfter: Duration.seconds(2)
     })
   })
+
+  it("refuse to wait for less than nothing, and name the option", () => {
+    assert.throws(() => Outcome.failure({ retryAfter: -1 }), RangeError, "Outcome.failure: retryAfter must be")
+  })
+
+  it("are told from other values", () => {
+    for (const outcome of [Outcome.success, Outcome.failure(), Outcome.ignored]) {
+      assert.isTrue(Outcome.isOutcome(outcome))
+    }
+    for (const value of [undefined, null, "Success", {}, { _tag: "" }, { _tag: "Slow" }]) {
+      assert.isFalse(Outcome.isOutcome(value))
+    }
+  })
 })
 
 describe("retryAfter", () => {
@@ -142,6 +159,16 @@ describe("retryAfter", () => {
     ) {
       assert.isUndefined(Outcome.retryAfter(error))
     }
+  })
+
+  it("is none of an error that cannot be read", () => {
+    const unreadable = {
+      get retryAfter(): never {
+        throw new Error("the getter is broken")
+      }
+    }
+    assert.isUndefined(Outcome.retryAfter(unreadable))
+    assert.isUndefined(Outcome.retryAfter({ reason: unreadable }))
   })
 })
 

@@ -82,6 +82,13 @@ describe("RateLimit", () => {
       }
     })
 
+    it.effect("makes what can be told from other values", () =>
+      Effect.gen(function*() {
+        assert.isTrue(RateLimit.isRateLimit(yield* RateLimit.makeMemory({ name: "x", limit: 1, window: 1 })))
+        assert.isFalse(RateLimit.isRateLimit({ name: "x" }))
+        assert.strictEqual(RateLimit.TypeId, "~effect-resilience/RateLimit")
+      }))
+
     it.effect("describes itself", () =>
       Effect.gen(function*() {
         const description = (options: Partial<RateLimit.Options>) =>
@@ -417,6 +424,31 @@ describe("RateLimit", () => {
           }
         }
       }))
+
+    it.effect("is monotonic for what else a RateLimiter of layerMemory is used for", () =>
+      Effect.gen(function*() {
+        const limiter = yield* RateLimiter.RateLimiter
+        let wall = 1e12
+        let monotonic = 5
+        const clock: Clock.Clock = {
+          ...(yield* Clock.clockWith(Effect.succeed)),
+          currentTimeMillisUnsafe: () => wall,
+          monotonicTimeNanosUnsafe: () => BigInt(monotonic * 1e6)
+        }
+        const options = { key: "api", tokens: 1, fallbackLimit: 1, fallbackWindow: Duration.seconds(1) }
+        const consume = Effect.map(limiter.adaptiveConsume(options), ({ delay, phase }) => [
+          phase,
+          Duration.toMillis(delay)
+        ]).pipe(Effect.provideService(Clock.Clock, clock))
+        assert.deepStrictEqual(yield* consume, ["inactive", 0])
+
+        const busy = { key: "api", epoch: 0, tokens: 1, status: 429, retryAfter: Duration.seconds(5) }
+        yield* Effect.provideService(limiter.adaptiveFeedback(busy), Clock.Clock, clock)
+        wall += 3_600_000
+        assert.deepStrictEqual(yield* consume, ["cooldown", 5000])
+        monotonic += 5000
+        assert.deepStrictEqual(yield* consume, ["learning", 0])
+      }).pipe(Effect.provide(RateLimit.layerMemory)))
   })
 
   describe("interruption", () => {
@@ -455,7 +487,8 @@ describe("RateLimit", () => {
       {},
       { algorithm: "token-bucket" },
       { onExceeded: "delay" },
-      { onExceeded: "delay", maxWait: "1 second" }
+      { onExceeded: "delay", maxWait: "1 second" },
+      { onExceeded: "delay", maxWait: "1 second", algorithm: "token-bucket" }
     ]
 
     it.effect("allow runs calls, and logs the error", () =>
@@ -473,7 +506,7 @@ describe("RateLimit", () => {
           )
           yield* Effect.provideService(call, References.UnhandledLogLevel, undefined)
         }
-        assert.strictEqual(logged.length, 8)
+        assert.strictEqual(logged.length, 10)
         assert.deepStrictEqual(logged[0], [
           "Warn",
           ["Rate limit \"x\" let a call through because its store failed", storeDown]
@@ -492,6 +525,26 @@ describe("RateLimit", () => {
           assert.isFalse(ran)
         }
       }).pipe(Effect.provide(brokenStore)))
+
+    it.effect("asks a store that fails once for each call", () =>
+      Effect.gen(function*() {
+        let asked = 0
+        const limiter = RateLimiter.RateLimiter.of({
+          ...(yield* RateLimiter.RateLimiter),
+          consume: () => {
+            asked++
+            return Effect.fail(storeError)
+          }
+        })
+        for (const variant of variants) {
+          const rateLimit = yield* RateLimit.make({ ...options, ...variant, onStoreError: "fail" }).pipe(
+            Effect.provideService(RateLimiter.RateLimiter, limiter)
+          )
+          asked = 0
+          yield* Effect.flip(rateLimit.execute(Effect.void, { key: "a" }))
+          assert.strictEqual(asked, 1)
+        }
+      }).pipe(Effect.provide(RateLimit.layerMemory)))
 
     it.effect("counts for a store that fails halfway, too", () =>
       Effect.gen(function*() {

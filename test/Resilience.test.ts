@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Data, Effect, Exit, Fiber, Ref } from "effect"
+import { ConfigProvider, Context, Data, Effect, Exit, Fiber, Ref, Tracer } from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
   CircuitBreakerRegistry,
   CircuitPolicy,
+  Hedge,
   RateLimit,
   Resilience,
   ResilienceError,
@@ -75,6 +76,122 @@ describe("Resilience.make", () => {
     ])
   })
 
+  it.effect("describe tells a target by its name or key, and by its description if it has one", () =>
+    Effect.gen(function*() {
+      class Payments extends CircuitBreaker.Service<Payments>()("payments") {}
+      class Plain extends Context.Service<Plain, Bulkhead.Bulkhead>()("app/plain") {}
+      class Short extends Context.Service<Short, Bulkhead.Bulkhead>()("short") {}
+      const line = (options: Omit<Resilience.Options, "name">) =>
+        Resilience.make({ circuitBreaker: false, ...options, name: "api" }).describe.split("\n")[1]
+      const rateLimit = yield* RateLimit.makeMemory({ name: "search", limit: 10, window: "1 second" })
+
+      assert.strictEqual(
+        line({ bulkhead: yield* Bulkhead.make({ name: "db", limit: 2 }) }),
+        "  bulkhead  \"db\": at most 2 calls at once, no queue"
+      )
+      assert.strictEqual(line({ bulkhead: Plain }), "  bulkhead  \"plain\"")
+      assert.strictEqual(line({ bulkhead: Short }), "  bulkhead  \"short\"")
+      assert.strictEqual(line({ rateLimit }), `  rate limit  "search": ${rateLimit.description}`)
+      assert.strictEqual(line({ hedge: { delay: "5 seconds" } }), "  hedge  1 hedge, after 5s")
+      assert.strictEqual(line({ circuitBreaker: undefined }), "  circuit breaker  \"api\" of the registry")
+      assert.strictEqual(line({ circuitBreaker: "users" }), "  circuit breaker  \"users\" of the registry")
+      assert.strictEqual(
+        line({ circuitBreaker: yield* CircuitBreaker.make({ name: "orders" }) }),
+        "  circuit breaker  \"orders\""
+      )
+      assert.strictEqual(line({ circuitBreaker: Payments }), "  circuit breaker  \"payments\"")
+    }))
+
+  it("describe of a pipeline without steps is the call alone", () => {
+    assert.strictEqual(Resilience.make({ name: "api", circuitBreaker: false }).describe, "api\n  call")
+  })
+
+  it.effect("a circuit can be given by name, by value, or by class", () =>
+    Effect.gen(function*() {
+      class Payments extends CircuitBreaker.Service<Payments>()("payments") {}
+      const own = yield* CircuitBreaker.make({ name: "own" })
+      yield* Resilience.make({ name: "api", circuitBreaker: "users" }).apply(Effect.void)
+      yield* Resilience.make({ name: "api", circuitBreaker: own }).apply(Effect.void)
+      const { apply } = Resilience.make({ name: "api", circuitBreaker: Payments })
+      const payments = yield* Effect.andThen(apply(Effect.void), Payments.use((breaker) => breaker.metrics)).pipe(
+        Effect.provide(Payments.layer)
+      )
+
+      assert.strictEqual((yield* metricsOf("users")).successfulCalls, 1)
+      assert.strictEqual((yield* own.metrics).successfulCalls, 1)
+      assert.strictEqual(payments.successfulCalls, 1)
+      assert.strictEqual((yield* metricsOf("api")).successfulCalls, 0)
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("a hedge and a rate limit are applied like the other steps", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const count = Effect.suspend(() => {
+        calls++
+        return Effect.fail(new Unavailable())
+      })
+      const hedged = Resilience.make({ name: "hedged", circuitBreaker: false, hedge: { delay: 0, maxHedges: 2 } })
+      yield* Effect.flip(hedged.apply(count))
+      assert.strictEqual(calls, 3)
+
+      const rateLimit = yield* RateLimit.makeMemory({ name: "search", limit: 1, window: "1 second" })
+      const limited = Resilience.make({ name: "limited", circuitBreaker: false, rateLimit })
+      yield* limited.apply(Effect.void)
+      assert.strictEqual((yield* Effect.flip(limited.apply(Effect.void)))._tag, "RateLimitExceededError")
+    }))
+
+  it.effect("a retry and a hedge may be policies that others share", () =>
+    Effect.gen(function*() {
+      const retry = Retry.make({ maxAttempts: 2, baseDelay: 0 })
+      const hedge = Hedge.make({ delay: 0, maxHedges: 2 })
+      const pipeline = Resilience.make({ name: "api", circuitBreaker: false, retry, hedge })
+      assert.include(pipeline.describe, retry.description)
+      assert.include(pipeline.describe, hedge.description)
+
+      let calls = 0
+      yield* Effect.flip(pipeline.apply(Effect.suspend(() => Effect.fail(++calls))))
+      assert.strictEqual(calls, 6)
+    }))
+
+  it.effect("a timeout names the pipeline", () =>
+    Effect.gen(function*() {
+      for (const option of ["timeout", "attemptTimeout"] as const) {
+        const { apply } = Resilience.make({ name: "api", circuitBreaker: false, [option]: "1 second" })
+        const fiber = yield* Effect.forkChild(Effect.flip(apply(Effect.never)), { startImmediately: true })
+        yield* TestClock.adjust("1 second")
+        const error = yield* Fiber.join(fiber)
+        assert.instanceOf(error, ResilienceError.CallTimeoutError)
+        assert.strictEqual((error as ResilienceError.CallTimeoutError).operation, "api")
+      }
+    }))
+
+  it.effect("attempts of a hedge have spans of their own, inside of a retry as well", () =>
+    Effect.gen(function*() {
+      const names = Effect.fnUntraced(function*(options: { readonly retry?: Retry.PlainOptions }) {
+        const spans: Array<Tracer.NativeSpan> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          }
+        })
+        const hedge = { delay: "1 second" } as const
+        const { apply } = Resilience.make({ ...options, name: "api", hedge, circuitBreaker: false, spans: true })
+        yield* Effect.exit(Effect.withTracer(apply(Effect.fail(new Unavailable())), tracer))
+        return spans.map(({ attributes, name }) => `${name} ${attributes.get("resilience.attempt") ?? ""}`.trim())
+      })
+
+      assert.deepStrictEqual(yield* names({}), ["api", "api attempt 1", "api attempt 2"])
+      assert.deepStrictEqual(yield* names({ retry: { maxAttempts: 2, baseDelay: 0 } }), [
+        "api",
+        "api attempt 1",
+        "api attempt 2",
+        "api attempt 3",
+        "api attempt 4"
+      ])
+    }))
+
   it.effect("retry is outside of the circuit: the circuit sees each attempt", () =>
     Effect.gen(function*() {
       const { apply } = Resilience.make({ name: "api", retry: { maxAttempts: 2, baseDelay: 0, jitter: "none" } })
@@ -141,6 +258,17 @@ describe("Resilience.make", () => {
       assert.instanceOf(error, ResilienceError.RetryExhaustedError)
     }).pipe(Effect.provide(registry)))
 
+  it.effect("a fallback may be an effect, even one that is a function as the class of a service is", () =>
+    Effect.gen(function*() {
+      class Cached extends Context.Service<Cached, string>()("test/Cached") {}
+      const down = Effect.fail(new Unavailable())
+      const plain = Resilience.make({ name: "api", fallback: Effect.succeed("cached") }).apply(down)
+      const service = Resilience.make({ name: "api", fallback: Cached }).apply(down)
+
+      assert.strictEqual(yield* plain, "cached")
+      assert.strictEqual(yield* Effect.provideService(service, Cached, "from the cache"), "from the cache")
+    }).pipe(Effect.provide(registry)))
+
   it.effect("all steps at once let a good call through untouched", () =>
     Effect.gen(function*() {
       class Limit extends RateLimit.Service<Limit>()("api-limit", { limit: 100, window: "1 second" }) {}
@@ -175,8 +303,12 @@ describe("Resilience.make", () => {
   })
 
   it("options out of range are RangeErrors that name the option", () => {
-    assert.throws(() => Resilience.make({ name: "api", timeout: "-1 seconds" }), RangeError, "timeout")
-    assert.throws(() => Resilience.make({ name: "api", attemptTimeout: "-1 seconds" }), RangeError, "attemptTimeout")
+    assert.throws(() => Resilience.make({ name: "api", timeout: "-1 seconds" }), RangeError, "Resilience.make: timeout")
+    assert.throws(
+      () => Resilience.make({ name: "api", attemptTimeout: "-1 seconds" }),
+      RangeError,
+      "Resilience.make: attemptTimeout"
+    )
     assert.throws(() => Resilience.make({ name: "api", retry: { maxAttempts: 0 } }), RangeError, "maxAttempts")
     assert.throws(
       () => Resilience.make({ name: "api", hedge: { delay: "1 second", maxHedges: 0 } }),
@@ -185,6 +317,41 @@ describe("Resilience.make", () => {
     )
   })
 })
+
+it("options of the wrong kind are RangeErrors that say what they must be", () => {
+  const refuses = (options: { readonly [K in keyof Resilience.Options]?: unknown }, message: string) =>
+    assert.throws(
+      () => Resilience.make({ name: "api", ...options } as unknown as Resilience.Options),
+      RangeError,
+      `Resilience.make: ${message}`
+    )
+
+  assert.throws(
+    () => Resilience.make(undefined as unknown as Resilience.Options),
+    RangeError,
+    "Resilience.make: options must be an object"
+  )
+  refuses({ fallback: "cached" }, "fallback must be an effect or a function that returns one, got \"cached\"")
+  refuses({ retry: 3 }, "retry must be a retry policy or its options, got 3")
+  refuses(
+    { circuitBreaker: true },
+    "circuitBreaker must be a circuit, the name or the class of one, or a policy, got true"
+  )
+  refuses({ order: "retry" }, "order must be a list of steps, got \"retry\"")
+  refuses(
+    { order: ["cache"] },
+    "order must name each step once, of fallback, timeout, retry, hedge, rateLimit, circuitBreaker, bulkhead, " +
+      "attemptTimeout, got \"cache\""
+  )
+})
+
+it.effect("the options of a policy make the circuit of the registry", () =>
+  Effect.gen(function*() {
+    const { apply } = Resilience.make({ name: "api", circuitBreaker: { consecutiveFailures: 1 } })
+    yield* Effect.flip(apply(Effect.fail(new Unavailable())))
+
+    assert.strictEqual((yield* metricsOf("api")).state, "Open")
+  }).pipe(Effect.provide(registry)))
 
 it("the options of a policy are as good as the policy, and are checked where they are written", () => {
   const options = { consecutiveFailures: 2, openDuration: "30 seconds" } as const
@@ -200,9 +367,21 @@ it("the options of a policy are as good as the policy, and are checked where the
 })
 
 it("a bulkhead or a rate limit that is none is a RangeError that says what it must be", () => {
+  const numbered = { key: 5 } as unknown as Bulkhead.Bulkhead
+  assert.throws(() => Resilience.make({ name: "api", bulkhead: numbered }), RangeError, "Bulkhead.make")
   const options = { limit: 1 } as unknown as Bulkhead.Bulkhead & RateLimit.RateLimit<never>
-  assert.throws(() => Resilience.make({ name: "api", bulkhead: options }), RangeError, "Bulkhead.make")
-  assert.throws(() => Resilience.make({ name: "api", rateLimit: options }), RangeError, "RateLimit.make")
+  const message = (option: string, module: string) =>
+    `Resilience.make: ${option} must be a value made with ${module}.make or the class of a service, got {`
+  assert.throws(
+    () => Resilience.make({ name: "api", bulkhead: options }),
+    RangeError,
+    message("bulkhead", "Bulkhead")
+  )
+  assert.throws(
+    () => Resilience.make({ name: "api", rateLimit: options }),
+    RangeError,
+    message("rateLimit", "RateLimit")
+  )
 })
 
 describe("Resilience.standard", () => {
@@ -214,10 +393,24 @@ describe("Resilience.standard", () => {
       "circuitBreaker",
       "attemptTimeout"
     ])
+    assert.deepStrictEqual(Resilience.standard("api").describe.split("\n"), [
+      "api",
+      `  retry            ${Retry.make().description}`,
+      "  circuit breaker  \"api\" of the registry",
+      "  attempt timeout  10s for one attempt",
+      "  call"
+    ])
   })
 })
 
 describe("Resilience.config", () => {
+  it.effect("takes the options that are given instead", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Resilience.config("payment-api", { retry: { maxAttempts: 7 }, timeout: "1 minute" })
+      assert.include(pipeline.describe, "up to 7 attempts")
+      assert.include(pipeline.describe, "1m for the whole call")
+    }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: {} }))))
+
   it.effect("reads retry and attempt timeout from the environment", () =>
     Effect.gen(function*() {
       const pipeline = yield* Resilience.config("payment-api")
@@ -226,6 +419,15 @@ describe("Resilience.config", () => {
     }).pipe(Effect.provideService(
       ConfigProvider.ConfigProvider,
       ConfigProvider.fromEnv({ env: { MAX_RETRY_ATTEMPTS: "4", CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS: "3" } })
+    )))
+
+  it.effect("reports a variable of its circuit that there is not", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Resilience.config("payment-api"))
+      assert.include(error.message, "CB_PAYMENT_API_COLOUR is unknown")
+    }).pipe(Effect.provideService(
+      ConfigProvider.ConfigProvider,
+      ConfigProvider.fromEnv({ env: { CB_PAYMENT_API_COLOUR: "red" } })
     )))
 
   it.effect("reports every problem in one ConfigError", () =>

@@ -83,6 +83,12 @@ const examples: Record<string, Example> = {
     rejection: Rejection.bulkheadFullError("reports", 1),
     message: `Bulkhead "reports" is full: 1 call is running`
   },
+  "BulkheadFullError, of several": {
+    schema: BulkheadFullError,
+    made: new BulkheadFullError({ bulkhead: "reports", limit: 2 }),
+    rejection: Rejection.bulkheadFullError("reports", 2),
+    message: `Bulkhead "reports" is full: 2 calls are running`
+  },
   RateLimitExceededError: {
     schema: RateLimitExceededError,
     made: new RateLimitExceededError({ limiter: "api", limit: 10, retryAfter: Duration.millis(250) }),

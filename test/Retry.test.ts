@@ -126,6 +126,20 @@ describe("withRetry", () => {
       assert.deepStrictEqual(times, [0])
     }))
 
+  it.effect("takes no random number without jitter", () =>
+    Effect.gen(function*() {
+      let taken = 0
+      const random = {
+        nextDoubleUnsafe: () => (taken++, 0),
+        nextIntUnsafe: () => 0
+      }
+      yield* finish(Effect.provideService(Retry.withRetry(down().call, steady), Random.Random, random))
+      assert.strictEqual(taken, 0)
+
+      yield* finish(Effect.provideService(Retry.withRetry(down().call, { jitter: "full" }), Random.Random, random))
+      assert.strictEqual(taken, 2)
+    }))
+
   it.effect("calls again what fails, after the delays of its policy", () =>
     Effect.gen(function*() {
       const { call, times } = dependency((call) =>
@@ -315,6 +329,13 @@ describe("withRetry", () => {
 
         assert.isAtLeast(times[1]!, 10_000)
         assert.isBelow(times[1]!, 10_002)
+
+        // A delay of the policy's own may end early.
+        const plain = down()
+        yield* finish(
+          Effect.provideService(Retry.withRetry(plain.call, { ...steady, maxAttempts: 2 }), Clock.Clock, hasty)
+        )
+        assert.isBelow(plain.times[1]! - plain.times[0]!, 1000)
       }))
 
     it.effect("of exactly maxRetryAfter is waited, of more makes the error pass through", () =>
@@ -431,6 +452,18 @@ describe("withRetry", () => {
   })
 
   describe("maxElapsed", () => {
+    it.effect("and elapsed count from the call, not from the start of the clock", () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("1 minute")
+        const { call, times } = down()
+        const error = exhausted(
+          yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 10, maxElapsed: "3 seconds" }))
+        )
+
+        assert.deepStrictEqual(times, [60_000, 61_000, 62_000, 63_000])
+        assert.isTrue(Duration.equals(error.elapsed, Duration.seconds(3)))
+      }))
+
     it.effect("allows a retry that starts exactly then, and none that starts later", () =>
       Effect.gen(function*() {
         const { call, times } = down()
@@ -556,12 +589,22 @@ describe("withRetry", () => {
         assert.deepStrictEqual(heard, [[0, 1, 1000, 1], [1000, 2, 2000, 2]])
       }))
 
+    it.effect("has heard of a retry when the wait begins", () =>
+      Effect.gen(function*() {
+        let heard = 0
+        yield* fork(Retry.withRetry(down().call, { onRetry: () => Effect.sync(() => heard++) }))
+
+        assert.strictEqual(heard, 1)
+      }))
+
     it.effect("cannot fail the call, and is logged if it fails", () =>
       Effect.gen(function*() {
         const logged: Array<unknown> = []
         const logger = Logger.make(({ message }) => {
-          logged.push(message)
+          logged.push(Array.isArray(message) ? message[0] : message)
         })
+        yield* finish(Retry.withRetry(down().call, steady)).pipe(Effect.provide(Logger.layer([logger])))
+        assert.deepStrictEqual(logged, [])
         for (
           const onRetry of [
             () => Effect.fail("failed"),
@@ -577,7 +620,7 @@ describe("withRetry", () => {
           )
           assert.strictEqual(exhausted(exit).attempts, 2)
         }
-        assert.strictEqual(logged.length, 3)
+        assert.deepStrictEqual(logged, Array.from({ length: 3 }, () => "The onRetry callback of a retry failed"))
       }))
 
     it.effect("cannot delay the call", () =>
@@ -841,18 +884,51 @@ describe("make", () => {
     for (const factor of [0.9, -1, NaN, Infinity]) {
       refuses({ factor }, "Retry.make: factor must be")
     }
-    refuses({ jitter: "random" as "full" }, "Retry.make: jitter must be one of none, proportional")
+    refuses(
+      { jitter: "random" as "full" },
+      "Retry.make: jitter must be one of none, proportional, full, equal, decorrelated, got \"random\""
+    )
+    const none = 5 as unknown as undefined
+    refuses({ budget: none }, "Retry.make: budget must be a value made with RetryBudget.make")
+    refuses({ while: none }, "Retry.make: while must be a function, got 5")
+    refuses({ onRetry: none }, "Retry.make: onRetry must be a function, got 5")
+  })
+
+  it("takes every jitter that there is", () => {
+    for (const jitter of ["none", "proportional", "full", "equal", "decorrelated"] as const) {
+      assert.strictEqual(Retry.make({ jitter }).jitter, jitter)
+    }
   })
 
   it("refuses a schedule together with the options it replaces", () => {
     for (const options of [{ baseDelay: 1 }, { maxDelay: 1 }, { factor: 2 }, { jitter: "full" }] as const) {
-      assert.throws(() => Retry.make({ schedule: Schedule.forever, ...options }), RangeError)
+      const [[field, value]] = Object.entries(options) as [[string, unknown]]
+      assert.throws(
+        () => Retry.make({ schedule: Schedule.forever, ...options }),
+        RangeError,
+        `Retry.make: ${field} must be absent, as the schedule gives the waits, got ${value}`
+      )
     }
+  })
+
+  it("refuses what is no schedule, and what are no options", () => {
+    const schedule = "1 second" as unknown as Schedule.Schedule<unknown>
+    assert.throws(
+      () => Retry.make({ schedule }),
+      RangeError,
+      "Retry.make: schedule must be a Schedule, got \"1 second\""
+    )
+
+    const options = 3 as unknown as Retry.PlainOptions
+    const message = "Retry.withRetry: options must be an object, got 3"
+    assert.throws(() => Retry.withRetry(options), RangeError, message)
+    assert.throws(() => Retry.withRetry(Effect.void, options), RangeError, message)
   })
 
   it("tells a policy from its options", () => {
     assert.isTrue(Retry.isRetryPolicy(Retry.make()))
     assert.isFalse(Retry.isRetryPolicy({ maxAttempts: 3 }))
+    assert.strictEqual(Retry.TypeId, "~effect-resilience/RetryPolicy")
   })
 })
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { RetryBudget } from "effect-resilience"
+import { Hedge, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import * as Account from "../src/internal/retryBudget.ts"
 
@@ -219,5 +219,24 @@ describe("services", () => {
       assert.isTrue(RetryBudget.isRetryBudget(yield* RetryBudget.make()))
       assert.isFalse(RetryBudget.isRetryBudget(RetryBudget.RetryBudget))
       assert.isFalse(RetryBudget.isRetryBudget({}))
+      assert.strictEqual(RetryBudget.TypeId, "~effect-resilience/RetryBudget")
     }))
+
+  it.effect("and budgets are all that a policy takes", () =>
+    Effect.gen(function*() {
+      for (const budget of [undefined, RetryBudget.RetryBudget, yield* RetryBudget.make()]) {
+        assert.strictEqual(Retry.make({ budget }).budget, budget)
+        assert.strictEqual(Hedge.make({ delay: 1, budget }).budget, budget)
+      }
+      for (const value of [null, 10, "10 per second", {}, { ratio: 0.2 }]) {
+        const budget = value as unknown as RetryBudget.RetryBudget
+        const message = "budget must be a value made with RetryBudget.make or the class of a service, got"
+        assert.throws(() => Retry.make({ budget }), RangeError, `Retry.make: ${message}`)
+        assert.throws(() => Hedge.make({ delay: 1, budget }), RangeError, `Hedge.make: ${message}`)
+      }
+    }))
+
+  it("have keys that no other package has", () => {
+    assert.strictEqual(RetryBudget.RetryBudget.key, "effect-resilience/RetryBudget")
+  })
 })

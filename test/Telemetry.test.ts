@@ -234,6 +234,18 @@ describe("circuits", () => {
       assert.deepStrictEqual(yield* series, {})
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
+  it.effect("of another make are not measured, and watching them does no harm", () =>
+    Effect.gen(function*() {
+      const own = yield* CircuitBreaker.make({ name: "own", policy: fragile })
+      const foreign = { [CircuitBreaker.TypeId]: CircuitBreaker.TypeId, name: "own" } as CircuitBreaker.CircuitBreaker
+      assert.isTrue(CircuitBreaker.isCircuitBreaker(foreign))
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* Telemetry.watch(foreign)
+        yield* own.execute(Effect.void)
+        assert.deepStrictEqual(yield* series, {})
+      }))
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
   it("refuse boundaries that do not ascend", () => {
     for (const durationBoundaries of [[], [1, 1], [2, 1], [1, Infinity], [NaN]]) {
       assert.throws(

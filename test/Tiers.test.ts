@@ -14,7 +14,8 @@ import {
   Schedule,
   Schema,
   Scope,
-  Stream
+  Stream,
+  Tracer
 } from "effect"
 import { TestClock } from "effect/testing"
 import {
@@ -28,6 +29,8 @@ import {
   Tiers
 } from "effect-resilience"
 import { expectTypeOf } from "vitest"
+import { Recorder } from "../src/internal/recorder.ts"
+import { watchFlows } from "../src/internal/tierFlow.ts"
 import { Machine } from "./support/machine.ts"
 
 class NotFound extends Data.TaggedError("NotFound")<{ readonly id: string }> {}
@@ -230,6 +233,15 @@ describe("Tiers.make", () => {
     throws(
       () => Tiers.make("get", [Tiers.tier("a", Effect.void, { retry: { maxAttempts: 0 } })]),
       /Retry\.make: maxAttempts must be an integer >= 1, got 0/
+    )
+    const bad = (options: { readonly [K in keyof Tiers.TierOptions]?: unknown }) => () =>
+      Tiers.tier("a", Effect.void, options as unknown as Tiers.TierOptions)
+    throws(bad({ circuit: 5 }), /Tiers\.tier: circuit must be a circuit, the name or the class of one, got 5/)
+    throws(bad({ retry: 3 }), /Tiers\.tier: retry must be a retry policy or its options, got 3/)
+    throws(bad({ policy: 5 }), /Tiers\.tier: policy must be/)
+    throws(
+      () => Tiers.make("get", [tier], { isAnswer: true as unknown as () => boolean }),
+      /Tiers\.make: isAnswer must be a function, got true/
     )
     // @ts-expect-error no tier at all
     throws(() => Tiers.make("get", []), /Tiers\.make: tiers must be at least one tier, got none/)
@@ -443,6 +455,15 @@ describe("the circuit of a tier", () => {
       assert.strictEqual(story(report!.attempts), "mcp skipped")
     }).pipe(Effect.provide(registry)))
 
+  it.effect("an error that names the circuit is not yet its rejection", () =>
+    Effect.gen(function*() {
+      const call = Effect.fail({ _tag: "Unrelated", circuit: "a" })
+      assert.strictEqual(
+        story((yield* Effect.flip(Tiers.make("get", [Tiers.tier("a", call)]))).attempts),
+        "a failed"
+      )
+    }).pipe(Effect.provide(registry)))
+
   it.effect("a rejection by another circuit inside the call is a failed tier, and no verdict on it", () =>
     Effect.gen(function*() {
       const other = yield* circuit("other")
@@ -527,6 +548,25 @@ describe("timeout, retry and deadline", () => {
       assert.strictEqual(story((yield* Effect.flip(gives)).attempts), "e failed")
     }).pipe(Effect.provide(registry)))
 
+  it.effect("the deadline and what is told of a call count from its start, not from the start of the clock", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const retry = { baseDelay: "1 second", jitter: "none" } as const
+      const get = Tiers.make("get", [Tiers.tier("a", down("a"), { retry }), Tiers.tier("b", down("b"))], {
+        deadline: "2500 millis"
+      })
+      const [exit, [report]] = yield* during("10 seconds", Tiers.collect(get))
+
+      const { attempts } = Result.getOrThrow(Exit.findError(exit))
+      assert.strictEqual(story(attempts), "a failed, b failed")
+      assert.strictEqual(
+        (attempts[0]!.error as ResilienceError.RetryExhaustedError).reason,
+        "maxElapsed"
+      )
+      assert.isTrue(Duration.equals(attempts[0]!.duration, Duration.seconds(1)))
+      assert.isTrue(Duration.equals(report!.duration, Duration.seconds(1)))
+    }).pipe(Effect.provide(registry)))
+
   it.effect("maxRetryAfter says how long a tier that asks to wait is waited for", () =>
     Effect.gen(function*() {
       const retry = { baseDelay: 0, maxRetryAfter: "5 seconds" } as const
@@ -581,6 +621,18 @@ describe("timeout, retry and deadline", () => {
       assert.strictEqual(story(report!.attempts), "a skipped")
       assert.instanceOf(report!.attempts[0]!.error, ResilienceError.CircuitOpenError)
       assert.strictEqual(yield* during("3 seconds", call("4 seconds")), "a")
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("a schedule that dies fails its tier with that, though the circuit had rejected the call", () =>
+    Effect.gen(function*() {
+      yield* (yield* circuit("a")).forceOpen({ duration: "5 seconds" })
+      const retry = Retry.make({
+        waitForCircuit: true,
+        schedule: Schedule.fromStep(Effect.succeed(() => Effect.die("bug")))
+      })
+      const error = yield* Effect.flip(Tiers.make("get", [Tiers.tier("a", Effect.void, { retry })]))
+
+      assert.deepStrictEqual(error.attempts.map(({ error, outcome }) => [outcome, error]), [["failed", "bug"]])
     }).pipe(Effect.provide(registry)))
 
   it.effect("a tier that was tried and waited for its circuit in between has failed, not been skipped", () =>
@@ -773,6 +825,53 @@ describe("Tiers.collect", () => {
         yield* Fiber.interrupt(yield* Effect.forkChild(get, { startImmediately: true }))
       }))
       assert.deepStrictEqual(reports, [])
+    }).pipe(Effect.provide(registry)))
+})
+
+describe("telemetry", () => {
+  it.effect("is told how each tier of a call ended, and of none that did not run", () =>
+    Effect.gen(function*() {
+      const told: Array<ReadonlyArray<string>> = []
+      const recorder = {
+        onTierEnded: (...ended: ReadonlyArray<string>) => told.push(ended)
+      } as unknown as Recorder
+      const get = (last: Effect.Effect<string, Unavailable>) =>
+        Tiers.make("get", [Tiers.tier("a", down("a")), Tiers.tier("b", last), Tiers.tier("c", Effect.succeed("c"))])
+      const failing = Tiers.make("fail", [Tiers.tier("a", down("a"))])
+      yield* Effect.exit(failing).pipe(Effect.provideService(Recorder, recorder))
+      yield* Effect.exit(get(Effect.succeed("b"))).pipe(Effect.provideService(Recorder, recorder))
+      yield* Effect.exit(failing).pipe(Effect.provideService(Recorder, recorder))
+
+      assert.deepStrictEqual(told, [
+        ["fail", "a", "failure"],
+        ["get", "a", "failure"],
+        ["get", "b", "success"],
+        ["fail", "a", "skipped"]
+      ])
+    }).pipe(Effect.provide(registry)))
+})
+
+describe("whoever watches the registry", () => {
+  it.effect("is told how often each tier served, failed and was skipped, by its name and circuit", () =>
+    Effect.gen(function*() {
+      const flows = watchFlows(yield* CircuitBreakerRegistry.CircuitBreakerRegistry)
+      const own = yield* CircuitBreaker.make({ name: "own", policy })
+      const get = (second: Effect.Effect<string, Unavailable>) =>
+        Tiers.make("get", [Tiers.tier("a", down("a")), Tiers.tier("b", second, { circuit: own })])
+      yield* get(Effect.succeed("x"))
+      yield* get(Effect.succeed("x"))
+      yield* Effect.flip(get(down("b")))
+      yield* Effect.forkChild(get(Effect.never), { startImmediately: true }).pipe(Effect.flatMap(Fiber.interrupt))
+
+      assert.deepStrictEqual(flows.all, [{
+        operation: "get",
+        calls: 3,
+        failed: 1,
+        tiers: [
+          { name: "a", circuit: "a", served: 0, failed: 2, skipped: 1 },
+          { name: "b", circuit: "own", served: 2, failed: 1, skipped: 0 }
+        ]
+      }])
     }).pipe(Effect.provide(registry)))
 })
 
@@ -1086,9 +1185,92 @@ describe("Tiers.layer", () => {
       () => Tiers.layer(Accounts, [["a", layer]], { tier: { retry: { maxAttempts: 0 } }, onAllFailed }),
       /Retry\.make: maxAttempts/
     )
+    throws(
+      () => Tiers.layer(Accounts, [["a", layer, { circuit: 5 as unknown as string }]], { onAllFailed }),
+      /Tiers\.layer: a: circuit must be a circuit, the name or the class of one, got 5/
+    )
+    throws(
+      () => Tiers.layer(Accounts, [["a", layer]], { isAnswer: true as unknown as () => boolean, onAllFailed }),
+      /Tiers\.layer: isAnswer must be a function, got true/
+    )
     // @ts-expect-error no tier at all
     throws(() => Tiers.layer(Accounts, [], { onAllFailed }), /Tiers\.layer: tiers must be at least one tier, got none/)
   })
+
+  it.effect("the last tier is waited for if it asks to be left alone, and no other", () =>
+    Effect.gen(function*() {
+      const busy = (name: string, calls: Array<string>) =>
+        Layer.succeed(
+          Accounts,
+          {
+            getName: () =>
+              Effect.suspend((): Effect.Effect<never, Busy | Unavailable> =>
+                calls.push(name) < 3 ? Effect.fail(new Busy({ retryAfter: Duration.seconds(1) })) : down(name)
+              ),
+            count: Effect.succeed(1)
+          } as unknown as Accounts["Service"]
+        )
+      const calls: Array<string> = []
+      const layer = Tiers.layer(Accounts, [["a", busy("a", calls)], ["b", busy("b", calls)]], {
+        tier: { retry: { maxAttempts: 2, baseDelay: 0 } },
+        onAllFailed
+      })
+      yield* during(
+        "1 second",
+        Accounts.use((accounts) => Effect.flip(accounts.getName("x"))).pipe(Effect.provide(layer))
+      )
+
+      assert.deepStrictEqual(calls, ["a", "b", "b"])
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("keeps its instance behind a circuit of somebody else's making, which does not tell when it opens", () =>
+    Effect.gen(function*() {
+      const own = yield* CircuitBreaker.make({ name: "a", policy })
+      const foreign = Object.fromEntries(
+        [...Reflect.ownKeys(own), ...Reflect.ownKeys(Object.getPrototypeOf(own))]
+          .filter((key) => key !== "constructor")
+          .map((key) => [key, Reflect.get(own, key)])
+      ) as unknown as CircuitBreaker.CircuitBreaker
+      const state = healthy()
+      const layer = Tiers.layer(Accounts, [["a", flaky("a", state), { circuit: foreign }]], { onAllFailed })
+      yield* Effect.gen(function*() {
+        const accounts = yield* Accounts
+        yield* accounts.getName("x")
+        yield* own.forceOpen({ duration: "1 second" })
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* accounts.getName("x"), "x by a")
+        assert.strictEqual(state.builds, 1)
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("has spans if it says so", () =>
+    Effect.gen(function*() {
+      for (const spans of [true, false, undefined]) {
+        const names: Array<string> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            names.push(options.name)
+            return new Tracer.NativeSpan(options)
+          }
+        })
+        const layer = Tiers.layer(Accounts, [["a", flaky("a", healthy())]], { onAllFailed, spans })
+        yield* Accounts.use((accounts) => Effect.withTracer(accounts.getName("x"), tracer)).pipe(Effect.provide(layer))
+
+        assert.deepStrictEqual(names, spans === true ? ["getName", "getName a"] : [])
+      }
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("is counted for whoever watches the registry it was made with", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.make()
+      const flows = watchFlows(registry)
+      const layer = Tiers.layer(Accounts, [["a", flaky("a", healthy())]], { onAllFailed }).pipe(
+        Layer.provide(Layer.succeed(CircuitBreakerRegistry.CircuitBreakerRegistry, registry))
+      )
+      yield* Accounts.use((accounts) => accounts.getName("x")).pipe(Effect.provide(layer))
+
+      assert.deepStrictEqual(flows.all.map(({ calls, operation }) => [operation, calls]), [["getName", 1]])
+    }))
 
   it.effect("a circuit that lives under another policy is a defect of the Layer, not of the calls", () =>
     Effect.gen(function*() {
@@ -1170,10 +1352,33 @@ describe("members of a tiered service", () => {
         const exit = yield* Effect.exit(Effect.andThen(Effect.succeed("x"), accounts.getName))
 
         assert.isTrue(Exit.hasDies(exit))
-        if (Exit.isFailure(exit)) assert.include(String(Cause.squash(exit.cause)), "(value) => service.getName(value)")
+        assert.strictEqual(
+          Exit.isFailure(exit) && String(Cause.squash(exit.cause)),
+          "TypeError: Tiers.layer: getName is a function of the service that was run like an effect; " +
+            "Effect.andThen and Effect.tap do so with what they are given, write (value) => service.getName(value)"
+        )
         assert.strictEqual((yield* metrics("a")).failedCalls, 0)
         assert.strictEqual(second.builds, 0)
         assert.strictEqual(yield* Effect.andThen(Effect.succeed("x"), (id) => accounts.getName(id)), "x by a")
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("that are not what the type of the service says are a failure of their tier, which names them", () =>
+    Effect.gen(function*() {
+      const odd = { getName: "x", count: 7 } as unknown as Accounts["Service"]
+      const layer = Tiers.layer(Accounts, [["a", Layer.succeed(Accounts, odd)]], {
+        onAllFailed: ({ attempts }) => new Unavailable({ by: String(attempts[0]!.error) })
+      })
+      yield* Effect.gen(function*() {
+        const accounts = yield* Accounts
+        const called = yield* Effect.flip(accounts.getName("x"))
+        const read = yield* Effect.flip(accounts.count)
+
+        assert.strictEqual(
+          called._tag === "Unavailable" && called.by,
+          "TypeError: Tiers.layer: getName is not a function of the service"
+        )
+        assert.strictEqual(read.by, "TypeError: Tiers.layer: count of the service is not an effect")
       }).pipe(Effect.provide(layer))
     }).pipe(Effect.provide(registry)))
 
@@ -1196,6 +1401,7 @@ describe("members of a tiered service", () => {
     const accounts = await runtime.runPromise(Accounts)
     assert.strictEqual(`${accounts}`, "[object Object]")
     assert.strictEqual(JSON.stringify({ count: accounts.count, accounts }).includes("accounts"), true)
+    assert.include(JSON.stringify(accounts.count), "\"Tiers\"")
     assert.strictEqual(await runtime.runPromise(accounts.getName("x")), "x by a")
     await runtime.dispose()
   })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Tracer } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy, Resilience, Retry, Tiers } from "effect-resilience"
 import { TestClock } from "effect/testing"
+import { attemptSpan } from "../src/internal/spans.ts"
 
 const registry = CircuitBreakerRegistry.layer({
   defaults: CircuitPolicy.make({ consecutiveFailures: 2, openDuration: "10 seconds" })
@@ -83,6 +84,16 @@ describe("a pipeline", () => {
       assert.deepStrictEqual(yield* traced(once.apply(Effect.void)), ["once: success"])
       assert.deepStrictEqual(yield* traced(dark.apply(fail)), [])
     }).pipe(Effect.provide(registry)))
+
+  it.effect("numbers attempts without a call as well, which are all of one", () =>
+    Effect.gen(function*() {
+      const attempt = attemptSpan(fail, "api")
+
+      assert.deepStrictEqual(yield* traced(Effect.exit(attempt).pipe(Effect.andThen(attempt))), [
+        "api attempt 1: failure",
+        "api attempt 2: failure"
+      ])
+    }))
 
   it.effect("numbers the attempts of each call from one, also within another pipeline", () =>
     Effect.gen(function*() {

@@ -291,6 +291,18 @@ describe("Chaos policies", () => {
       assert.deepStrictEqual(slowed, [[16_000, 1200], [24_000, 2800], [32_000, 4000], [40_000, 4000], [48_000, 4000]])
     }))
 
+  it.effect("degradation: a call at its very beginning is not slowed, nor counted as broken", () =>
+    Effect.gen(function*() {
+      const point = yield* pointWith(Chaos.degradation({ over: "20 seconds", to: "4 seconds" }))
+      yield* point.inject(Effect.void)
+      assert.deepStrictEqual(yield* point.injections, [])
+      yield* TestClock.adjust("10 seconds")
+      const fiber = yield* Effect.forkChild(point.inject(Effect.void), { startImmediately: true })
+      yield* TestClock.adjust("2 seconds")
+      assert.isDefined(fiber.pollUnsafe())
+      assert.deepStrictEqual((yield* point.injections).map(({ delay }) => delay), [Duration.seconds(2)])
+    }))
+
   it.effect("outage: from its first instant to just before its end", () =>
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.outage({ from: "10 seconds", for: "5 seconds", error: () => "down" }))
@@ -433,6 +445,14 @@ describe("a Chaos that is provided", () => {
       yield* call
       assert.deepStrictEqual(yield* chaos.unreached, ["paymnets"])
     }).pipe(Effect.provide(Chaos.layer({ points: { payments: [], paymnets: [Chaos.fault()] } }))))
+
+  it.effect("without points of its own has none to reach", () =>
+    Effect.gen(function*() {
+      const chaos = yield* Chaos.Chaos
+      assert.deepStrictEqual(yield* chaos.unreached, [])
+      assert.strictEqual(yield* call, "down")
+      assert.deepStrictEqual(yield* chaos.unreached, [])
+    }).pipe(Effect.provide(Chaos.layer({ others: [Chaos.fault()] }))))
 
   it("adds to the error channel what is named, and nothing else", () => {
     const call: Effect.Effect<number, "own", Names> = Effect.die("never run")
@@ -702,6 +722,10 @@ describe("TestCircuit", () => {
       yield* TestCircuit.open("kafka")
       yield* kafka.expect(["Closed -> Open: ConsecutiveFailures"])
       yield* all.of("payments").expect(["Closed -> Open"])
+      assert.deepStrictEqual(yield* all.lines, [
+        "Closed -> Open: ConsecutiveFailures",
+        "Closed -> Open: ConsecutiveFailures"
+      ])
       assert.deepStrictEqual((yield* all.all).map(({ circuit }) => circuit), ["payments", "kafka"])
       yield* all.clear
       yield* all.expect([])
@@ -735,6 +759,10 @@ describe("TestCircuit", () => {
       const transitions = yield* TestCircuit.recordTransitions(breaker)
       yield* breaker.execute(Effect.void)
       yield* transitions.expect([])
+      assert.include(
+        yield* deathOf(transitions.expect(["Closed -> Open"])),
+        ["  - Closed -> Open", "  + (nothing)"].join("\n")
+      )
       yield* TestCircuit.open(breaker)
       yield* times(Effect.ignore(breaker.execute(Effect.void)), 3000)
       assert.match(yield* deathOf(transitions.all), /lost \d+ events; read the transitions before 1,000 more calls/)
@@ -793,6 +821,9 @@ describe("Attempts", () => {
       yield* script.call
       assert.include(yield* deathOf(script.call), "Attempts.script: the script has 1 step and was called once more")
       yield* script.expectOutcomes(["success", "defect"])
+      const longer = yield* Attempts.script([Effect.succeed(1), Effect.succeed(2)])
+      yield* times(longer.call, 2)
+      assert.include(yield* deathOf(longer.call), "Attempts.script: the script has 2 steps and was called once more")
     }))
 
   it.effect("knows when each attempt began and ended, and how", () =>

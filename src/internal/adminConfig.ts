@@ -119,10 +119,10 @@ const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> => cau
 
 const units = new Map(Environment.variables.map(({ key, unit }) => [key, unit]))
 
-const toJson = ({ key, value, variable }: Environment.Setting, source: Setting["source"]): Setting => {
+export const toJson = ({ key, value, variable }: Environment.Setting, source: Setting["source"]): Setting => {
   if (!Duration.isDuration(value)) return { key, value, unit: null, source, variable }
   if (!Duration.isFinite(value)) return { key, value: "infinite", unit: null, source, variable }
-  const unit = units.get(key) ?? "seconds"
+  const unit = units.get(key)!
   return {
     key,
     value: unit === "seconds" ? Duration.toSeconds(value) : Duration.toMillis(value),

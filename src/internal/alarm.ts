@@ -61,7 +61,7 @@ class Alarms {
     this.stopping = false
     if (this.pending.size > 0) return
     this.stop()
-    this.fiber?.interruptUnsafe()
+    this.fiber!.interruptUnsafe()
   }
 
   /** Times that no other call is limited to, such as what is left of a deadline, must not add up. */

@@ -228,9 +228,7 @@ export class Breaker implements CircuitBreaker {
     if (this.trackUse) this.lastUsedAt = call.now
     if (outcome._tag === "Ignored") {
       this.tally.ignored++
-      if (circuit._tag !== "HalfOpen" || circuit.generation !== generation) {
-        return this.publishCall("Ignored", circuit, call)
-      }
+      if (circuit.generation !== generation) return this.publishCall("Ignored", circuit, call)
     } else {
       if (this.wasTimed(call)) {
         this.tally.timed++
@@ -282,8 +280,9 @@ export class Breaker implements CircuitBreaker {
   private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
     this.tally.rejected++
     if (this.trackUse) this.lastUsedAt = now
-    if (this.observed) this.publishCall("Rejected", circuit, undefined)
-    const state = circuit._tag === "HalfOpen" || circuit._tag === "ForcedOpen" ? circuit._tag : "Open"
+    this.publishCall("Rejected", circuit, undefined)
+    // The states that reject.
+    const state = circuit._tag as CircuitOpenError["state"]
     // Whole milliseconds, since timers drop the fraction and a caller that waits has to be late enough.
     return Effect.fail(circuitOpenError(this.name, state, Math.ceil(Circuit.timeUntilRetry(circuit, now))))
   }
@@ -740,7 +739,7 @@ const reasonOfRecord = (from: Circuit.Circuit, to: Circuit.Circuit, rules: Circu
   to._tag === "Closed"
     ? "ProbesSucceeded"
     : from._tag === "Closed"
-    ? Circuit.trips(from.counts, rules) ?? "ConsecutiveFailures"
+    ? Circuit.trips(from.counts, rules)!
     : "ProbeFailed"
 
 const rate = (part: number, whole: number): number => whole === 0 ? 0 : part / whole

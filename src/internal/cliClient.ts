@@ -17,7 +17,7 @@ import * as Runtime from "effect/Runtime"
 import type * as Schema from "effect/Schema"
 import * as Admin from "../admin.ts"
 import { MAX_LIMIT } from "./adminApi.ts"
-import { clean, type Row, type Thresholds } from "./cliText.ts"
+import { clean } from "./cliText.ts"
 import { closest, TYPO } from "./spelling.ts"
 
 // -----------------------------------------------------------------------------
@@ -136,11 +136,10 @@ const causeOf = (error: HttpClientError.HttpClientError): string => {
   let at: unknown = error.reason
   for (let depth = 0; depth < 5 && at instanceof Error; depth++) {
     // Of several addresses that were tried, the first stands for all.
-    if (at instanceof AggregateError && at.errors[0] instanceof Error) at = at.errors[0]
-    if (!(at instanceof Error)) break
-    if (at.message !== "") message = at.message
-    if ("code" in at && typeof at.code === "string") code = at.code
-    at = at.cause
+    const cause: Error = at instanceof AggregateError && at.errors[0] instanceof Error ? at.errors[0] : at
+    if (cause.message !== "") message = cause.message
+    if ("code" in cause && typeof cause.code === "string") code = cause.code
+    at = cause.cause
   }
   return clean(typeof code === "string" && !message.includes(code) ? `${message} (${code})` : message)
 }
@@ -247,47 +246,18 @@ const checkToken = (name: string, text: string): Effect.Effect<Redacted.Redacted
 // circuits
 // -----------------------------------------------------------------------------
 
-/** Thresholds by circuit, for as long as its policy is the one they were read of. */
-export type ThresholdCache = Map<string, Thresholds & { readonly policy: string }>
-
-/** All circuits with their thresholds. */
-export const listRows = Effect.fnUntraced(function*(
-  { ask, client }: Connection,
-  cache: ThresholdCache = new Map()
-): Effect.fn.Return<ReadonlyArray<Row>, CommandError> {
+export const listCircuits = Effect.fnUntraced(function*(
+  { ask, client }: Connection
+): Effect.fn.Return<ReadonlyArray<Admin.Circuit>, CommandError> {
   // By name: while pages are read, circuits come and go.
-  const rows = new Map<string, Row>()
+  const circuits = new Map<string, Admin.Circuit>()
   for (let offset = 0;; offset += MAX_LIMIT) {
-    const query = { offset, limit: MAX_LIMIT }
-    const page = yield* ask(client.circuits.list({ query }))
-    if (page.circuits.some(({ name, policy }) => cache.get(name)?.policy !== policy)) {
-      const { circuits } = yield* ask(client.config.get({ query }))
-      for (const { circuit, policy, settings } of circuits) cache.set(circuit, { policy, ...thresholdsOf(settings) })
-      for (const { name, policy } of page.circuits) {
-        if (cache.get(name)?.policy !== policy) cache.set(name, { policy, ...NO_THRESHOLDS })
-      }
-    }
-    for (const circuit of page.circuits) {
-      const { failureRate, slowCallRate } = cache.get(circuit.name) ?? NO_THRESHOLDS
-      rows.set(circuit.name, { ...circuit, failureRate, slowCallRate })
-    }
+    const page = yield* ask(client.circuits.list({ query: { offset, limit: MAX_LIMIT } }))
+    for (const circuit of page.circuits) circuits.set(circuit.name, circuit)
     if (page.circuits.length === 0 || offset + MAX_LIMIT >= page.total) break
   }
-  for (const name of cache.keys()) {
-    if (!rows.has(name)) cache.delete(name)
-  }
-  return Array.from(rows.values())
+  return Array.from(circuits.values())
 })
-
-const NO_THRESHOLDS: Thresholds = { failureRate: undefined, slowCallRate: undefined }
-
-export const thresholdsOf = (settings: ReadonlyArray<Admin.Setting>): Thresholds => {
-  const rate = (key: string): number | undefined => {
-    const value = settings.find((setting) => setting.key === key)?.value
-    return typeof value === "number" ? value : undefined
-  }
-  return { failureRate: rate("FAILURE_RATE_THRESHOLD"), slowCallRate: rate("SLOW_CALL_RATE_THRESHOLD") }
-}
 
 /** Says which circuit may have been meant. */
 export const withSuggestion = <A, R>(

@@ -13,6 +13,7 @@ import * as Admin from "../admin.ts"
 import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
 import * as Environment from "../Environment.ts"
+import { toJson } from "./adminConfig.ts"
 import { checkUrl, type CommandError, variable } from "./cliClient.ts"
 import * as Text from "./cliText.ts"
 import { readAll } from "./configSource.ts"
@@ -62,8 +63,9 @@ export const inspect = Effect.fnUntraced(function*(
   const settings: Array<Admin.Setting> = []
   const circuits = new Map<string, Array<Admin.Setting>>()
   for (const setting of environment.settings) {
-    if (setting.circuit === undefined) settings.push(toJson(setting))
-    else circuits.set(setting.circuit, [...circuits.get(setting.circuit) ?? [], toJson(setting)])
+    const json = toJson(setting, SOURCES[setting.source])
+    if (setting.circuit === undefined) settings.push(json)
+    else circuits.set(setting.circuit, [...circuits.get(setting.circuit) ?? [], json])
   }
   return {
     settings,
@@ -120,26 +122,7 @@ const names = Environment.variables.flatMap(({ aliases, name }) => [name, ...ali
 const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> =>
   cause.message.split(/\n(?!\s)/).map((problem) => problem.replace(/\s*\n\s*/g, " "))
 
-const units = new Map(Environment.variables.map(({ key, unit }) => [key, unit]))
-
 const SOURCES = { Default: "default", Policy: "preset", Variable: "variable" } as const
-
-const toJson = ({ key, source, value, variable }: Environment.Setting): Admin.Setting => {
-  const unit = Duration.isDuration(value) && Duration.isFinite(value) ? units.get(key) ?? "seconds" : null
-  return {
-    key,
-    value: !Duration.isDuration(value)
-      ? value
-      : unit === null
-      ? "infinite"
-      : unit === "seconds"
-      ? Duration.toSeconds(value)
-      : Duration.toMillis(value),
-    unit,
-    source: SOURCES[source],
-    variable
-  }
-}
 
 // -----------------------------------------------------------------------------
 // the environment of the admin API

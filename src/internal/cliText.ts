@@ -7,7 +7,6 @@ import * as CliOutput from "effect/cli/CliOutput"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Order from "effect/Order"
-import * as Struct from "effect/Struct"
 import type { CircuitEvent } from "../CircuitEvent.ts"
 import type { Circuit } from "./adminApi.ts"
 import { formatDuration } from "./formatDuration.ts"
@@ -165,17 +164,6 @@ export const table = <A>(
 // circuits
 // -----------------------------------------------------------------------------
 
-/** A rate with the threshold that it opens the circuit at. */
-export interface Thresholds {
-  readonly failureRate: number | undefined
-  readonly slowCallRate: number | undefined
-}
-
-export type Row = Circuit & Thresholds
-
-/** A circuit as the admin API says it. */
-export const toCircuit: (row: Row) => Circuit = Struct.omit(["failureRate", "slowCallRate"])
-
 const STATE: Readonly<Record<Circuit["state"], Cell & { readonly rank: number }>> = {
   open: { text: "open", color: "red", rank: 0 },
   forced_open: { text: "forced open", color: "red", rank: 1 },
@@ -196,9 +184,9 @@ export const sorted: <A extends Circuit>(circuits: ReadonlyArray<A>) => Readonly
   Order.mapInput(Order.String, ({ name }: Circuit) => name)
 )
 
-const rateCell = (rate: number, threshold: number | undefined): Cell => ({
-  text: threshold === undefined ? percent(rate) : `${percent(rate)} of ${percent(threshold)}`,
-  color: threshold === undefined || rate === 0 ? undefined : rate >= threshold ? "red" : "yellow"
+const rateCell = (rate: number, threshold: number | null): Cell => ({
+  text: threshold === null ? percent(rate) : `${percent(rate)} of ${percent(threshold)}`,
+  color: threshold === null || rate === 0 ? undefined : rate >= threshold ? "red" : "yellow"
 })
 
 export const retryText = (circuit: Pick<Circuit, "state" | "time_until_retry">): string =>
@@ -214,20 +202,20 @@ export const untilWhen = (circuit: Pick<Circuit, "state" | "time_until_retry">):
   return circuit.time_until_retry === null ? " until it is released" : ` for ${retryText(circuit)}`
 }
 
-export const circuitColumns: ReadonlyArray<Column<Row>> = [
+export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
   { title: "CIRCUIT", cell: ({ name }) => ({ text: clean(name) }) },
   { title: "STATE", cell: ({ state }) => STATE[state] },
   {
     title: "FAILURES",
     align: "right",
     givesWay: 1,
-    cell: ({ error_rate, failureRate }) => rateCell(error_rate, failureRate)
+    cell: ({ error_rate, thresholds }) => rateCell(error_rate, thresholds.error_rate)
   },
   {
     title: "SLOW",
     align: "right",
     givesWay: 4,
-    cell: ({ slowCallRate, slow_call_rate }) => rateCell(slow_call_rate, slowCallRate)
+    cell: ({ slow_call_rate, thresholds }) => rateCell(slow_call_rate, thresholds.slow_call_rate)
   },
   { title: "CALLS", align: "right", givesWay: 3, cell: ({ total_calls }) => ({ text: String(total_calls) }) },
   {
@@ -241,13 +229,13 @@ export const circuitColumns: ReadonlyArray<Column<Row>> = [
 ]
 
 /** All of one circuit, as labels and values. */
-export const details = (circuit: Row): ReadonlyArray<readonly [label: string, cell: Cell]> => {
+export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string, cell: Cell]> => {
   const lines: Array<readonly [string, Cell]> = [
     ["state", STATE[circuit.state]],
     ["policy", { text: clean(circuit.policy) }],
     ["failures in a row", { text: String(circuit.failure_count) }],
-    ["failure rate", rateCell(circuit.error_rate, circuit.failureRate)],
-    ["slow call rate", rateCell(circuit.slow_call_rate, circuit.slowCallRate)],
+    ["failure rate", rateCell(circuit.error_rate, circuit.thresholds.error_rate)],
+    ["slow call rate", rateCell(circuit.slow_call_rate, circuit.thresholds.slow_call_rate)],
     ["calls in window", { text: String(circuit.requests_in_window) }],
     ["calls", {
       text: `${circuit.total_calls}: ${circuit.successful_calls} successful, ${circuit.failed_calls} failed, ` +
@@ -295,8 +283,7 @@ export const change = (event: Exclude<CircuitEvent, { readonly _tag: "CallEnded"
   if (event._tag === "Reconfigured") return `${circuit}: reconfigured, ${clean(event.changed.join(", "))}`
   const from = STATE[STATE_OF_EVENT[event.from]]
   const to = STATE[STATE_OF_EVENT[event.to]]
-  const why = reasonOf(event)
-  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}${why === "" ? "" : `, ${why}`}`
+  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}`
 }
 
 const reasonOf = (event: Extract<CircuitEvent, { readonly _tag: "StateChanged" }>): string => {

@@ -16,30 +16,42 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import type { CircuitChange } from "../CircuitEvent.ts"
-import { type Health, LiveEvent } from "./adminApi.ts"
-import { CommandError, type Connection, exitCodes, listRows, type ThresholdCache } from "./cliClient.ts"
+import { type Circuit, type Health, LiveEvent } from "./adminApi.ts"
+import { CommandError, type Connection, exitCodes, listCircuits } from "./cliClient.ts"
 import * as Text from "./cliText.ts"
 
 interface Circuits {
   readonly _tag: "Circuits"
-  readonly rows: ReadonlyArray<Text.Row>
+  readonly rows: ReadonlyArray<Circuit>
   readonly status: Health["status"]
   readonly at: number
 }
 
-type Message =
+interface Connected {
+  readonly _tag: "Connected"
+}
+
+/** What the server says. */
+type News =
   | Circuits
   | { readonly _tag: "Event"; readonly event: LiveEvent }
   | { readonly _tag: "Lost"; readonly error: CommandError }
-  | { readonly _tag: "Connected" }
-  | { readonly _tag: "Resized"; readonly size: Terminal.Size }
-  | { readonly _tag: "Quit"; readonly interrupted: boolean }
 
-type Messages = Queue.Queue<Message, CommandError>
+interface Resized {
+  readonly _tag: "Resized"
+  readonly size: Terminal.Size
+}
+
+interface Quit {
+  readonly _tag: "Quit"
+  readonly interrupted: boolean
+}
+
+type Messages<A> = Queue.Queue<A, CommandError>
 
 /** Runs beside the loop, and ends it where it fails. */
-const beside = <R>(
-  messages: Messages,
+const beside = <A, R>(
+  messages: Messages<A>,
   self: Effect.Effect<void, CommandError, R>
 ): Effect.Effect<void, never, R | Scope.Scope> =>
   self.pipe(
@@ -52,10 +64,10 @@ const beside = <R>(
 // what happens
 // -----------------------------------------------------------------------------
 
-const takeStock = (connection: Connection, cache: ThresholdCache): Effect.Effect<Circuits, CommandError> =>
+const takeStock = (connection: Connection): Effect.Effect<Circuits, CommandError> =>
   Effect.gen(function*() {
     const { status } = yield* connection.ask(connection.client.health.check())
-    const rows = yield* listRows(connection, cache)
+    const rows = yield* listCircuits(connection)
     return { _tag: "Circuits", rows, status, at: yield* Clock.currentTimeMillis }
   })
 
@@ -74,7 +86,7 @@ const follow = Effect.fnUntraced(function*(
     /** The event before those to begin with; those that come from now on if there is none. */
     readonly after: string | undefined
     readonly catchUp: Effect.Effect<unknown, CommandError>
-    readonly emit: (message: Message) => Effect.Effect<unknown>
+    readonly emit: (message: News | Connected) => Effect.Effect<unknown>
   }
 ): Effect.fn.Return<void, CommandError> {
   const broken = new CommandError({
@@ -126,11 +138,10 @@ export const lines = (
 ): Effect.Effect<void, CommandError, Stdio.Stdio> =>
   Effect.scoped(Effect.gen(function*() {
     const stdio = yield* Stdio.Stdio
-    const messages: Messages = yield* Queue.unbounded<Message, CommandError>()
-    const cache: ThresholdCache = new Map()
+    const messages: Messages<News | Connected> = yield* Queue.unbounded<News | Connected, CommandError>()
     // Whoever asks in the wrong place is told so, rather than kept waiting.
     yield* connection.ask(connection.client.health.check())
-    const catchUp = Effect.flatMap(takeStock(connection, cache), (circuits) => Queue.offer(messages, circuits))
+    const catchUp = Effect.flatMap(takeStock(connection), (circuits) => Queue.offer(messages, circuits))
     yield* beside(
       messages,
       follow(connection, {
@@ -140,7 +151,7 @@ export const lines = (
       })
     )
 
-    const known = new Map<string, Text.Row["state"]>()
+    const known = new Map<string, Circuit["state"]>()
     let isConnected = true
     // One run for all lines: between two runs nobody would hear that the reader has gone.
     const output = yield* Queue.unbounded<string>()
@@ -151,7 +162,7 @@ export const lines = (
       known.clear()
       for (const { name, state } of rows) known.set(name, state)
       if (json) {
-        const circuits = rows.map(Text.toCircuit)
+        const circuits = rows
         return write(JSON.stringify({ _tag: "Circuits", timestamp: at, circuits }))
       }
       return Effect.forEach(Text.sorted(news), (circuit) => {
@@ -160,7 +171,7 @@ export const lines = (
         return write(`${Text.timeOf({ timestamp: at })} ${name}: ${paint(color, text)}${Text.untilWhen(circuit)}`)
       }, { discard: true })
     }
-    const handle = (message: Message): Effect.Effect<void> => {
+    const handle = (message: News | Connected): Effect.Effect<void> => {
       switch (message._tag) {
         case "Circuits":
           return writeCircuits(message)
@@ -184,9 +195,6 @@ export const lines = (
           isConnected = true
           return notice("connected again")
         }
-        case "Resized":
-        case "Quit":
-          return Effect.void
       }
     }
     const loop = Effect.forever(Effect.flatMap(Queue.take(messages), handle))
@@ -278,10 +286,9 @@ export const screen = (
 ): Effect.Effect<void, CommandError, Terminal.Terminal> =>
   Effect.scoped(Effect.gen(function*() {
     const terminal = yield* Terminal.Terminal
-    const messages: Messages = yield* Queue.unbounded<Message, CommandError>()
-    const cache: ThresholdCache = new Map()
+    const messages: Messages<News | Resized | Quit> = yield* Queue.unbounded<News | Resized | Quit, CommandError>()
     // Whoever asks for the wrong thing is told so on the ordinary screen.
-    const first = yield* takeStock(connection, cache)
+    const first = yield* takeStock(connection)
 
     const display = (text: string) => Effect.ignore(terminal.display(text))
     yield* Effect.acquireRelease(display(ENTER), () => display(LEAVE))
@@ -289,7 +296,7 @@ export const screen = (
     const wake = yield* Queue.sliding<void>(1)
     const poll = Effect.forever(Effect.gen(function*() {
       yield* Effect.timeoutOption(Queue.take(wake), interval)
-      yield* takeStock(connection, cache).pipe(
+      yield* takeStock(connection).pipe(
         Effect.flatMap((circuits) => Queue.offer(messages, circuits)),
         Effect.catchIf(isLost, (error) => Queue.offer(messages, { _tag: "Lost", error }))
       )
@@ -342,7 +349,7 @@ export const screen = (
     }
   }))
 
-const update = (view: View, message: Message): View => {
+const update = (view: View, message: News | Resized): View => {
   switch (message._tag) {
     case "Circuits":
       return { ...view, circuits: message, error: undefined }
@@ -355,14 +362,11 @@ const update = (view: View, message: Message): View => {
       if (event._tag === "CallEnded" || event._tag === "EventsLost") return view
       return { ...view, changes: [...view.changes, event].slice(-KEPT_CHANGES) }
     }
-    case "Connected":
-    case "Quit":
-      return view
   }
 }
 
 /** Waits for a key that quits. A terminal that has gone quits as well. */
-const readQuit = (terminal: Terminal.Terminal): Effect.Effect<Message> =>
+const readQuit = (terminal: Terminal.Terminal): Effect.Effect<Quit> =>
   Effect.scoped(Effect.gen(function*() {
     const keys = yield* terminal.readInput
     for (;;) {

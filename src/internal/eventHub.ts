@@ -24,10 +24,11 @@ export class EventHub<A> {
   }
 
   publish(event: A): void {
-    if (this.pubsub === undefined || this.subscribers === 0) return
+    if (this.subscribers === 0) return
+    const pubsub = this.pubsub!
     const take: Take.Take<A> = [event]
     // `publishUnsafe` refuses when a sliding PubSub is full; `publish` slides.
-    if (!PubSub.publishUnsafe(this.pubsub, take)) Effect.runSync(PubSub.publish(this.pubsub, take))
+    if (!PubSub.publishUnsafe(pubsub, take)) Effect.runSync(PubSub.publish(pubsub, take))
   }
 
   /** Ends the streams of all subscribers; later ones are empty. */

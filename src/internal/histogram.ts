@@ -17,8 +17,8 @@ export class Histogram {
   add(value: number): void {
     this.count++
     this.sum += value
-    if (value < this.min) this.min = value
-    if (value > this.max) this.max = value
+    this.min = Math.min(this.min, value)
+    this.max = Math.max(this.max, value)
     // Most calls are quick, and so end in one of the first.
     const { boundaries } = this
     for (let i = 0; i < boundaries.length; i++) {

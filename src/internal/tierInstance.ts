@@ -109,7 +109,7 @@ export class TierInstance<I, S, E, R> {
     )
     instance.build.addObserver((exit) => {
       // What opened the circuit before the build ended cannot have been this instance.
-      if (Exit.isSuccess(exit)) instance.age = this.timesOpened()
+      instance.age = this.timesOpened()
       instance.failed = Exit.isFailure(exit)
       Deferred.doneUnsafe(instance.service, serviceOrWhyNot(exit))
     })

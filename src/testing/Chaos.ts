@@ -825,9 +825,7 @@ export interface ChaosOptions {
 }
 
 class ChaosState implements Chaos {
-  get ["~effect-resilience/testing/Chaos"](): TypeId {
-    return TypeId
-  }
+  readonly ["~effect-resilience/testing/Chaos"]: TypeId = TypeId
   readonly seed: string
   private readonly options: ChaosOptions
   private readonly clock: Clock.Clock

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Schedule } from "effect"
+import { ConfigProvider, Duration, Effect, Layer, Schedule } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
 import type * as Admin from "effect-resilience/admin"
 import { ask, client, start } from "./support.ts"
@@ -86,6 +86,18 @@ describe("the configuration in force", () => {
       })
       assert.strictEqual(of("scheduled")["RECOVERY_TIMEOUT"], "schedule policy CB_SCHEDULED_RECOVERY_TIMEOUT")
       assert.strictEqual(of("scheduled")["FAILURE_THRESHOLD"], "off policy CB_SCHEDULED_FAILURE_THRESHOLD")
+    }))
+
+  it.effect("has the unit of a time, and says of one without end that it has none", () =>
+    Effect.gen(function*() {
+      const policy = { slowCallRate: 0.5, slowCallDuration: "2 seconds", openDuration: Duration.infinity } as const
+      const { config } = yield* settings({ circuits: { patient: CircuitPolicy.make(policy) } })
+      const found = config.circuits.find(({ circuit }) => circuit === "patient")!.settings
+      const timeOf = (key: string) =>
+        found.filter((setting) => setting.key === key).map(({ unit, value }) => [value, unit])
+      assert.deepStrictEqual(timeOf("SLOW_CALL_THRESHOLD_MS"), [[2000, "milliseconds"]])
+      assert.deepStrictEqual(timeOf("FAILURE_WINDOW_SECONDS"), [[60, "seconds"]])
+      assert.deepStrictEqual(timeOf("RECOVERY_TIMEOUT"), [["infinite", null]])
     }))
 
   it.effect("does not name variables that the registry does not read", () =>

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { ConfigProvider, Duration, Effect } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
 import * as Cli from "effect-resilience/cli"
 import { Command } from "effect/cli"
+import { TestClock } from "effect/testing"
 import * as fs from "node:fs"
-import * as http from "node:http"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Admin from "../admin/support.ts"
-import { callOnce, execute, restartable, run, start, trip, until } from "./support.ts"
+import { answerJson, callOnce, execute, inFront, otherServer, restartable, run, start, trip, until } from "./support.ts"
 
 const env = (server: Pick<Admin.Server, "url">, more: Readonly<Record<string, string>> = {}) => ({
   RESILIENCE_ADMIN_URL: server.url,
@@ -20,26 +20,6 @@ const env = (server: Pick<Admin.Server, "url">, more: Readonly<Record<string, st
 const rates = CircuitBreakerRegistry.layer({
   defaults: CircuitPolicy.make({ failureRate: 0.5, minimumCalls: 4, openDuration: "1 minute" })
 })
-
-/** A server that is no admin API. */
-const otherServer = (answer: http.RequestListener) =>
-  Effect.acquireRelease(
-    Effect.promise(() =>
-      new Promise<http.Server>((resolve) => {
-        const server = http.createServer(answer).listen(0, "127.0.0.1", () => resolve(server))
-      })
-    ),
-    (server) =>
-      Effect.promise(() =>
-        new Promise((resolve) => {
-          server.closeAllConnections()
-          server.close(resolve)
-        })
-      )
-  ).pipe(Effect.map((server) => {
-    const address = server.address()
-    return `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`
-  }))
 
 describe("status", () => {
   it.live("shows every circuit and exits with 0 while none is open", () =>
@@ -157,6 +137,19 @@ describe("status", () => {
       assert.match(stdout, /^a\/b c\?d#é%\n/)
     }))
 
+  it.live("is degraded while a circuit is half-open, which is no reason to fail", () =>
+    Effect.gen(function*() {
+      const server = yield* Admin.start()
+      const breaker = yield* trip(server, "payment-api")
+      yield* breaker.forceOpen({ duration: "1 milli" })
+      yield* Effect.sleep("5 millis")
+
+      const { code, stdout } = yield* run(["status"], { env: env(server), columns: 80 })
+
+      assert.strictEqual(code, 0)
+      assert.isTrue(stdout.startsWith("\u001b[33mdegraded\u001b[0m, 1 circuit\n"))
+    }))
+
   it.live("is in color on a terminal, and not with NO_COLOR", () =>
     Effect.gen(function*() {
       const server = yield* Admin.start()
@@ -264,6 +257,9 @@ describe("changes", () => {
       const nobody = yield* run(["close", "payment-api"], { env: env(server, { USER: "" }) })
       assert.strictEqual(nobody.code, 1)
       assert.include(nobody.stderr, "say --by, or set RESILIENCE_ADMIN_BY")
+      const tooLong = yield* run(["close", "payment-api"], { env: env(server, { USER: "x".repeat(101) }) })
+      assert.strictEqual(tooLong.code, 1)
+      assert.include(tooLong.stderr, "USER must be 1 to 100 characters on one line; or say --by")
     }))
 })
 
@@ -317,6 +313,79 @@ describe("exit codes", () => {
       assert.include((yield* run(["status", "--url", missing], { env: {} })).stderr, "HTTP 404")
     }))
 
+  it.effect("3 when there is no answer within ten seconds", () =>
+    Effect.gen(function*() {
+      let asked = false
+      const url = yield* otherServer(() => {
+        asked = true
+      })
+      const status = yield* start(["status", "--url", url])
+      yield* until("the question", () => asked)
+
+      yield* TestClock.adjust("9999 millis")
+      assert.strictEqual(status.stderr(), "")
+      yield* TestClock.adjust("1 milli")
+
+      const { code, stderr } = yield* status.ended
+      assert.deepStrictEqual([code, stderr], [3, `effect-resilience: ${url} did not answer within 10s\n`])
+    }))
+
+  it.live("3 without a connection, with what is at the bottom of it", () =>
+    Effect.gen(function*() {
+      const refused = Object.assign(new Error("connect ECONNREFUSED ::1:9700"), { code: "ECONNREFUSED" })
+      for (
+        const [cause, message] of [
+          [refused, "connect ECONNREFUSED ::1:9700"],
+          [new AggregateError([refused, new Error("the second address")]), "connect ECONNREFUSED ::1:9700"],
+          [new AggregateError([], "no address"), "no address"],
+          [new AggregateError(["no error"], ""), "fetch failed"],
+          [Object.assign(new Error(""), { code: "ECONNRESET" }), "fetch failed (ECONNRESET)"],
+          [Object.assign(new Error("odd"), { code: 7 }), "odd"],
+          ["no error", "fetch failed"]
+        ] as const
+      ) {
+        const asked: Array<string> = []
+        const { code, stderr } = yield* run(["status"], {
+          fetch: (input) => {
+            asked.push(String(input))
+            return Promise.reject(new TypeError("fetch failed", { cause }))
+          }
+        })
+
+        assert.strictEqual(code, 3)
+        assert.strictEqual(stderr, `effect-resilience: cannot reach http://127.0.0.1:9700: ${message}\n`)
+        assert.deepStrictEqual(asked, ["http://127.0.0.1:9700/health"])
+      }
+    }))
+
+  it.live("1 for a request, and 3 for a subscription, that the server does not take", () =>
+    Effect.gen(function*() {
+      const server = yield* Admin.start()
+      yield* callOnce(server, "payment-api")
+      for (
+        const [status, error, code, said] of [
+          [400, { _tag: "InvalidRequestError", message: "bad" }, 1, "does not accept that: bad"],
+          [413, { _tag: "BodyTooLargeError", limit: 1, message: "too large" }, 1, "does not accept that: too large"],
+          [415, { _tag: "UnsupportedMediaTypeError", message: "no JSON" }, 1, "does not accept that: no JSON"]
+        ] as const
+      ) {
+        const url = yield* inFront(server, (path, response) =>
+          path.endsWith("/force-close") && answerJson(response, status, error))
+        const { stderr, ...result } = yield* run(["close", "payment-api"], { env: env({ url }) })
+
+        assert.deepStrictEqual([result.code, stderr], [code, `effect-resilience: ${url} ${said}\n`])
+      }
+      const full = { _tag: "TooManySubscribersError", limit: 1, message: "1 reads already" }
+      const url = yield* inFront(server, (path, response) =>
+        path.startsWith("/events") && answerJson(response, 503, full))
+      const watch = yield* start(["watch"], { env: env({ url }) })
+      yield* until("the complaint", () =>
+        watch.stderr() !== "")
+
+      const { stderr } = yield* watch.interrupt
+      assert.strictEqual(stderr, `effect-resilience: ${url} is busy: 1 reads already; trying again\n`)
+    }), 30_000)
+
   it.live("4 without a token, with a wrong one, and where changes are off", () =>
     Effect.gen(function*() {
       const server = yield* Admin.start({ readAccess: "token" })
@@ -347,6 +416,23 @@ describe("exit codes", () => {
         assert.strictEqual(stdout, "")
         assert.include(stderr, "there is no circuit \"paymnt-api\"; did you mean \"payment-api\"?")
       }
+    }))
+
+  it.live("5 without a suggestion where no name is like it, or the names cannot be had", () =>
+    Effect.gen(function*() {
+      const server = yield* Admin.start()
+      yield* callOnce(server, "payment-api")
+      const url = yield* inFront(server, (path, response) =>
+        path.startsWith("/circuits?") && answerJson(response, 500, "oops"))
+
+      const unlike = yield* run(["close", "kafka"], { env: env(server) })
+      const unknown = yield* run(["close", "paymnt-api"], { env: env({ url }) })
+
+      assert.deepStrictEqual([unlike.code, unlike.stderr], [5, "effect-resilience: there is no circuit \"kafka\"\n"])
+      assert.deepStrictEqual([unknown.code, unknown.stderr], [
+        5,
+        "effect-resilience: there is no circuit \"paymnt-api\"\n"
+      ])
     }))
 
   it.live("are those of the process, whose errors are one line without a stack", () =>
@@ -399,6 +485,20 @@ describe("the address and the token", () => {
       assert.strictEqual(right.code, 0)
       assert.strictEqual(wrong.code, 1)
       assert.include(wrong.stderr, "RESILIENCE_ADMIN_PORT=\"0\" is no port to connect to")
+    }))
+
+  it.live("are not looked for elsewhere when the environment cannot be read", () =>
+    Effect.gen(function*() {
+      const provider = ConfigProvider.make((path) =>
+        path[0] === "RESILIENCE_ADMIN_URL"
+          ? Effect.fail(new ConfigProvider.SourceError({ message: "the disk is gone" }))
+          : Effect.undefined
+      )
+
+      const { code, stderr } = yield* run(["status"], { provider })
+
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /^effect-resilience: RESILIENCE_ADMIN_URL cannot be read: .*the disk is gone/)
     }))
 
   it.live("that are wrong are not shown if they may hold a password", () =>
@@ -486,6 +586,60 @@ describe("config", () => {
       ) assert.include(mistakes.join("\n"), mistake)
     }))
 
+  it.live("finds what only another mistake has hidden, and leaves that out as well", () =>
+    Effect.gen(function*() {
+      const { code, stdout } = yield* run(["config"], {
+        env: {
+          CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7",
+          CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "soon",
+          CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD: "0.5"
+        }
+      })
+
+      assert.strictEqual(code, 1)
+      assert.deepStrictEqual(rowOf(stdout, "FAILURE_THRESHOLD"), ["7", "CIRCUIT_BREAKER_FAILURE_THRESHOLD"])
+      assert.deepStrictEqual(rowOf(stdout, "SLOW_CALL_RATE_THRESHOLD"), ["off", "default"])
+      assert.match(stdout, /^1 mistake, left out above:\n.*SLOW_CALL_THRESHOLD_MS="soon" must be/m)
+    }))
+
+  it.live("shows the defaults where a mistake has no name to leave out, or nothing can be read", () =>
+    Effect.gen(function*() {
+      const long = `CIRCUIT_BREAKER_${"X".repeat(100)}`
+      const nameless = yield* run(["config"], { env: { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7", [long]: "1" } })
+      const broken = ConfigProvider.make((path) =>
+        ["NO_COLOR", "FORCE_COLOR", "TERM"].includes(String(path[0])) || String(path[0]).startsWith("RESILIENCE_")
+          ? Effect.undefined
+          : Effect.fail(new ConfigProvider.SourceError({ message: "the disk is gone" }))
+      )
+      const unread = yield* run(["config"], { provider: broken })
+
+      for (const { code, stdout } of [nameless, unread]) {
+        assert.strictEqual(code, 1)
+        assert.deepStrictEqual(rowOf(stdout, "FAILURE_THRESHOLD"), ["5", "default"])
+        assert.include(stdout, "1 mistake, left out above:")
+      }
+      assert.match(nameless.stdout, /CIRCUIT_BREAKER_X+… is unknown/)
+      assert.include(unread.stdout, "the disk is gone")
+    }))
+
+  it.live("takes a URL that is one, and shows times as the people who set them would", () =>
+    Effect.gen(function*() {
+      const { code, stdout } = yield* run(["config"], {
+        env: {
+          RESILIENCE_ADMIN_URL: "http://127.0.0.1:9700/resilience",
+          CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "250",
+          CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD: "0.5"
+        }
+      })
+
+      assert.strictEqual(code, 0)
+      assert.match(stdout, /RESILIENCE_ADMIN_URL +http:\/\/127\.0\.0\.1:9700\/resilience\n/)
+      assert.deepStrictEqual(rowOf(stdout, "SLOW_CALL_THRESHOLD_MS"), [
+        "250ms",
+        "CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS"
+      ])
+    }))
+
   it.live("never shows a token, in text or in JSON", () =>
     Effect.gen(function*() {
       const variables = { RESILIENCE_ADMIN_TOKEN: Admin.TOKEN, RESILIENCE_ADMIN_URL: "http://u:hunter2@host/" }
@@ -533,6 +687,26 @@ describe("config", () => {
       assert.match(text.stdout, /read_access +loopback/)
       assert.strictEqual(JSON.parse(json.stdout).circuits[0].circuit, "payment-api")
     }))
+
+  it.live("asks a running program for all pages of it, and fails on its mistakes", () =>
+    Effect.gen(function*() {
+      const server = yield* Admin.start()
+      yield* Effect.forEach(
+        Array.from({ length: 1001 }, (_, i) => `c${i}`),
+        (name) => server.registry.getOrCreate(name)
+      )
+      const first = yield* Admin.ask(server, { path: "/config", headers: Admin.bearer() })
+      const mistaken = yield* inFront(server, (path, response) =>
+        path.startsWith("/config") &&
+        answerJson(response, 200, { ...first.json, circuits: [], problems: ["A is unknown"] }))
+
+      const right = yield* run(["config", "--remote", "--json"], { env: env(server) })
+      const wrong = yield* run(["config", "--remote"], { env: env({ url: mistaken }) })
+
+      assert.deepStrictEqual([right.code, wrong.code], [0, 1])
+      assert.strictEqual(JSON.parse(right.stdout).circuits.length, 1001)
+      assert.match(wrong.stdout, /1 mistake, left out above:\n  A is unknown\n$/)
+    }), 30_000)
 })
 
 describe("watch without a terminal", () => {
@@ -633,21 +807,26 @@ describe("watch without a terminal", () => {
 })
 
 describe("the executable", () => {
+  /** Runs the executable where loading the platform fails. */
+  const withoutPlatform = (error: string) => {
+    const hooks = `
+      import { registerHooks } from "node:module"
+      registerHooks({
+        resolve: (specifier, context, next) => {
+          if (!specifier.startsWith("@effect/platform-node")) return next(specifier, context)
+          throw ${error}
+        }
+      })`
+    return execute(["status"], {}, { nodeOptions: ["--import", `data:text/javascript,${encodeURIComponent(hooks)}`] })
+  }
+
   it.live(
     "says how to install @effect/platform-node where it is missing, without a stack",
     () =>
       Effect.gen(function*() {
-        const hooks = `
-        import { registerHooks } from "node:module"
-        registerHooks({
-          resolve: (specifier, context, next) => {
-            if (!specifier.startsWith("@effect/platform-node")) return next(specifier, context)
-            throw Object.assign(new Error("Cannot find package"), { code: "ERR_MODULE_NOT_FOUND" })
-          }
-        })`
-        const { code, stderr, stdout } = yield* execute(["status"], {}, {
-          nodeOptions: ["--import", `data:text/javascript,${encodeURIComponent(hooks)}`]
-        })
+        const { code, stderr, stdout } = yield* withoutPlatform(
+          "Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })"
+        )
 
         assert.deepStrictEqual([code, stdout], [1, ""])
         assert.strictEqual(
@@ -658,6 +837,17 @@ describe("the executable", () => {
       }),
     60_000
   )
+
+  it.live("says so if @effect/platform-node is there and does not load", () =>
+    Effect.gen(function*() {
+      const { code, stderr, stdout } = yield* withoutPlatform("new SyntaxError('half a file')")
+
+      assert.deepStrictEqual([code, stdout], [1, ""])
+      assert.strictEqual(
+        stderr.trimEnd(),
+        "effect-resilience: @effect/platform-node cannot be loaded: SyntaxError: half a file"
+      )
+    }), 60_000)
 })
 
 describe("the command as part of another", () => {

@@ -8,6 +8,8 @@ import {
   Exit,
   Fiber,
   Layer,
+  Option,
+  Queue,
   Redacted,
   Runtime,
   Scope,
@@ -49,12 +51,42 @@ export interface Options {
   readonly columns?: number
   /** Instead of the whole command line. */
   readonly command?: typeof Cli.run
+  /** Instead of one for `env`. */
+  readonly provider?: ConfigProvider.ConfigProvider
+  /** Instead of that of Node. */
+  readonly fetch?: typeof globalThis.fetch
+  /** Makes the terminal one that takes keys and changes its size. */
+  readonly hands?: Hands
+  /** Whether the input is the terminal as well; it is if it takes keys. */
+  readonly stdinIsTerminal?: boolean
 }
+
+/** What somebody does in front of a terminal. */
+export interface Hands {
+  readonly keys: Queue.Queue<Terminal.UserInput, Cause.Done>
+  readonly sizes: Queue.Queue<Terminal.Size, Cause.Done>
+}
+
+export const makeHands: Effect.Effect<Hands> = Effect.all({
+  keys: Queue.unbounded<Terminal.UserInput, Cause.Done>(),
+  sizes: Queue.unbounded<Terminal.Size, Cause.Done>()
+})
+
+export const press = ({ keys }: Hands, name: string, { ctrl = false } = {}) =>
+  Queue.offer(keys, { input: Option.none(), key: { name, ctrl, meta: false, shift: false } })
 
 /** Starts the command line without a process of its own. */
 export const start = (
   args: ReadonlyArray<string>,
-  { columns, command = Cli.run, env = {} }: Options = {}
+  {
+    columns,
+    command = Cli.run,
+    env = {},
+    fetch,
+    hands,
+    provider = ConfigProvider.fromEnv({ env }),
+    stdinIsTerminal = hands !== undefined
+  }: Options = {}
 ): Effect.Effect<Running, never, Scope.Scope> =>
   Effect.gen(function*() {
     let stdout = ""
@@ -77,6 +109,7 @@ export const start = (
       NodeServices.layer,
       Stdio.layerTest({
         args: Effect.succeed(args),
+        stdinIsTerminal: Effect.succeed(stdinIsTerminal),
         stdoutIsTerminal: Effect.succeed(columns !== undefined),
         stdout: sinkTo(out),
         stderr: sinkTo(err)
@@ -86,17 +119,19 @@ export const start = (
         Terminal.make({
           columns: Effect.succeed(columns ?? 0),
           rows: Effect.succeed(24),
-          size: Effect.never,
-          readInput: Effect.never,
+          size: hands === undefined ? Effect.never : Effect.succeed(hands.sizes),
+          readInput: hands === undefined ? Effect.never : Effect.succeed(hands.keys),
           readLine: Effect.never,
           display: (text) => Effect.sync(() => out(text))
         })
       ),
-      FetchHttpClient.layer
+      fetch === undefined
+        ? FetchHttpClient.layer
+        : Layer.provide(FetchHttpClient.layer, Layer.succeed(FetchHttpClient.Fetch, fetch))
     )
     const fiber = yield* command.pipe(
       Effect.provide(services),
-      Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
+      Effect.provideService(ConfigProvider.ConfigProvider, provider),
       Effect.provideService(Console.Console, console),
       Effect.forkScoped({ startImmediately: true })
     )
@@ -119,6 +154,51 @@ export const start = (
 
 export const run = (args: ReadonlyArray<string>, options?: Options): Effect.Effect<Result> =>
   Effect.scoped(Effect.flatMap(start(args, options), ({ ended }) => ended))
+
+// -----------------------------------------------------------------------------
+// servers
+// -----------------------------------------------------------------------------
+
+/** A server that is no admin API. */
+export const otherServer = (answer: http.RequestListener): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(() =>
+      new Promise<http.Server>((resolve) => {
+        const server = http.createServer(answer).listen(0, "127.0.0.1", () => resolve(server))
+      })
+    ),
+    (server) =>
+      Effect.promise(() =>
+        new Promise((resolve) => {
+          server.closeAllConnections()
+          server.close(resolve)
+        })
+      )
+  ).pipe(Effect.map((server) => {
+    const address = server.address()
+    return `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`
+  }))
+
+/** An admin API whose answers are its own but for those that `answer` gives, which then returns `true`. */
+export const inFront = (
+  { port }: Pick<Admin.Server, "port">,
+  answer: (url: string, response: http.ServerResponse, request: http.IncomingMessage) => boolean
+): Effect.Effect<string, never, Scope.Scope> =>
+  otherServer((request, response) => {
+    if (answer(request.url!, response, request)) return
+    const { headers, method, url: path } = request
+    const call = http.request({ host: "127.0.0.1", port, method, path, headers }, (answered) => {
+      response.writeHead(answered.statusCode!, answered.headers)
+      answered.pipe(response)
+    })
+    call.on("error", () => response.destroy())
+    request.pipe(call)
+  })
+
+export const answerJson = (response: http.ServerResponse, status: number, body: unknown): true => {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body))
+  return true
+}
 
 // -----------------------------------------------------------------------------
 // processes

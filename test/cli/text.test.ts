@@ -3,10 +3,11 @@ import { Duration } from "effect"
 import type { CircuitEvent } from "effect-resilience"
 import { CliOutput } from "effect/cli"
 import { reportLines } from "../../src/internal/cliConfig.ts"
+import type { Circuit } from "../../src/internal/adminApi.ts"
 import * as Text from "../../src/internal/cliText.ts"
 import { render } from "../../src/internal/cliWatch.ts"
 
-const circuit = (name: string, state: Text.Row["state"] = "closed"): Text.Row => ({
+const circuit = (name: string, state: Circuit["state"] = "closed"): Circuit => ({
   name,
   state,
   is_available: true,
@@ -36,9 +37,7 @@ const circuit = (name: string, state: Text.Row["state"] = "closed"): Text.Row =>
     slow_call_rate: null,
     slow_call_duration_ms: null,
     minimum_requests: 10
-  },
-  failureRate: 0.5,
-  slowCallRate: undefined
+  }
 })
 
 describe("durations", () => {
@@ -119,7 +118,7 @@ describe("tables", () => {
 })
 
 describe("a circuit in detail", () => {
-  const detail = (row: Text.Row, label: string) => Text.details(row).find(([name]) => name === label)?.[1]
+  const detail = (row: Circuit, label: string) => Text.details(row).find(([name]) => name === label)?.[1]
 
   it("has what is known of it, and no line for what is not", () => {
     const known = {

@@ -7,6 +7,7 @@ import { Cause, Context, Data, Deferred, Effect, Exit, Fiber, Layer, Logger, Met
 import type { Duration } from "effect"
 import { TestClock } from "effect/testing"
 import { CircuitBreakerRegistry, CircuitPolicy, type ResilienceError, Tiers } from "effect-resilience"
+import { TierInstance } from "../../src/internal/tierInstance.ts"
 import { Machine, seeded } from "../support/machine.ts"
 
 class Unavailable extends Data.TaggedError("Unavailable") {}
@@ -532,6 +533,39 @@ describe("closing the scope", () => {
       assert.deepStrictEqual(tier.released, [1])
       assert.include((yield* Fiber.join(call)).message, "The tier was released while it was being built")
     }).pipe(Effect.provide(registry)))
+
+  it.effect("is all that a call afterwards dies of", () =>
+    Effect.gen(function*() {
+      const instance = new TierInstance({
+        layer: new Tier().layer,
+        key: Accounts,
+        context: Context.empty(),
+        timesOpened: () => 0
+      })
+      yield* instance.close
+      const exit = yield* Effect.exit(instance.use((accounts) => accounts.number))
+      assert.deepStrictEqual(
+        Exit.isFailure(exit) && exit.cause.reasons.map((reason) => Cause.isDieReason(reason) && String(reason.defect)),
+        ["Error: The scope of the tiers is closed"]
+      )
+    }))
+
+  it.effect("may come from inside a build, which then ends where it is released", () =>
+    Effect.gen(function*() {
+      const tier = new Tier()
+      const instance: TierInstance<Accounts, typeof Accounts.Service, unknown, never> = new TierInstance({
+        layer: tier.layer,
+        key: Accounts,
+        context: Context.empty(),
+        timesOpened: () => 0
+      })
+      const closed: Array<Exit.Exit<void>> = []
+      tier.onBuild = () => Effect.map(Effect.exit(instance.close), (exit) => void closed.push(exit))
+      yield* Effect.exit(instance.use((accounts) => accounts.number))
+
+      assert.deepStrictEqual(closed, [Exit.void])
+      assert.deepStrictEqual(tier.released, [1])
+    }))
 
   it.effect("waits for a release that has begun in the background", () =>
     Effect.gen(function*() {

@@ -183,6 +183,20 @@ describe("a window of a duration", () => {
     assert.deepStrictEqual(read(window), { calls: 2, failures: 1, slowCalls: 0 })
   })
 
+  it("counts before the origin of its clock, and across it, as after it", () => {
+    for (const start of [-1_050, -1_000, -950, -500, 0]) {
+      const window = Window.make({ millis: 1_000, buckets: 10 })
+      Window.record(window, true, false, start)
+      Window.record(window, false, true, start + 500)
+      Window.record(window, true, false, start + 899)
+      assert.deepStrictEqual(read(window), { calls: 3, failures: 2, slowCalls: 1 }, `from ${start}`)
+      Window.expire(window, start + 1_000)
+      assert.deepStrictEqual(read(window), { calls: 2, failures: 1, slowCalls: 1 }, `from ${start}`)
+      Window.expire(window, start + 1_899)
+      assert.deepStrictEqual(read(window), { calls: 0, failures: 0, slowCalls: 0 }, `from ${start}`)
+    }
+  })
+
   it("is never left turning by a window of nanoseconds on a clock that has run for days", () => {
     const window = Window.make({ millis: 2e-6, buckets: 1_000 })
     const now = 86_400_000 * 5
