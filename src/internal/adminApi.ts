@@ -124,6 +124,8 @@ const errors = [
   [TooManySubscribersError, 503]
 ] as const
 
+export type AdminError = InstanceType<(typeof errors)[number][0]>
+
 /** An error that this API answers with, or `undefined`. */
 export const statusOf = (error: unknown): number | undefined => errors.find(([type]) => error instanceof type)?.[1]
 

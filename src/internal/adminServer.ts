@@ -161,9 +161,9 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
 
 const SAFE_HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
 
-const respond = (error: { readonly _tag: string; readonly message: string }, headers: Record<string, string> = {}) =>
+const respond = (error: AdminApi.AdminError, headers: Record<string, string> = {}) =>
   HttpServerResponse.jsonUnsafe({ ...error, _tag: error._tag, message: error.message }, {
-    status: AdminApi.statusOf(error) ?? 500,
+    status: AdminApi.statusOf(error)!,
     headers: { ...SAFE_HEADERS, ...headers }
   })
 
@@ -206,12 +206,12 @@ const answer = (error: unknown): Effect.Effect<HttpServerResponse.HttpServerResp
     return Effect.succeed(respond(error, { "www-authenticate": "Bearer" }))
   }
   if (error instanceof AdminApi.TooManySubscribersError) return Effect.succeed(respond(error, { "retry-after": "5" }))
-  if (AdminApi.statusOf(error) !== undefined) return Effect.succeed(respond(error as AdminApi.ForbiddenError))
+  if (AdminApi.statusOf(error) !== undefined) return Effect.succeed(respond(error as AdminApi.AdminError))
   // What this server answers with is not the client's fault.
   if (!HttpApiSchemaError.is(error) || error.kind === "Body" || error.kind === "ResponseHeaders") return undefined
   const part = { Params: "path", Headers: "header", Query: "query", Payload: "body" }[error.kind]
   const message = formatIssues(error.cause.issue).issues
-    .map(({ message, path }) => `${[part, ...(path ?? []).map(String)].join(".")}: ${message}`)
+    .map(({ message, path }) => `${[part, ...path!.map(String)].join(".")}: ${message}`)
     .join("; ")
   return Effect.succeed(respond(new AdminApi.InvalidRequestError({ message: message.slice(0, 1000) })))
 }

@@ -963,6 +963,22 @@ describe("where it lives", () => {
       assert.strictEqual(answer.json.circuit, long)
     }))
 
+  for (const dashboard of [true, false]) {
+    it.effect(`in a server of its own, where / leads to the dashboard ${dashboard ? "" : "unless that is off"}`, () =>
+      Effect.gen(function*() {
+        const env = { RESILIENCE_ADMIN_TOKEN: TOKEN, RESILIENCE_ADMIN_PORT: "0" }
+        const context = yield* Admin.serve({ dashboard, prefix: "/ops" }).pipe(
+          Layer.provideMerge(NodeHttpServer.layerConfig(() => http.createServer(), Admin.listen)),
+          Layer.provide(CircuitBreakerRegistry.layer()),
+          Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+          Layer.build
+        )
+        const { address } = yield* Effect.provideContext(HttpServer.HttpServer, context)
+        const { headers, status } = yield* ask({ port: "port" in address ? address.port : 0 }, { path: "/" })
+        assert.deepStrictEqual([status, headers.location], dashboard ? [302, "/ops/dashboard"] : [404, undefined])
+      }))
+  }
+
   it.effect("in memory, where nobody has an address, reading needs the token", () =>
     Effect.gen(function*() {
       const App = Admin.layer({ token: Redacted.make(TOKEN) }).pipe(Layer.provide(CircuitBreakerRegistry.layer()))

@@ -150,6 +150,20 @@ describe("status", () => {
       assert.isTrue(stdout.startsWith("\u001b[33mdegraded\u001b[0m, 1 circuit\n"))
     }))
 
+  it.live("has no settings of a circuit that has gone before they are asked for", () =>
+    Effect.gen(function*() {
+      const server = yield* Admin.start({}, rates)
+      yield* callOnce(server, "payment-api")
+      const config = yield* Admin.ask(server, { path: "/config", headers: Admin.bearer() })
+      const url = yield* inFront(server, (path, response) =>
+        path.startsWith("/config") && answerJson(response, 200, { ...config.json, circuits: [], total: 0 }))
+
+      const { code, stdout } = yield* run(["status", "payment-api", "--json"], { env: env({ url }) })
+
+      const json = JSON.parse(stdout)
+      assert.deepStrictEqual([code, json.name, json.settings], [0, "payment-api", []])
+    }))
+
   it.live("is in color on a terminal, and not with NO_COLOR", () =>
     Effect.gen(function*() {
       const server = yield* Admin.start()
