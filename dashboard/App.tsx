@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact"
 import { useEffect } from "preact/hooks"
 import { Circuits } from "./Circuits.tsx"
 import { Detail, TokenForm } from "./Detail.tsx"
-import { span } from "./model.ts"
+import { reasonsOf, span } from "./model.ts"
 import type { Store } from "./store.ts"
 import { Tiers } from "./Tiers.tsx"
 import { Timeline } from "./Timeline.tsx"
@@ -37,6 +37,7 @@ export const App = ({ store }: { readonly store: Store }) => {
 const Content = ({ store }: { readonly store: Store }) => (
   <>
     <Stale store={store} />
+    <Reasons store={store} />
     <Problems store={store} />
     <Tiers store={store} />
     <Circuits store={store} />
@@ -114,6 +115,19 @@ const Stale = ({ store }: { readonly store: Store }) =>
         The figures are {span(Date.now() - store.stale.since)} old: {store.stale.why}
       </Banner>
     )
+
+/** Why the program is not healthy, where it has checks of its own. */
+const Reasons = ({ store }: { readonly store: Store }) => {
+  const { health } = store
+  const reasons = health === undefined || health.status === "healthy" ? [] : reasonsOf(health.checks)
+  if (reasons.length === 0) return null
+  return (
+    <section class={`banner banner--${health!.status === "unhealthy" ? "alarm" : "warning"}`} aria-label="Health">
+      <strong>{health!.status}</strong>
+      <ul>{reasons.map((reason) => <li key={reason}>{reason}</li>)}</ul>
+    </section>
+  )
+}
 
 const Problems = ({ store }: { readonly store: Store }) => {
   const problems = store.admin?.problems ?? []

@@ -96,7 +96,7 @@ const Row = ({ circuit, store, trend }: {
       <td role="cell" data-title="State">
         <StateBadge state={circuit.state} />
         {wait !== null && wait > 0 ? <span class="row__note">retry in {span(wait * 1000)}</span> : null}
-        {circuit.state === "forced_open" && wait === null ? <span class="row__note">until released</span> : null}
+        {circuit.state === "forced_open" && wait === null ? <span class="row__note">until closed by hand</span> : null}
         {circuit.state === "half_open"
           ? <span class="row__note">{circuit.success_count} good probes</span>
           : null}

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
-import type { Action, Circuit, CircuitSettings, Transition } from "./api.ts"
+import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
 import { latency, percent, span, STATE_NAMES, stateOf, why } from "./model.ts"
 import { Moment, StateBadge } from "./parts.tsx"
 import type { Store } from "./store.ts"
@@ -95,7 +95,7 @@ const Content = ({ store }: { readonly store: Store }) => {
   return (
     <>
       {problem === undefined ? null : <p class="form__problem" role="alert">{problem}</p>}
-      {circuit === undefined ? null : <Facts circuit={circuit} />}
+      {circuit === undefined ? null : <Facts circuit={circuit} last={history?.at(-1)} />}
       {name === undefined ? <p>All circuits become as new: closed, with nothing counted.</p> : null}
       <Control store={store} />
       {history === undefined ? null : <History history={history} />}
@@ -104,11 +104,21 @@ const Content = ({ store }: { readonly store: Store }) => {
   )
 }
 
-const Facts = ({ circuit }: { readonly circuit: Circuit }) => {
+const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Transition | undefined }) => {
   const { thresholds } = circuit
   const of = (threshold: number | null) => threshold === null ? "" : `, opens at ${percent(threshold)}`
   const facts: ReadonlyArray<readonly [string, ComponentChildren]> = [
     ["State", <StateBadge state={circuit.state} />],
+    ...(last === undefined || stateOf(last.to) !== circuit.state
+      ? []
+      : [
+        [
+          "Since",
+          <>
+            <Moment at={last.timestamp} />, {why(last)}
+          </>
+        ] as const
+      ]),
     ["Policy", circuit.policy],
     [
       "Failure rate",
@@ -153,7 +163,7 @@ const Facts = ({ circuit }: { readonly circuit: Circuit }) => {
 }
 
 const ACTIONS: ReadonlyArray<{ readonly action: Action; readonly text: string; readonly what: string }> = [
-  { action: "force-open", text: "Force open", what: "rejects all calls, for a time or until released" },
+  { action: "force-open", text: "Force open", what: "rejects all calls, for a time or until it is closed" },
   { action: "force-close", text: "Close", what: "lets calls through again, with empty counts" },
   { action: "disable", text: "Disable", what: "lets all calls through and counts nothing" },
   { action: "metrics-only", text: "Metrics only", what: "lets all calls through, counts them, never opens" },
@@ -161,7 +171,7 @@ const ACTIONS: ReadonlyArray<{ readonly action: Action; readonly text: string; r
 ]
 
 const DURATIONS = [
-  ["", "until it is released"],
+  ["", "until it is closed by hand"],
   ["1 minute", "1 minute"],
   ["5 minutes", "5 minutes"],
   ["15 minutes", "15 minutes"],
@@ -169,11 +179,16 @@ const DURATIONS = [
   ["6 hours", "6 hours"]
 ] as const
 
+/** What an operator has moved is most likely to be moved back. */
+const BY_HAND: ReadonlySet<State> = new Set(["forced_open", "disabled", "metrics_only"])
+
 const NAME_KEY = "effect-resilience.by"
 
 const Control = ({ store }: { readonly store: Store }) => {
   const { busy, done, name, refused } = store.detail!
-  const [action, setAction] = useState<Action>(name === undefined ? "reset" : "force-open")
+  const isByHand = BY_HAND.has(store.detail!.circuit?.state ?? "closed")
+  const [picked, setAction] = useState<Action | undefined>(undefined)
+  const action = picked ?? (name === undefined ? "reset" : isByHand ? "force-close" : "force-open")
   const chosen = ACTIONS.find((each) => each.action === action)!
   if (store.admin?.admin.changes === false) return <p class="quiet">Changes are turned off here.</p>
   if (!store.hasToken) {

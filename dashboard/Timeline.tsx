@@ -50,6 +50,13 @@ export const Timeline = ({ store }: { readonly store: Store }) => {
           ))}
         </div>
       </div>
+      {store.restartedAt === undefined
+        ? null
+        : (
+          <p class="note">
+            The program has restarted, noticed at <Moment at={store.restartedAt} />. What was before is gone.
+          </p>
+        )}
       {transitions.length === 0
         ? <p class="empty">No circuit has changed its state.</p>
         : (

@@ -1,5 +1,5 @@
 /** What the page asks of the admin API that serves it. */
-import type { Circuit, CircuitSettings, Configuration, HealthDetails, TierFlow } from "../src/admin.ts"
+import type { Circuit, CircuitSettings, Configuration, EventsLost, HealthDetails, TierFlow } from "../src/admin.ts"
 import type { CircuitChange, StateChanged } from "../src/CircuitEvent.ts"
 import { SseParser } from "./sse.ts"
 
@@ -112,8 +112,8 @@ export class Api {
     { onChange, onLive, onLost }: {
       readonly onLive: (live: Live) => void
       readonly onChange: (change: Change) => void
-      /** Some changes were missed. */
-      readonly onLost: () => void
+      /** Some changes were missed; all there were, if the program has restarted. */
+      readonly onLost: (reason: EventsLost["reason"] | undefined) => void
     }
   ): Promise<void> {
     let lastEventId: string | undefined
@@ -131,7 +131,7 @@ export class Api {
         onLive({ _tag: "Live" })
         delay = FIRST_DELAY
         // What happened before the first connection comes from the history.
-        if (lastEventId === undefined) onLost()
+        if (lastEventId === undefined) onLost(undefined)
         const parser = new SseParser()
         const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
         for (;;) {
@@ -139,9 +139,10 @@ export class Api {
           if (done) break
           clearTimeout(timer)
           timer = setTimeout(() => quiet.abort(), SILENCE)
-          for (const { data, event, id } of parser.push(value)) {
-            if (id !== undefined) lastEventId = id
-            if (event === "EventsLost") onLost()
+          const frames = parser.push(value)
+          lastEventId = parser.lastEventId ?? lastEventId
+          for (const { data, event } of frames) {
+            if (event === "EventsLost") onLost((JSON.parse(data) as EventsLost).reason)
             else onChange(JSON.parse(data))
           }
         }

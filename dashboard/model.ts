@@ -90,6 +90,12 @@ export const why = (event: Transition): string => {
   }
 }
 
+/** The reasons of a health report. A source of another kind may say anything. */
+export const reasonsOf = (checks: unknown): ReadonlyArray<string> =>
+  typeof checks === "object" && checks !== null && "reasons" in checks && Array.isArray(checks.reasons)
+    ? checks.reasons.filter((reason) => typeof reason === "string")
+    : []
+
 // -----------------------------------------------------------------------------
 // what happened between two looks
 // -----------------------------------------------------------------------------

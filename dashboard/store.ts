@@ -55,6 +55,8 @@ export class Store {
   page: Page | undefined
   flows: ReadonlyArray<Flow> = []
   transitions: ReadonlyArray<Transition> = []
+  /** When the page learned that the program had begun anew. */
+  restartedAt: number | undefined
   shown: Shown = { span: 5 * 60_000, back: 0 }
   detail: Detail | undefined
   unlocking = false
@@ -95,7 +97,9 @@ export class Store {
     void this.api.follow(signal, {
       onLive: (live) => this.set({ live }),
       onChange: (change) => this.heard(change),
-      onLost: () => {
+      onLost: (reason) => {
+        // What the page knows is of circuits that are no more.
+        if (reason === "Restarted") this.set({ transitions: [], restartedAt: this.now })
         void this.loadTransitions()
         this.poll()
       }

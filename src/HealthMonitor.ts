@@ -74,7 +74,7 @@ import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
-import { checkCount, checkDuration, checkRate } from "./internal/check.ts"
+import { checkCount, checkDuration, checkKnown, checkRate } from "./internal/check.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import * as Reasons from "./internal/healthReasons.ts"
 import { Fibers, Run } from "./internal/healthRun.ts"
@@ -747,6 +747,15 @@ const orIncluded = (predicate: (circuit: string) => boolean) => (circuit: string
   }
 }
 
+const CHECK_OPTIONS: ReadonlyArray<keyof CheckOptions> = [
+  "check",
+  "probe",
+  "circuit",
+  "interval",
+  "timeout",
+  "critical"
+]
+
 const parseCheck = (
   field: string,
   name: string,
@@ -756,6 +765,7 @@ const parseCheck = (
   const { check, circuit, critical, interval, probe, timeout } = Effect.isEffect(input)
     ? { check: input } as CheckOptions<unknown>
     : input
+  if (!Effect.isEffect(input)) checkKnown(field, input, CHECK_OPTIONS)
   if (check === undefined && probe === undefined && circuit === undefined) {
     throw new RangeError(`${field} must be an effect, or have a check, a probe or a circuit, got none of them`)
   }

@@ -41,7 +41,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
-import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.ts"
+import { checkDuration, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
 import { inOperation } from "./internal/recorder.ts"
 import { attemptSpan, callSpan } from "./internal/spans.ts"
 import * as RateLimit from "./RateLimit.ts"
@@ -133,6 +133,20 @@ export interface Options {
   readonly order?: ReadonlyArray<Step> | undefined
   readonly spans?: boolean | undefined
 }
+
+const OPTIONS: ReadonlyArray<keyof Options> = [
+  "name",
+  "fallback",
+  "timeout",
+  "retry",
+  "hedge",
+  "rateLimit",
+  "circuitBreaker",
+  "bulkhead",
+  "attemptTimeout",
+  "order",
+  "spans"
+]
 
 /**
  * A pipeline.
@@ -270,7 +284,7 @@ interface Stage {
  * @since 0.1.0
  */
 export const make = <const O extends Options>(options: O): Resilience<O> => {
-  checkOptions("Resilience.make", options)
+  checkKnown("Resilience.make", checkOptions("Resilience.make", options), OPTIONS)
   const { fallback, retry } = options
   if (fallback !== undefined && typeof fallback !== "function" && !Effect.isEffect(fallback)) {
     refuse("Resilience.make: fallback", "an effect or a function that returns one", fallback)

@@ -11,8 +11,22 @@ const platform = Effect.all({
   runtime: Effect.tryPromise(() => import("@effect/platform-node/NodeRuntime"))
 })
 
+const { process } = globalThis as unknown as {
+  readonly process: {
+    exitCode?: number
+    readonly env: Record<string, string | undefined>
+    readonly getBuiltinModule?: (name: "node:os") => { readonly userInfo: () => { readonly username: string } }
+  }
+}
+
+/** Who runs this, where the environment does not say so, as in a container. The system may not know, either. */
+const nameUser = Effect.ignoreCause(Effect.sync(() => {
+  process.env["USER"] ??= process.getBuiltinModule?.("node:os").userInfo().username
+}))
+
 const main = Effect.gen(function*() {
   const { runtime, services } = yield* platform
+  yield* nameUser
   const { run } = yield* Effect.promise(() => import("./cli.ts"))
   runtime.runMain(Effect.provide(run, [services.layer, FetchHttpClient.layer]))
 })
@@ -26,8 +40,7 @@ const explain = ({ cause }: { readonly cause?: unknown }) =>
         : `effect-resilience: @effect/platform-node cannot be loaded: ${String(cause)}`
     ),
     Effect.sync(() => {
-      const { process } = globalThis as { readonly process?: { exitCode?: number } }
-      if (process !== undefined) process.exitCode = 1
+      process.exitCode = 1
     })
   )
 

@@ -62,6 +62,7 @@ import type * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import type * as Admin from "./admin.ts"
 import { Change, MAX_LIMIT, State } from "./internal/adminApi.ts"
+import { presets } from "./internal/adminConfig.ts"
 import {
   CommandError,
   connect,
@@ -72,15 +73,7 @@ import {
   variable,
   withSuggestion
 } from "./internal/cliClient.ts"
-import {
-  adminSettings,
-  type Declared,
-  inspect,
-  isPreset,
-  presets,
-  type Report,
-  reportLines
-} from "./internal/cliConfig.ts"
+import { adminSettings, type Declared, inspect, isPreset, type Report, reportLines } from "./internal/cliConfig.ts"
 import * as Text from "./internal/cliText.ts"
 import * as Watch from "./internal/cliWatch.ts"
 
@@ -171,13 +164,15 @@ const statusOfOne = Effect.fnUntraced(function*(connection: Connection, name: st
 
 const statusOfAll = Effect.fnUntraced(function*(connection: Connection, state: Option.Option<Admin.Circuit["state"]>) {
   const { ask, client } = connection
-  const { status } = yield* ask(client.health.check())
+  const { checks, status } = yield* ask(client.circuits.status())
+  const reasons = Text.reasonsOf(checks)
   const all = yield* listCircuits(connection)
   const rows = Option.isNone(state) ? all : all.filter((row) => row.state === state.value)
   const open = all.filter(Text.isOpen).length
   if (yield* Json) {
     yield* printJson({
       status,
+      reasons,
       total: all.length,
       circuits: rows
     })
@@ -186,6 +181,7 @@ const statusOfAll = Effect.fnUntraced(function*(connection: Connection, state: O
     const color = status === "healthy" ? "green" : status === "degraded" ? "yellow" : "red"
     yield* printLines([
       `${view.paint(color, status)}, ${Text.count(all.length, "circuit")}${open === 0 ? "" : `, ${open} open`}`,
+      ...reasons.map((reason) => `  ${Text.clean(reason)}`),
       ...(rows.length === 0 ? [] : Text.table(Text.circuitColumns, Text.sorted(rows), view))
     ])
   }

@@ -214,6 +214,16 @@ describe("the status of a circuit", () => {
     }).pipe(withCircuits))
 })
 
+describe("an option of a check that is none", () => {
+  it("is refused, since the types let it pass", () => {
+    assert.throws(
+      () => HealthMonitor.make({ checks: { database: { check: Effect.void, critcal: false } } }),
+      RangeError,
+      `"critcal" is no option; there are check, probe, circuit, interval, timeout, critical`
+    )
+  })
+})
+
 describe("a circuit that is forgotten while it is looked at", () => {
   it.effect("is left out", () =>
     Effect.gen(function*() {

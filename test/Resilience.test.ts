@@ -41,6 +41,23 @@ const all = Resilience.make({
   attemptTimeout: "2 seconds"
 })
 
+describe("an option that is none", () => {
+  it("is refused where the pipeline is written, since the types let it pass", () => {
+    const misspelt = { name: "api", attemptTimout: "1 second" } as const
+    assert.throws(
+      () => Resilience.make(misspelt),
+      RangeError,
+      `Resilience.make: "attemptTimout" is no option; there are name, fallback, timeout, retry, hedge, rateLimit, ` +
+        "circuitBreaker, bulkhead, attemptTimeout, order, spans"
+    )
+    assert.throws(
+      () => Resilience.standard("api", { attemptTimout: "1 second" } as {}),
+      RangeError,
+      `"attemptTimout" is no option`
+    )
+  })
+})
+
 describe("Resilience.make", () => {
   it("the standard order is fallback › timeout › retry › hedge › rate limit › circuit › bulkhead › attempt timeout", () => {
     assert.deepStrictEqual([...all.steps], [...Resilience.STANDARD_ORDER])

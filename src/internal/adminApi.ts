@@ -669,7 +669,7 @@ export class Api extends HttpApi.make("effect-resilience-admin")
   .add(health, circuits, events, configuration)
   .middleware(Guard)
   .annotate(HttpApi.QueryParseOptions, { reportInput: true, errors: "all" })
-  .annotate(HttpApi.PayloadParseOptions, { reportInput: true, errors: "all" })
+  .annotate(HttpApi.PayloadParseOptions, { reportInput: true, errors: "all", onExcessProperty: "error" })
   .annotateMerge(OpenApi.annotations({
     title: "effect-resilience admin API",
     version: "0.1.0",

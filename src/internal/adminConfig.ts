@@ -22,7 +22,7 @@ export interface EffectiveConfig {
 /** A circuit, and the policy it follows now. */
 export type Policies = ReadonlyArray<readonly [circuit: string, policy: CircuitPolicy.CircuitPolicy]>
 
-const presets: Policies = Object.entries({
+export const presets = {
   fastFail: CircuitPolicy.fastFail,
   resilient: CircuitPolicy.resilient,
   aggressive: CircuitPolicy.aggressive,
@@ -30,12 +30,12 @@ const presets: Policies = Object.entries({
   production: CircuitPolicy.production,
   database: CircuitPolicy.database,
   kafka: CircuitPolicy.kafka
-})
+}
 
 export const effectiveConfig = (policies: Policies): Effect.Effect<EffectiveConfig> =>
   Effect.gen(function*() {
     const bare = yield* withoutEnvironment(policies)
-    const ofPresets = yield* withoutEnvironment(presets)
+    const ofPresets = yield* withoutEnvironment(Object.entries(presets))
     const { problems, said } = yield* Environment.load({ circuits: Object.fromEntries(policies) }).pipe(
       Effect.map((environment) => ({ said: byCircuit(environment.settings), problems: [] })),
       Effect.catch((error) => Effect.succeed({ said: bare, problems: problemsOf(error) }))
@@ -44,7 +44,11 @@ export const effectiveConfig = (policies: Policies): Effect.Effect<EffectiveConf
     const bases: ReadonlyArray<Base> = [
       { preset: null, settings: ofAll, sourceOf: (key) => sourceOf(ofAll.get(key)!) },
       { preset: null, settings: bare.get(undefined)!, sourceOf: () => "default" },
-      ...presets.map(([preset]): Base => ({ preset, settings: ofPresets.get(preset)!, sourceOf: () => "preset" }))
+      ...Object.keys(presets).map((preset): Base => ({
+        preset,
+        settings: ofPresets.get(preset)!,
+        sourceOf: () => "preset"
+      }))
     ]
     return {
       settings: Array.from(ofAll.values(), (setting) => toJson(setting, sourceOf(setting))),

@@ -27,6 +27,13 @@ export const isObject = (value: unknown): value is object =>
 export const checkOptions = <O>(constructor: string, options: O): O =>
   isObject(options) ? options : refuse(`${constructor}: options`, "an object", options)
 
+/** Where types let any option pass, one that is misspelt would leave out what was meant to protect. */
+export const checkKnown = (constructor: string, options: object, known: ReadonlyArray<string>): void => {
+  const unknown = Object.keys(options).find((key) => !known.includes(key))
+  if (unknown === undefined) return
+  throw new RangeError(`${constructor}: ${JSON.stringify(unknown)} is no option; there are ${known.join(", ")}`)
+}
+
 export const checkFunction = <F>(field: string, value: F): F =>
   value === undefined || typeof value === "function" ? value : refuse(field, "a function", value)
 

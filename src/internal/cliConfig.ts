@@ -13,21 +13,11 @@ import * as Admin from "../admin.ts"
 import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
 import * as Environment from "../Environment.ts"
-import { toJson } from "./adminConfig.ts"
+import { presets, toJson } from "./adminConfig.ts"
 import { checkUrl, type CommandError, variable } from "./cliClient.ts"
 import * as Text from "./cliText.ts"
 import { readAll } from "./configSource.ts"
 import { formatDuration } from "./formatDuration.ts"
-
-export const presets = {
-  fastFail: CircuitPolicy.fastFail,
-  resilient: CircuitPolicy.resilient,
-  aggressive: CircuitPolicy.aggressive,
-  conservative: CircuitPolicy.conservative,
-  production: CircuitPolicy.production,
-  database: CircuitPolicy.database,
-  kafka: CircuitPolicy.kafka
-}
 
 export type Preset = keyof typeof presets
 

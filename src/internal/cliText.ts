@@ -7,6 +7,8 @@ import * as CliOutput from "effect/cli/CliOutput"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Order from "effect/Order"
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
 import type { CircuitEvent } from "../CircuitEvent.ts"
 import type { Circuit } from "./adminApi.ts"
 import { formatDuration } from "./formatDuration.ts"
@@ -163,6 +165,12 @@ export const table = <A>(
 // -----------------------------------------------------------------------------
 // circuits
 // -----------------------------------------------------------------------------
+
+/** Why the program is not healthy, where its health source says so. */
+export const reasonsOf = (checks: Schema.Json): ReadonlyArray<string> =>
+  Predicate.hasProperty(checks, "reasons") && Array.isArray(checks.reasons)
+    ? checks.reasons.filter(Predicate.isString)
+    : []
 
 const STATE: Readonly<Record<Circuit["state"], Cell & { readonly rank: number }>> = {
   open: { text: "open", color: "red", rank: 0 },

@@ -491,7 +491,7 @@ describe("changes", () => {
       assert.deepStrictEqual(yield* message([]), [400, "body: Expected object, got []"])
       assert.strictEqual(yield* breaker.state, "Open")
 
-      assert.deepStrictEqual(yield* message({ by: "Ädä 🔥", reason: "x".repeat(500), more: 1 }), [200, undefined])
+      assert.deepStrictEqual(yield* message({ by: "Ädä 🔥", reason: "x".repeat(500) }), [200, undefined])
     }))
 
   it.effect("are made and logged though the client goes away", () =>
@@ -862,6 +862,24 @@ describe("tiers", () => {
       const find = (name: string) => operations.find(({ operation }) => operation === name)
       assert.deepStrictEqual([find("hanging"), find("get_51")], [undefined, undefined])
       assert.strictEqual(find("get_50")!.calls, 2)
+    }))
+})
+
+describe("a field that is none", () => {
+  it.effect("is refused, lest a circuit be forced open without the end that was meant", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      yield* callOnce(server, "payment-api")
+      for (const path of [...commands.map((command) => `/circuits/payment-api/${command}`), "/reset-all"]) {
+        const { json, status } = yield* ask(server, {
+          path,
+          body: { ...who, durations: "2 seconds" },
+          headers: bearer()
+        })
+        assert.deepStrictEqual([status, json._tag], [400, "InvalidRequestError"])
+        assert.match(json.message, /^body\.durations: /)
+      }
+      assert.strictEqual((yield* ask(server, { path: "/circuits/payment-api" })).json.state_changes, 0)
     }))
 })
 

@@ -164,6 +164,20 @@ describe("status", () => {
       assert.deepStrictEqual([code, json.name, json.settings], [0, "payment-api", []])
     }))
 
+  it.live("says why the program is not healthy, where it has checks of its own", () =>
+    Effect.gen(function*() {
+      const report = { status: "unhealthy", details: { reasons: ["disk: \u001b[2Jthe disk is full", 7] } } as const
+      const server = yield* Admin.start({ health: Effect.succeed(report) })
+
+      const text = yield* run(["status"], { env: env(server) })
+      const json = yield* run(["status", "--json"], { env: env(server) })
+
+      assert.strictEqual(text.code, 2)
+      assert.match(text.stdout, /^unhealthy, 0 circuits\n {2}disk: .*the disk is full\n$/)
+      assert.notInclude(text.stdout, "\u001b")
+      assert.strictEqual(JSON.parse(json.stdout).reasons.length, 1)
+    }))
+
   it.live("is in color on a terminal, and not with NO_COLOR", () =>
     Effect.gen(function*() {
       const server = yield* Admin.start()
@@ -368,7 +382,7 @@ describe("exit codes", () => {
 
         assert.strictEqual(code, 3)
         assert.strictEqual(stderr, `effect-resilience: cannot reach http://127.0.0.1:9700: ${message}\n`)
-        assert.deepStrictEqual(asked, ["http://127.0.0.1:9700/health"])
+        assert.deepStrictEqual(asked, ["http://127.0.0.1:9700/status"])
       }
     }))
 

@@ -176,7 +176,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
           ["Reset", "Reset", "Closed"]
         ] as const
       ) {
-        yield* go(() => dialog(page).getByRole("radio", { name: action }).check())
+        yield* go(() => dialog(page).getByRole("radio", { name: new RegExp(`^${action}`) }).check())
         yield* go(() => dialog(page).locator("form").getByRole("button", { name: button, exact: true }).click())
         yield* breaker.metrics.pipe(
           Effect.delay("20 millis"),
@@ -225,6 +225,29 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
     admin: { readAccess: "token" },
     before: (server) => callOnce(server, "payment-api"),
     expected: /401/
+  })
+
+  opened("tells why the program is not healthy, where it has checks of its own", (page) =>
+    Effect.gen(function*() {
+      const health = page.getByRole("region", { name: "Health" })
+      yield* go(() => health.getByText("disk: the disk is full").waitFor())
+    }), {
+    admin: { health: Effect.succeed({ status: "degraded", details: { reasons: ["disk: the disk is full"] } }) }
+  })
+
+  opened("offers to close what an operator has moved, and says who and why", (page) =>
+    Effect.gen(function*() {
+      yield* unlock(page)
+      yield* go(() => row(page, "payment-api").getByText("until closed by hand").waitFor())
+      yield* go(() => page.getByRole("row").getByRole("button", { name: "payment-api" }).click())
+      yield* go(() => dialog(page).getByText("maintenance (by ada)").first().waitFor())
+      assert.isTrue(yield* go(() => dialog(page).getByRole("radio", { name: /^Close/ }).isChecked()))
+    }), {
+    before: (server) =>
+      Effect.flatMap(
+        server.registry.getOrCreate("payment-api"),
+        (breaker) => breaker.forceOpen({ note: "maintenance (by ada)" })
+      )
   })
 
   opened("has no controls where changes are turned off", (page) =>
@@ -366,10 +389,11 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
   it.live("comes back by itself when the program does", () =>
     Effect.gen(function*() {
       const first = yield* restartable()
-      yield* callOnce(first.server, "payment-api")
+      yield* (yield* first.server.registry.getOrCreate("payment-api")).forceOpen({ note: "first of its kind" })
       const { page } = yield* visit(browser, `${first.server.url}/dashboard`)
       yield* go(() => row(page, "payment-api").waitFor())
       yield* shows(page, "live")
+      yield* shows(page, "first of its kind")
 
       yield* first.stop
       yield* shows(page, "reconnecting")
@@ -384,6 +408,9 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       assert.strictEqual(yield* go(() => page.getByRole("alert").count()), 0)
       yield* Admin.trip({ ...first.server, ...second.server } as Admin.Server, "search")
       yield* shows(page, "2 failures in a row")
+      // The circuits of the program that was there before are no more.
+      yield* shows(page, "The program has restarted")
+      assert.strictEqual(yield* go(() => page.getByText("first of its kind").count()), 0)
       yield* second.stop
     }), 60_000)
 

@@ -238,16 +238,17 @@ const withTransition2 = (all: ReadonlyArray<Transition>, next: Transition) => wi
 describe("server-sent events", () => {
   it("are read from pieces that end anywhere, comments dropped", () => {
     const text =
-      ": heartbeat\n\nid: r-1\nevent: StateChanged\ndata: {\"a\":\ndata: 1}\n\nevent: EventsLost\ndata: {}\n\nid: r-2"
+      ": heartbeat\n\nid: r-1\nevent: StateChanged\ndata: {\"a\":\ndata: 1}\n\nevent: EventsLost\ndata: {}\n\n: connected\nid: r-2\n\nid: r-3"
     const expected = [
-      { id: "r-1", event: "StateChanged", data: "{\"a\":\n1}" },
-      { id: undefined, event: "EventsLost", data: "{}" }
+      { event: "StateChanged", data: "{\"a\":\n1}" },
+      { event: "EventsLost", data: "{}" }
     ]
     for (let size = 1; size <= text.length; size++) {
       const parser = new SseParser()
       const frames = []
       for (let at = 0; at < text.length; at += size) frames.push(...parser.push(text.slice(at, at + size)))
       assert.deepStrictEqual(frames, expected)
+      assert.strictEqual(parser.lastEventId, "r-2")
     }
   })
 })
