@@ -105,8 +105,7 @@ const record = Effect.fnUntraced(
     })
     const program = port === undefined ? round : Dashboard.opened.pipe(
       Effect.andThen(Effect.forever(Effect.andThen(round, renew))),
-      Effect.provide(Dashboard.layer(port)),
-      Effect.provide(Telemetry.layer())
+      Effect.provide([Dashboard.layer(port), Telemetry.layer()])
     )
     yield* warmUp.pipe(
       Effect.andThen(program),
