@@ -1,4 +1,3 @@
-import type { ComponentChildren } from "preact"
 import { useEffect } from "preact/hooks"
 import { Circuits } from "./Circuits.tsx"
 import { Detail, TokenForm } from "./Detail.tsx"
@@ -26,7 +25,7 @@ export const App = ({ store }: { readonly store: Store }) => {
       <div class="announcements" role="status" aria-live="polite">{store.announcement}</div>
       <main>{store.locked ? <Locked store={store} /> : <Content store={store} />}</main>
       <footer class="foot">
-        Times are those of this browser,{" "}
+        Times are in the time zone of this browser,{" "}
         {Intl.DateTimeFormat().resolvedOptions().timeZone}. Rates are of the last seconds.
       </footer>
       <Detail store={store} />
@@ -111,9 +110,10 @@ const Stale = ({ store }: { readonly store: Store }) =>
   store.stale === undefined
     ? null
     : (
-      <Banner kind="alarm">
-        The figures are {span(Date.now() - store.stale.since)} old: {store.stale.why}
-      </Banner>
+      <p class="banner banner--alarm">
+        <span role="alert">No news from the program: {store.stale.why}.</span> The figures are{" "}
+        {span(Date.now() - store.stale.since)} old.
+      </p>
     )
 
 /** Why the program is not healthy, where it has checks of its own. */
@@ -142,13 +142,10 @@ const Problems = ({ store }: { readonly store: Store }) => {
   )
 }
 
-const Banner = ({ children, kind }: { readonly kind: string; readonly children: ComponentChildren }) => (
-  <p class={`banner banner--${kind}`} role="alert">{children}</p>
-)
-
 /** A tab in the background tells what is wrong as well. */
 const useTitle = (store: Store) => {
-  const open = store.health?.open_circuits.length ?? 0
+  const states = store.health?.circuits_by_state
+  const open = states === undefined ? 0 : states.open + states.forced_open
   const status = store.health?.status
   useEffect(() => {
     document.title = `${open > 0 ? `(${open} open) ` : ""}Circuits · ${location.host}`

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks"
 import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
 import { latency, percent, span, STATE_NAMES, stateOf, why } from "./model.ts"
 import { Moment, StateBadge } from "./parts.tsx"
+import * as Storage from "./storage.ts"
 import type { Store } from "./store.ts"
 
 /** One circuit and its controls, or where the token is entered. */
@@ -51,7 +52,8 @@ const Dialog = ({ children, onClose, title }: {
       class="dialog"
       aria-labelledby="dialog-title"
       onClose={onClose}
-      onClick={(event) => {
+      // Not on click, which comes as well where text was selected beyond the edge.
+      onMouseDown={(event) => {
         if (event.target === ref.current) onClose()
       }}
     >
@@ -97,7 +99,7 @@ const Content = ({ store }: { readonly store: Store }) => {
       {problem === undefined ? null : <p class="form__problem" role="alert">{problem}</p>}
       {circuit === undefined ? null : <Facts circuit={circuit} last={history?.at(-1)} />}
       {name === undefined ? <p>All circuits become as new: closed, with nothing counted.</p> : null}
-      <Control store={store} />
+      {problem === undefined ? <Control store={store} /> : null}
       {history === undefined ? null : <History history={history} />}
       {settings === undefined ? null : <Settings settings={settings} />}
     </>
@@ -208,7 +210,7 @@ const Control = ({ store }: { readonly store: Store }) => {
         event.preventDefault()
         const data = new FormData(event.currentTarget)
         const text = (field: string) => String(data.get(field) ?? "")
-        sessionStorage.setItem(NAME_KEY, text("by"))
+        Storage.write(NAME_KEY, text("by"))
         const duration = text("duration")
         void store.command(name, action, {
           by: text("by"),
@@ -249,7 +251,7 @@ const Control = ({ store }: { readonly store: Store }) => {
           : null}
         <label>
           Your name
-          <input name="by" required maxLength={100} defaultValue={sessionStorage.getItem(NAME_KEY) ?? ""} />
+          <input name="by" required maxLength={100} defaultValue={Storage.read(NAME_KEY) ?? ""} />
         </label>
         <label class="form__wide">
           Reason

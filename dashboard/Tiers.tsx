@@ -75,8 +75,16 @@ const TierBox = ({ calls, rates, serves, store, tier }: {
     <li class={`tier${serves ? " tier--serving" : ""}${handedOn > 0 ? " tier--handing-on" : ""}`}>
       <div class="tier__box">
         <div class="tier__head">
-          <button type="button" class="link" onClick={() => void store.open(tier.circuit)}>{tier.name}</button>
-          {tier.state === null ? null : <StateBadge state={tier.state} />}
+          {tier.state === null
+            ? <span>{tier.name}</span>
+            : (
+              <>
+                <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(tier.circuit)}>
+                  {tier.name}
+                </button>
+                <StateBadge state={tier.state} />
+              </>
+            )}
         </div>
         <p class="tier__served">
           <span class="tier__rate">{perSecond(rates.served)}</span> served

@@ -56,6 +56,7 @@ export class Api {
   /** By how much the server's clock is ahead, in milliseconds. */
   ahead = 0
   private readonly base: string
+  private lastEventId: string | undefined
 
   constructor(base: string) {
     this.base = base
@@ -76,8 +77,9 @@ export class Api {
     return await this.get<Health>("/status")
   }
 
-  async admin(): Promise<Admin> {
-    return await this.get<Admin>("/config?limit=1")
+  /** Also tells whether a token is the right one. */
+  async admin(token = this.token): Promise<Admin> {
+    return await this.get<Admin>("/config?limit=1", token)
   }
 
   async transitions(): Promise<ReadonlyArray<Transition>> {
@@ -116,7 +118,6 @@ export class Api {
       readonly onLost: (reason: EventsLost["reason"] | undefined) => void
     }
   ): Promise<void> {
-    let lastEventId: string | undefined
     let delay = FIRST_DELAY
     while (!signal.aborted) {
       onLive({ _tag: "Connecting" })
@@ -126,12 +127,15 @@ export class Api {
       try {
         const response = await this.fetch("/events", {
           signal: AbortSignal.any([signal, quiet.signal]),
-          headers: lastEventId === undefined ? {} : { "last-event-id": lastEventId }
+          headers: this.lastEventId === undefined ? {} : { "last-event-id": this.lastEventId }
         })
+        if (response.headers.get("content-type")?.startsWith("text/event-stream") !== true) {
+          throw new ApiError(0, "the answer is no stream of events")
+        }
         onLive({ _tag: "Live" })
         delay = FIRST_DELAY
         // What happened before the first connection comes from the history.
-        if (lastEventId === undefined) onLost(undefined)
+        if (this.lastEventId === undefined) onLost(undefined)
         const parser = new SseParser()
         const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
         for (;;) {
@@ -140,7 +144,7 @@ export class Api {
           clearTimeout(timer)
           timer = setTimeout(() => quiet.abort(), SILENCE)
           const frames = parser.push(value)
-          lastEventId = parser.lastEventId ?? lastEventId
+          this.lastEventId = parser.lastEventId ?? this.lastEventId
           for (const { data, event } of frames) {
             if (event === "EventsLost") onLost((JSON.parse(data) as EventsLost).reason)
             else onChange(JSON.parse(data))
@@ -159,8 +163,18 @@ export class Api {
     }
   }
 
-  private async get<A>(path: string): Promise<A> {
-    return await this.read(await this.fetch(path, { signal: AbortSignal.timeout(10_000) }))
+  private compareClocks(response: Response, sentAt: number): void {
+    const receivedAt = Date.now()
+    const date = Date.parse(response.headers.get("date") ?? "")
+    // An answer that was long on its way says little.
+    if (Number.isNaN(date) || receivedAt - sentAt > 1000) return
+    const ahead = date - (sentAt + receivedAt) / 2
+    // The header has whole seconds.
+    this.ahead = Math.abs(ahead) > 2000 ? ahead : 0
+  }
+
+  private async get<A>(path: string, token = this.token): Promise<A> {
+    return await this.read(await this.fetch(path, { signal: AbortSignal.timeout(10_000) }, token))
   }
 
   private async post<A>(path: string, body: unknown): Promise<A> {
@@ -182,18 +196,17 @@ export class Api {
     }
   }
 
-  private async fetch(path: string, init: RequestInit): Promise<Response> {
+  private async fetch(path: string, init: RequestInit, token = this.token): Promise<Response> {
     const headers = new Headers(init.headers)
-    if (this.token !== undefined) headers.set("authorization", `Bearer ${this.token}`)
+    if (token !== undefined) headers.set("authorization", `Bearer ${token}`)
+    const sentAt = Date.now()
     let response: Response
     try {
       response = await fetch(this.base + path, { ...init, headers, cache: "no-store", credentials: "same-origin" })
     } catch (error) {
       throw new ApiError(0, `the server cannot be reached: ${messageOf(error)}`)
     }
-    const date = Date.parse(response.headers.get("date") ?? "")
-    // The header has whole seconds.
-    if (!Number.isNaN(date) && Math.abs(date - Date.now()) > 2000) this.ahead = date - Date.now()
+    this.compareClocks(response, sentAt)
     if (response.ok) return response
     const body: unknown = await response.json().catch(() => undefined)
     const message = typeof body === "object" && body !== null && "message" in body ? String(body.message) : undefined

@@ -11,7 +11,7 @@ export class SseParser {
   private rest = ""
 
   push(piece: string): ReadonlyArray<Frame> {
-    this.rest += piece
+    this.rest = (this.rest + piece).replaceAll("\r\n", "\n")
     const blocks = this.rest.split("\n\n")
     this.rest = blocks.pop()!
     return blocks.flatMap((block) => {

@@ -11,15 +11,20 @@ import {
   type Health,
   type Live,
   type Page,
+  PAGE_SIZE,
   type Query,
   type Transition
 } from "./api.ts"
+import * as Storage from "./storage.ts"
 import { CircuitTrend, type Flow, flowsOf, FlowTrend, STATE_NAMES, stateOf, why, withTransition } from "./model.ts"
 
 const TOKEN_KEY = "effect-resilience.token"
 const INTERVAL = 1000
+/** Of a tab in the background, for its title. */
+const HIDDEN_INTERVAL = 10_000
 /** Changes that come together are read out together. */
 const ANNOUNCE_AFTER = 1000
+const LOAD_INTERVAL = 2000
 
 export interface Detail {
   /** All circuits if it is not there. */
@@ -67,6 +72,9 @@ export class Store {
   private readonly render: () => void
   private following: AbortController | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
+  private seenAt = Date.now()
+  private loadedAt = -LOAD_INTERVAL
+  private loading: ReturnType<typeof setTimeout> | undefined
   private soon: ReturnType<typeof setTimeout> | undefined
   private polling = false
   private again = false
@@ -75,9 +83,12 @@ export class Store {
   constructor(api: Api, render: () => void) {
     this.api = api
     this.render = render
-    api.token = sessionStorage.getItem(TOKEN_KEY) ?? undefined
+    api.token = Storage.read(TOKEN_KEY)
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.poll()
+      if (this.locked) return
+      // Browsers have but a few connections to a server, for all tabs together.
+      if (document.hidden) this.following?.abort()
+      else this.start()
     })
   }
 
@@ -99,8 +110,8 @@ export class Store {
       onChange: (change) => this.heard(change),
       onLost: (reason) => {
         // What the page knows is of circuits that are no more.
-        if (reason === "Restarted") this.set({ transitions: [], restartedAt: this.now })
-        void this.loadTransitions()
+        if (reason === "Restarted") this.set({ transitions: [], restartedAt: this.now, admin: undefined })
+        this.loadTransitionsSoon()
         this.poll()
       }
     })
@@ -123,7 +134,7 @@ export class Store {
     void this.look().finally(() => {
       this.polling = false
       if (this.again) this.poll()
-      else if (!document.hidden && !this.locked) this.timer = setTimeout(() => this.poll(), INTERVAL)
+      else if (!this.locked) this.timer = setTimeout(() => this.poll(), document.hidden ? HIDDEN_INTERVAL : INTERVAL)
     })
   }
 
@@ -131,7 +142,7 @@ export class Store {
   private pollSoon(): void {
     this.soon ??= setTimeout(() => {
       this.soon = undefined
-      if (!document.hidden) this.poll()
+      this.poll()
     }, 150)
   }
 
@@ -144,7 +155,7 @@ export class Store {
         this.api.circuits(query),
         this.api.tiers(),
         this.api.health(),
-        name === undefined ? undefined : this.api.circuit(name).catch(() => undefined)
+        name === undefined ? undefined : this.api.circuit(name).catch((error: ApiError) => error)
       ])
       const at = performance.now()
       for (const each of page.circuits) trendOf(this.circuitTrends, each.name, () => new CircuitTrend()).add(at, each)
@@ -152,15 +163,34 @@ export class Store {
       for (const [name, trend] of this.circuitTrends) if (at - trend.latest > 60_000) this.circuitTrends.delete(name)
       const flows = flowsOf(operations)
       for (const flow of flows) trendOf(this.flowTrends, flow.key, () => new FlowTrend()).add(at, flow)
-      if (query === this.query) this.page = page
+      if (query === this.query) this.show(page)
       if (circuit !== undefined && this.detail !== undefined && this.detail.name === name) {
-        this.detail = { ...this.detail, circuit }
+        this.detail = circuit instanceof ApiError
+          ? { ...this.detail, ...(circuit.status === 404 ? { circuit: undefined, problem: circuit.message } : {}) }
+          : { ...this.detail, circuit, problem: undefined }
       }
+      const isShown = new Set(flows.map(({ key }) => key))
+      for (const key of this.flowTrends.keys()) if (!isShown.has(key)) this.flowTrends.delete(key)
+      this.seenAt = Date.now()
       this.set({ flows, health, stale: undefined, locked: false })
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) return this.lock(this.hasToken ? error.message : undefined)
-      this.set({ stale: { since: this.stale?.since ?? Date.now(), why: String((error as Error).message) } })
+      if (error instanceof ApiError && error.status === 401) {
+        if (!this.hasToken) return this.lock()
+        // It was the right one once. Perhaps reading needs none.
+        this.forget()
+        this.set({ unlockProblem: "the token is accepted no more" })
+        return this.start()
+      }
+      this.set({ stale: { since: this.seenAt, why: String((error as Error).message) } })
     }
+  }
+
+  /** Circuits come and go: where this page was, there may be none any more. */
+  private show(page: Page): void {
+    this.page = page
+    if (page.circuits.length > 0 || this.query.offset === 0) return
+    this.query = { ...this.query, offset: Math.max(0, Math.ceil(page.total / PAGE_SIZE) - 1) * PAGE_SIZE }
+    this.again = true
   }
 
   choose(query: Partial<Query>): void {
@@ -181,6 +211,15 @@ export class Store {
       : undefined
     if (history !== undefined) this.detail = { ...this.detail!, history }
     this.set({ transitions: withTransition(this.transitions, change) })
+  }
+
+  /** A reader that is too slow loses events again and again. */
+  private loadTransitionsSoon(): void {
+    this.loading ??= setTimeout(() => {
+      this.loading = undefined
+      this.loadedAt = performance.now()
+      void this.loadTransitions()
+    }, Math.max(0, this.loadedAt + LOAD_INTERVAL - performance.now()))
   }
 
   private async loadTransitions(): Promise<void> {
@@ -212,31 +251,32 @@ export class Store {
   // token
   // ---------------------------------------------------------------------------
 
-  private lock(problem: string | undefined): void {
+  private lock(): void {
     this.following?.abort()
-    this.forget()
-    this.set({ locked: true, unlockProblem: problem })
+    this.set({ locked: true })
   }
 
   private forget(): void {
     this.api.token = undefined
-    sessionStorage.removeItem(TOKEN_KEY)
+    Storage.write(TOKEN_KEY, undefined)
   }
 
   /** Takes the token if the server does. */
-  async unlock(token: string): Promise<boolean> {
-    const before = this.api.token
-    this.api.token = token.trim()
+  async unlock(text: string): Promise<void> {
+    const token = text.trim()
+    if (!/^[\x21-\x7e]+$/.test(token)) {
+      return this.set({ unlockProblem: "a token has only ASCII characters and no spaces" })
+    }
     try {
-      this.admin = await this.api.admin()
-      sessionStorage.setItem(TOKEN_KEY, this.api.token)
-      this.set({ unlockProblem: undefined, unlocking: false })
-      if (this.locked) this.start()
-      return true
+      const admin = await this.api.admin(token)
+      // Not before: what is asked meanwhile would be refused.
+      this.api.token = token
+      Storage.write(TOKEN_KEY, token)
+      const wasLocked = this.locked
+      this.set({ admin, unlockProblem: undefined, unlocking: false, locked: false })
+      if (wasLocked) this.start()
     } catch (error) {
-      this.api.token = before
       this.set({ unlockProblem: (error as Error).message })
-      return false
     }
   }
 
@@ -253,11 +293,22 @@ export class Store {
   async open(name: string | undefined): Promise<void> {
     this.set({ detail: { name } })
     if (name === undefined) return
-    const result = await Promise.all([this.api.circuit(name), this.api.history(name), this.api.settings(name)]).then(
-      ([circuit, history, settings]) => ({ circuit, history, settings }),
-      (error: Error) => ({ problem: error.message })
-    )
-    if (this.detail?.name === name) this.set({ detail: { ...this.detail, ...result } })
+    // Of a circuit that has gone, the history may still be there.
+    const [circuit, history, settings] = await Promise.allSettled([
+      this.api.circuit(name),
+      this.api.history(name),
+      this.api.settings(name)
+    ])
+    if (this.detail?.name !== name) return
+    this.set({
+      detail: {
+        ...this.detail,
+        circuit: circuit.status === "fulfilled" ? circuit.value : undefined,
+        problem: circuit.status === "rejected" ? String(circuit.reason.message) : undefined,
+        history: history.status === "fulfilled" ? history.value : undefined,
+        settings: settings.status === "fulfilled" ? settings.value : undefined
+      }
+    })
   }
 
   close(): void {

@@ -282,8 +282,8 @@ export const TierFlow = Schema.Struct({
 export type TierFlow = typeof TierFlow.Type
 
 /**
- * The tiered operations that were called since this API started, up to a
- * hundred.
+ * The tiered operations that were called since this API started, a hundred of
+ * them by name. The rest are summed up as `(others)`, for each list of tiers.
  *
  * @category models
  * @since 0.1.0

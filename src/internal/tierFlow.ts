@@ -29,13 +29,26 @@ interface NamedTier {
 
 /** Operations that are remembered: names made from arguments must not add up. */
 const MAX_FLOWS = 100
+const OTHERS = "(others)"
+
+const empty = (operation: string, tiers: ReadonlyArray<NamedTier>): TierFlow => ({
+  operation,
+  calls: 0,
+  failed: 0,
+  tiers: tiers.map(({ circuit, name }) => ({ name, circuit, served: 0, failed: 0, skipped: 0 }))
+})
+
+const keyOf = (operation: string, tiers: ReadonlyArray<NamedTier>): string =>
+  JSON.stringify([operation, ...tiers.map(({ circuit, name }) => [name, circuit])])
 
 export class TierFlows {
   /** The one that was used least lately comes first. */
   private readonly flows = new Map<string, TierFlow>()
+  /** What is no longer remembered by name, so that the sum over the same tiers never shrinks. */
+  private readonly others = new Map<string, TierFlow>()
 
   get all(): ReadonlyArray<TierFlow> {
-    return Array.from(this.flows.values())
+    return [...this.flows.values(), ...this.others.values()]
   }
 
   add(
@@ -44,20 +57,32 @@ export class TierFlows {
     attempts: ReadonlyArray<TierAttempt>,
     servedBy: string | undefined
   ): void {
-    const key = JSON.stringify([operation, ...tiers.map(({ circuit, name }) => [name, circuit])])
-    const flow = this.flows.get(key) ?? {
-      operation,
-      calls: 0,
-      failed: 0,
-      tiers: tiers.map(({ circuit, name }) => ({ name, circuit, served: 0, failed: 0, skipped: 0 }))
-    }
+    const key = keyOf(operation, tiers)
+    const flow = this.flows.get(key) ?? empty(operation, tiers)
     this.flows.delete(key)
     this.flows.set(key, flow)
-    if (this.flows.size > MAX_FLOWS) this.flows.delete(this.flows.keys().next().value!)
+    if (this.flows.size > MAX_FLOWS) this.forgetOldest()
     flow.calls++
     for (let i = 0; i < attempts.length; i++) flow.tiers[i]![attempts[i]!.outcome]++
     if (servedBy === undefined) flow.failed++
     else flow.tiers[attempts.length]!.served++
+  }
+
+  private forgetOldest(): void {
+    const [key, flow] = this.flows.entries().next().value!
+    this.flows.delete(key)
+    const keyOfOthers = keyOf(OTHERS, flow.tiers)
+    const others = this.others.get(keyOfOthers) ?? empty(OTHERS, flow.tiers)
+    this.others.set(keyOfOthers, others)
+    if (this.others.size > MAX_FLOWS) this.others.delete(this.others.keys().next().value!)
+    others.calls += flow.calls
+    others.failed += flow.failed
+    for (const [i, { failed, served, skipped }] of flow.tiers.entries()) {
+      const tier = others.tiers[i]!
+      tier.served += served
+      tier.failed += failed
+      tier.skipped += skipped
+    }
   }
 }
 

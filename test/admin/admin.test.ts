@@ -841,7 +841,7 @@ describe("tiers", () => {
       )
     }))
 
-  it.effect("that were interrupted are not counted, and a hundred operations are remembered at most", () =>
+  it.effect("that were interrupted are not counted, and a hundred operations are remembered by name", () =>
     Effect.gen(function*() {
       const server = yield* start()
       const withRegistry = Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, server.registry)
@@ -858,7 +858,10 @@ describe("tiers", () => {
       yield* Tiers.make("get_150", [Tiers.tier("mcp", Effect.void)]).pipe(withRegistry)
 
       const { operations } = yield* (yield* client(server)).circuits.tiers()
-      assert.strictEqual(operations.length, 100)
+      assert.strictEqual(operations.length, 101)
+      // None is lost.
+      assert.strictEqual(operations.reduce((sum, { tiers }) => sum + tiers[0]!.served, 0), 152)
+      assert.strictEqual(operations.at(-1)!.operation, "(others)")
       const find = (name: string) => operations.find(({ operation }) => operation === name)
       assert.deepStrictEqual([find("hanging"), find("get_51")], [undefined, undefined])
       assert.strictEqual(find("get_50")!.calls, 2)

@@ -258,7 +258,8 @@ export const callOnce = ({ registry }: Server, name: string) =>
 
 /** An admin API that can be stopped, and be started again on the port it had. */
 export const restartable = (
-  known?: number
+  known?: number,
+  token = Admin.TOKEN
 ): Effect.Effect<{ readonly server: Server; readonly stop: Effect.Effect<void> }, never, Scope.Scope> =>
   Effect.gen(function*() {
     const port = known ?? (yield* freePort)
@@ -266,7 +267,7 @@ export const restartable = (
     const httpServer = http.createServer()
     const context: Context.Context<HttpServer.HttpServer | CircuitBreakerRegistry.CircuitBreakerRegistry> =
       yield* HttpRouter
-        .serve(AdminApi.layer({ token: Redacted.make(Admin.TOKEN) }), { disableLogger: true, disableListenLog: true })
+        .serve(AdminApi.layer({ token: Redacted.make(token) }), { disableLogger: true, disableListenLog: true })
         .pipe(
           Layer.provideMerge(NodeHttpServer.layer(() => httpServer, {
             host: "127.0.0.1",

@@ -146,6 +146,9 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       yield* go(() => dialog(page).getByText("A change needs the token").waitFor())
 
       yield* go(async () => {
+        await dialog(page).getByLabel("Token", { exact: true }).fill("p\u00e4\u00dfword of a kind")
+        await dialog(page).getByRole("button", { name: "Use the token" }).click()
+        await dialog(page).getByRole("alert").getByText("only ASCII characters and no spaces").waitFor()
         await dialog(page).getByLabel("Token", { exact: true }).fill("not-the-right-token")
         await dialog(page).getByRole("button", { name: "Use the token" }).click()
         await dialog(page).getByRole("alert").getByText("the bearer token is wrong").waitFor()
@@ -300,6 +303,10 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       yield* go(() => page.getByRole("button", { name: "Next" }).click())
       yield* shows(page, "201 to 251 of 251")
       yield* go(() => row(page, "c249").waitFor())
+      // The page that is looked at goes away.
+      for (let i = 0; i < 60; i++) yield* server.registry.remove(`c${i}`)
+      yield* shows(page, "101 to 191 of 191")
+      for (let i = 0; i < 60; i++) yield* callOnce(server, `c${i}`)
       yield* go(() => page.getByRole("searchbox").fill("C24"))
       yield* go(() => row(page, "c24").waitFor())
       assert.strictEqual(yield* go(() => page.getByRole("row").count()), 1 + 11)
@@ -397,7 +404,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
 
       yield* first.stop
       yield* shows(page, "reconnecting")
-      yield* go(() => page.getByRole("alert").getByText(/The figures are .* old/).waitFor())
+      yield* go(() => page.getByRole("alert").getByText("No news from the program").waitFor())
       // What was last known stays to be seen.
       yield* go(() => row(page, "payment-api").waitFor())
 
@@ -413,6 +420,40 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       assert.strictEqual(yield* go(() => page.getByText("first of its kind").count()), 0)
       yield* second.stop
     }), 60_000)
+
+  it.live("goes on without a token that is accepted no more, where reading needs none", () =>
+    Effect.gen(function*() {
+      const first = yield* restartable()
+      const { page } = yield* visit(browser, `${first.server.url}/dashboard`)
+      yield* unlock(page)
+      yield* first.stop
+      yield* shows(page, "reconnecting")
+      const second = yield* restartable(first.server.port, "another-token-entirely")
+      yield* callOnce(second.server, "search")
+      yield* go(() => row(page, "search").waitFor())
+      yield* go(() => page.getByRole("button", { name: "Enter the token" }).waitFor())
+      yield* go(() => page.getByText("live", { exact: true }).waitFor())
+      yield* second.stop
+    }), 60_000)
+
+  opened("stays usable while hundreds of circuits change at once", (page, server) =>
+    Effect.gen(function*() {
+      const breakers = yield* Effect.forEach(
+        Array.from({ length: 200 }, (_, i) => `c${i}`),
+        (name) => server.registry.getOrCreate(name)
+      )
+      yield* Effect.forEach(breakers, (breaker) => breaker.forceOpen().pipe(Effect.andThen(breaker.forceClose)), {
+        discard: true
+      }).pipe(
+        Effect.andThen(Effect.sleep(500)),
+        Effect.forever,
+        Effect.forkScoped
+      )
+      yield* shows(page, "1 to 100 of 200")
+      yield* Effect.sleep("2 seconds")
+      yield* go(() => page.getByRole("button", { name: "15 min" }).click())
+      yield* go(() => page.getByRole("button", { name: "15 min", pressed: true }).waitFor())
+    }))
 
   it.live("asks nothing while nobody looks", () =>
     Effect.gen(function*() {
