@@ -332,9 +332,8 @@ const VARIABLES = ["TOKEN", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS", "HOST", "
 /** What is misspelt would count as not set, and leave open what was meant to be closed. */
 const noMisspelt: Effect.Effect<void, Config.ConfigError> = Effect.gen(function*() {
   const isOurs = (word: string) => distance(word, "RESILIENCE") <= TYPO
-  const texts = yield* readAll(yield* ConfigProvider.ConfigProvider, [], isOurs).pipe(
-    Effect.mapError((error) => new Config.ConfigError(error))
-  )
+  // What is read by name alone can fail, and nothing is.
+  const texts = yield* Effect.orDie(readAll(yield* ConfigProvider.ConfigProvider, [], isOurs))
   const found = Array.from(texts.keys()).flatMap((name) => {
     const meant = VARIABLES.includes(name) ? undefined : closest(name, VARIABLES, TYPO)
     return meant === undefined ? [] : [`${name} is unknown; did you mean ${meant}?`]
