@@ -7,6 +7,7 @@ import { type ChildProcess, fork, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import { freePort } from "../freePort.ts"
+import { replyOf } from "../replyOf.ts"
 import type { Command, Condition, Message } from "./protocol.ts"
 
 export class ServerError extends Data.TaggedError("ServerError")<{ readonly server: string; readonly reason: string }> {
@@ -79,19 +80,12 @@ export const startServer = Effect.fnUntraced(function*(
     tag: Tag,
     isReply: (message: Extract<Message, { readonly _tag: Tag }>) => boolean = () => true
   ) =>
-    Effect.callback<Extract<Message, { readonly _tag: Tag }>, ServerError>((resume) => {
-      const onMessage = (message: Message) => {
-        if (isTagged(message, tag) && isReply(message)) end(Effect.succeed(message))
-      }
-      const onExit = () => end(Effect.fail(new ServerError({ server: name, reason: "ended" })))
-      const forget = () => from.off("message", onMessage).off("exit", onExit)
-      const end: typeof resume = (result) => {
-        forget()
-        resume(result)
-      }
-      from.on("message", onMessage).once("exit", onExit)
-      return Effect.sync(forget)
-    }).pipe(Effect.timeoutOrElse({
+    replyOf(
+      from,
+      (message: Message): message is Extract<Message, { readonly _tag: Tag }> =>
+        isTagged(message, tag) && isReply(message),
+      () => new ServerError({ server: name, reason: "ended" })
+    ).pipe(Effect.timeoutOrElse({
       duration: "20 seconds",
       orElse: () => Effect.fail(new ServerError({ server: name, reason: `did not say "${tag}"` }))
     }))
