@@ -104,6 +104,13 @@ export interface RetryBudget {
   readonly depositUnsafe: (now: number) => void
 
   /**
+   * Takes back a deposit of that time, of a call that was not made.
+   *
+   * @internal
+   */
+  readonly refundUnsafe: (depositedAt: number) => void
+
+  /**
    * As `tryWithdraw`, at a time in milliseconds of the monotonic clock.
    *
    * @internal
@@ -209,6 +216,9 @@ const fromOptions = (ratio: number, minPerSecond: number, window: Duration.Durat
   const depositUnsafe = (now: number) => {
     ref.ref.current = Account.deposit(accountAt(now))
   }
+  const refundUnsafe = (depositedAt: number) => {
+    ref.ref.current = Account.refund(Ref.getUnsafe(ref), rules, depositedAt)
+  }
   const tryWithdrawUnsafe = (now: number) => {
     const [granted, account] = Account.withdraw(accountAt(now), rules)
     ref.ref.current = account
@@ -234,6 +244,7 @@ const fromOptions = (ratio: number, minPerSecond: number, window: Duration.Durat
     deposit: Effect.map(now, depositUnsafe),
     tryWithdraw: Effect.map(now, tryWithdrawUnsafe),
     depositUnsafe,
+    refundUnsafe,
     tryWithdrawUnsafe
   }
 }

@@ -346,19 +346,21 @@ const makeRecorder = (context: Context.Context<never>) => {
     ))
     return counter
   }
-  const counting = (id: keyof typeof DESCRIPTIONS, attribute: string) => {
+  const counting = (id: keyof typeof DESCRIPTIONS, attribute: string, others?: Record<string, string>) => {
     const counters = new Map<string, { count: number }>()
     return (value: string): void => {
       let counter = counters.get(value)
-      if (counter === undefined) counters.set(value, counter = makeCounter(id, { [attribute]: value }))
+      if (counter === undefined) counters.set(value, counter = makeCounter(id, { [attribute]: value, ...others }))
       counter.count++
     }
   }
+  const countTimeouts = (kind: "call" | "attempt" | "total") => counting("call_timeouts_total", "operation", { kind })
+  const timeouts = { call: countTimeouts("call"), attempt: countTimeouts("attempt"), total: countTimeouts("total") }
   const tierCounters = new Map<string, { count: number }>()
   return {
     onRetry: counting("retry_attempts_total", "operation"),
     onBudgetExhausted: counting("retry_budget_exhausted_total", "operation"),
-    onTimeout: counting("call_timeouts_total", "operation"),
+    onTimeout: (operation, kind) => timeouts[kind](operation),
     onHedge: counting("hedge_attempts_total", "operation"),
     onBulkheadFull: counting("bulkhead_rejected_total", "bulkhead"),
     onTierEnded: (operation, tier, outcome) => {

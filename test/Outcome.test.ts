@@ -118,8 +118,31 @@ describe("outcomes", () => {
     })
   })
 
-  it("refuse to wait for less than nothing, and name the option", () => {
-    assert.throws(() => Outcome.failure({ retryAfter: -1 }), RangeError, "Outcome.failure: retryAfter must be")
+  it("take a wait that makes no sense for none, since it comes from the network, and count all the same", () => {
+    const nonsense: ReadonlyArray<unknown> = [
+      -1,
+      NaN,
+      Infinity,
+      -Infinity,
+      "soon",
+      "-5 seconds",
+      "",
+      {},
+      [],
+      null,
+      true,
+      10n ** 30n
+    ]
+    for (const retryAfter of nonsense) {
+      const outcome = Outcome.failure({ retryAfter: retryAfter as Duration.Input })
+      assert.strictEqual(outcome._tag, "Failure", String(retryAfter))
+      if (outcome._tag === "Failure" && outcome.retryAfter !== undefined) {
+        assert.isTrue(Duration.isFinite(outcome.retryAfter) && Duration.toMillis(outcome.retryAfter) >= 0)
+      }
+    }
+    for (const retryAfter of [-1, NaN, Infinity, "soon", "-5 seconds"] as ReadonlyArray<unknown>) {
+      assert.deepStrictEqual(Outcome.failure({ retryAfter: retryAfter as Duration.Input }), Outcome.failure())
+    }
   })
 
   it("are told from other values", () => {
@@ -178,7 +201,13 @@ describe("isRejection", () => {
       Exit.isFailure(exit) &&
       exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && Outcome.isRejection(reason.error))
     )
-    assert.deepStrictEqual(rejections.map(([name]) => name), ["circuitOpen", "bulkheadFull", "rateLimited"])
+    assert.deepStrictEqual(rejections.map(([name]) => name), [
+      "circuitOpen",
+      "bulkheadFull",
+      "rateLimited",
+      "effectCircuitOpen",
+      "effectRateLimited"
+    ])
   })
 
   it("is false of other values", () => {

@@ -45,9 +45,9 @@ describe("an option that is none", () => {
   it("is refused where the pipeline is written, since the types let it pass", () => {
     const misspelt = { name: "api", attemptTimout: "1 second" } as const
     assert.throws(
-      () => Resilience.make(misspelt),
+      () => Resilience.make(misspelt as unknown as { readonly name: "api" }),
       RangeError,
-      `Resilience.make: "attemptTimout" is no option; there are name, fallback, timeout, retry, hedge, rateLimit, ` +
+      `Resilience.make: "attemptTimout" is no option; there are name, isAnswer, classify, fallback, timeout, retry, hedge, rateLimit, ` +
         "circuitBreaker, bulkhead, attemptTimeout, order, spans"
     )
     assert.throws(

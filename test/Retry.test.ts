@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { CircuitBreaker, CircuitPolicy, Retry, RetryBudget } from "effect-resilience"
+import { CircuitBreaker, CircuitPolicy, Outcome, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { circuitOpenError, rateLimitExceededError } from "../src/internal/rejection.ts"
 import * as RetryDelay from "../src/internal/retryDelay.ts"
-import { BulkheadFullError, type CircuitOpenError, RetryExhaustedError } from "../src/ResilienceError.ts"
+import { BulkheadFullError, CircuitOpenError, RetryExhaustedError } from "../src/ResilienceError.ts"
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 
 class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { call: Schema.Int }) {}
@@ -277,14 +277,73 @@ describe("withRetry", () => {
         assert.lengthOf(times, 2)
       }))
 
-    it.effect("a rejection by an open circuit, at any attempt", () =>
+    it.effect("a rejection by an open circuit, if no attempt was made", () =>
       Effect.gen(function*() {
         const open = circuitOpenError("users", "Open", 1000)
-        const { call, times } = dependency((call) => Effect.fail(call < 2 ? new Unavailable({ call }) : open))
+        const { call, times } = dependency(() => Effect.fail(open))
         const error = yield* Effect.flip(Effect.flatten(finish(Retry.withRetry(call, { maxAttempts: 5 }))))
 
         assert.strictEqual(error, open)
+        assert.lengthOf(times, 1)
+      }))
+  })
+
+  describe("does not say that no attempt was made after one was", () => {
+    for (
+      const [name, rejection] of [
+        ["an open circuit", circuitOpenError("users", "Open", 1000)],
+        ["a circuit that is forced open", circuitOpenError("users", "ForcedOpen", Infinity)],
+        ["a rate limit that asks for too long a wait", rateLimitExceededError("api", 1, Duration.hours(1))],
+        ["a circuit of Effect", { _tag: "CircuitBreakerError" as const }]
+      ] as const
+    ) {
+      it.effect(`but names the rejection by ${name} as what ended the retries`, () =>
+        Effect.gen(function*() {
+          const { call, times } = dependency((call) => Effect.fail(call < 3 ? new Unavailable({ call }) : rejection))
+          const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 5 })))
+
+          assert.lengthOf(times, 3)
+          assert.isFalse(Outcome.isNotMade(error))
+          assert.strictEqual(error.reason, "rejected")
+          assert.strictEqual(error.attempts, 2)
+          assert.deepStrictEqual(error.lastError, new Unavailable({ call: 2 }))
+          assert.strictEqual(error.rejection, rejection)
+          assert.strictEqual(error.cause, error.lastError)
+        }))
+    }
+
+    it.effect("when the last attempt that was allowed was rejected", () =>
+      Effect.gen(function*() {
+        const full = new BulkheadFullError({ bulkhead: "api", limit: 1 })
+        const { call } = dependency((call) => Effect.fail(call === 1 ? new Unavailable({ call }) : full))
+        const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 3 })))
+
+        assert.strictEqual(error.reason, "maxAttempts")
+        assert.strictEqual(error.attempts, 1)
+        assert.deepStrictEqual(error.lastError, new Unavailable({ call: 1 }))
+        assert.strictEqual(error.rejection, full)
+      }))
+
+    it.effect("and counts the attempts that were made, not those that were rejected", () =>
+      Effect.gen(function*() {
+        const full = new BulkheadFullError({ bulkhead: "api", limit: 1 })
+        const { call } = dependency((call) => Effect.fail(call === 2 ? full : new Unavailable({ call })))
+        const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 3 })))
+
+        assert.strictEqual(error.attempts, 2)
+        assert.deepStrictEqual(error.lastError, new Unavailable({ call: 3 }))
+        assert.isFalse("rejection" in error)
+      }))
+
+    it.effect("also to a retry around, which does not wait for the circuit either", () =>
+      Effect.gen(function*() {
+        const open = circuitOpenError("users", "Open", 1000)
+        const { call, times } = dependency((call) => Effect.fail(call === 1 ? new Unavailable({ call }) : open))
+        const inner = Retry.withRetry(call, { ...steady, maxAttempts: 5 })
+        const error = exhausted(yield* finish(Retry.withRetry(inner, { ...steady, maxAttempts: 5 })))
+
         assert.lengthOf(times, 2)
+        assert.strictEqual(error.reason, "rejected")
       }))
   })
 
@@ -380,9 +439,11 @@ describe("withRetry", () => {
         assert.deepStrictEqual(limited.times, [0, 4000])
 
         const full = dependency(() => Effect.fail(new BulkheadFullError({ bulkhead: "api", limit: 1 })))
-        const error = exhausted(yield* finish(Retry.withRetry(full.call, { ...steady, maxAttempts: 2 })))
+        const error = yield* Effect.flip(
+          Effect.flatten(finish(Retry.withRetry(full.call, { ...steady, maxAttempts: 2 })))
+        )
         assert.lengthOf(full.times, 2)
-        assert.instanceOf(error.lastError, BulkheadFullError)
+        assert.instanceOf(error, BulkheadFullError)
       }))
   })
 
@@ -428,26 +489,24 @@ describe("withRetry", () => {
         assert.lengthOf(eager.times, 1)
       }))
 
-    it.effect("gives up with the rejection as the last error", () =>
+    it.effect("gives up with the rejection, since no attempt was made", () =>
       Effect.gen(function*() {
         const open = circuitOpenError("users", "Open", 1000)
-        const error = exhausted(
-          yield* finish(Retry.withRetry(Effect.fail(open), { ...steady, maxAttempts: 2, waitForCircuit: true }))
-        )
+        const { call, times } = dependency(() => Effect.fail(open))
+        const exit = yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 2, waitForCircuit: true }))
 
-        assert.strictEqual(error.lastError, open)
-        assert.strictEqual(error.reason, "maxAttempts")
+        assert.lengthOf(times, 2)
+        assert.deepStrictEqual(exit, Exit.fail(open))
       }))
 
     it.effect("gives up when maxElapsed ends before the circuit lets a call through", () =>
       Effect.gen(function*() {
         const open = circuitOpenError("users", "Open", 10_000)
-        const error = exhausted(
-          yield* Effect.exit(Retry.withRetry(Effect.fail(open), { maxElapsed: "9 seconds", waitForCircuit: true }))
+        const exit = yield* Effect.exit(
+          Retry.withRetry(Effect.fail(open), { maxElapsed: "9 seconds", waitForCircuit: true })
         )
 
-        assert.strictEqual(error.lastError, open)
-        assert.strictEqual(error.reason, "maxElapsed")
+        assert.deepStrictEqual(exit, Exit.fail(open))
       }))
   })
 
@@ -723,9 +782,11 @@ describe("withRetry", () => {
         const breaker = yield* CircuitBreaker.make({ name: "users", policy })
         const { call, times } = down()
         const retried = breaker.execute(call).pipe(Retry.withRetry({ ...steady, maxAttempts: 10 }))
-        const error = yield* Effect.flip(Effect.flatten(finish(retried)))
+        const error = exhausted(yield* finish(retried))
 
-        assert.strictEqual(error._tag, "CircuitOpenError")
+        assert.strictEqual(error.reason, "rejected")
+        assert.strictEqual(error.attempts, 2)
+        assert.instanceOf(error.rejection, CircuitOpenError)
         assert.lengthOf(times, 2)
       }))
 

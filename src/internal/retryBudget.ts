@@ -79,6 +79,18 @@ export const balance = (account: Account, rules: Rules): number =>
 /** Counts one call. Takes the account as it stands now. */
 export const deposit = (account: Account): Account => ({ ...account, calls: account.calls + 1 })
 
+/** Takes back a call that turned out not to have been made, as far as it still counts. */
+export const refund = (account: Account, rules: Rules, depositedAt: number): Account => {
+  const tick = Math.floor(depositedAt / rules.sliceMillis)
+  if (tick === account.tick) return { ...account, calls: account.calls - 1 }
+  const slice = account.past.find((slice) => slice.tick === tick)
+  return slice === undefined ? account : {
+    ...account,
+    past: account.past.map((other) => other === slice ? { ...slice, calls: slice.calls - 1 } : other),
+    pastCalls: account.pastCalls - 1
+  }
+}
+
 /** Counts one retry if it may be made. Takes the account as it stands now. */
 export const withdraw = (account: Account, rules: Rules): readonly [granted: boolean, account: Account] =>
   balance(account, rules) >= 1
