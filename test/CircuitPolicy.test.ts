@@ -284,7 +284,7 @@ describe("a value out of range throws a RangeError that names the field and the 
 
   it("even a value that cannot be printed", () => {
     const hostile = new Proxy({}, {
-      get: () => {
+      has: () => {
         throw new Error("no")
       }
     })
