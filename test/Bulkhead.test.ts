@@ -47,8 +47,14 @@ describe("Bulkhead", () => {
         [{ limit: 1, queue: 0.5 }, "queue must be an integer >= 0, got 0.5"],
         [{ limit: 1, queue: NaN }, "queue must be an integer >= 0, got NaN"],
         [{ limit: 1, queue: Infinity }, "queue must be an integer >= 0, got Infinity"],
-        [{ limit: 1, queue: 1, maxWait: -1 }, "maxWait must be a duration of at least zero, got -1"],
-        [{ limit: 1, queue: 1, maxWait: NaN }, "maxWait must be a duration of at least zero, got NaN"],
+        [
+          { limit: 1, queue: 1, maxWait: -1 },
+          "maxWait must be a duration of at least zero such as \"5 seconds\", got -1"
+        ],
+        [
+          { limit: 1, queue: 1, maxWait: NaN },
+          "maxWait must be a duration of at least zero such as \"5 seconds\", got NaN"
+        ],
         [{ limit: 1, maxWait: "1 second" }, "maxWait must come with a queue to wait in, got no queue"]
       ]
       for (const [options, message] of bad) {

@@ -975,8 +975,8 @@ describe("layers", () => {
 
   it("refuse bad options where they are written, and name them", () => {
     const bad: ReadonlyArray<readonly [object, string]> = [
-      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero, got 0"],
-      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero, got NaN"]
+      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero such as \"5 seconds\", got 0"],
+      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero such as \"5 seconds\", got NaN"]
     ]
     const policies: ReadonlyArray<readonly [object, string]> = [
       [{ defaults: 5 }, "defaults must be"],
