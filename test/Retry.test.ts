@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { CircuitBreaker, CircuitPolicy, Outcome, Retry, RetryBudget } from "effect-resilience"
+import { CircuitBreaker, CircuitPolicy, Hedge, Outcome, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { circuitOpenError, rateLimitExceededError } from "../src/internal/rejection.ts"
 import * as RetryDelay from "../src/internal/retryDelay.ts"
@@ -610,6 +610,44 @@ describe("withRetry", () => {
         assert.strictEqual(times.length, 1000 + 200 + 10)
       }))
 
+    it.effect("earns nothing from calls that were not made", () =>
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ ratio: 0.5, minPerSecond: 0 })
+        const open = circuitOpenError("users", "Open", 1000)
+        const rejected = Retry.withRetry(Effect.fail(open), { budget })
+        for (let i = 0; i < 100; i++) yield* Effect.exit(rejected)
+        assert.strictEqual(yield* budget.balance, 0)
+
+        yield* Effect.exit(Retry.withRetry(down().call, { budget, maxAttempts: 1 }))
+        yield* Retry.withRetry(Effect.void, { budget })
+        assert.strictEqual(yield* budget.balance, 1)
+
+        // A hedge is paid for by calls as well.
+        yield* Effect.exit(Hedge.withHedge(Effect.fail(open), { delay: "1 second", budget }))
+        assert.strictEqual(yield* budget.balance, 1)
+      }))
+
+    it.effect("takes back what a call that was not made earned a while ago", () =>
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ ratio: 1, minPerSecond: 0, window: "10 seconds" })
+        const late = Effect.delay(Effect.fail(circuitOpenError("users", "Open", 1000)), "5 seconds")
+        const fiber = yield* fork(Effect.exit(Retry.withRetry(late, { budget })))
+        assert.strictEqual(yield* budget.balance, 1)
+        yield* TestClock.adjust("3 seconds")
+        yield* budget.deposit
+        assert.strictEqual(yield* budget.balance, 2)
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(fiber)
+        assert.strictEqual(yield* budget.balance, 1)
+
+        // What no longer counts is not taken back.
+        const later = Effect.delay(Effect.fail(circuitOpenError("users", "Open", 1000)), "1 minute")
+        const other = yield* fork(Effect.exit(Retry.withRetry(later, { budget })))
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(other)
+        assert.strictEqual(yield* budget.balance, 0)
+      }))
+
     it.effect("comes from the services of the caller by its class", () =>
       Effect.gen(function*() {
         class Budget extends RetryBudget.Service<Budget>()("users", { ratio: 0, minPerSecond: 0 }) {}
@@ -772,6 +810,69 @@ describe("withRetry", () => {
         assert.deepStrictEqual(times, [0, 3000])
         assert.deepStrictEqual(seen, ["Busy"])
       }))
+  })
+
+  describe("whileSuccess", () => {
+    const notReady = { ...steady, maxAttempts: 3, whileSuccess: (status: number) => status === 202 }
+    const answers = (...statuses: ReadonlyArray<number>) =>
+      dependency((call) => Effect.succeed(statuses[Math.min(call, statuses.length) - 1]!))
+
+    it.effect("retries a value until it is another one", () =>
+      Effect.gen(function*() {
+        const { call, times } = answers(202, 202, 200)
+        assert.deepStrictEqual(yield* finish(call.pipe(Retry.withRetry(notReady))), Exit.succeed(200))
+        assert.deepStrictEqual(times, [0, 1000, 2000])
+
+        const ready = answers(200)
+        assert.deepStrictEqual(yield* finish(Retry.withRetry(ready.call, notReady)), Exit.succeed(200))
+        assert.lengthOf(ready.times, 1)
+      }))
+
+    it.effect("gives the last value when the retries end", () =>
+      Effect.gen(function*() {
+        const { call, times } = answers(202)
+        const policy = Retry.make(notReady)
+        assert.deepStrictEqual(yield* finish(call.pipe(Retry.withRetry(policy))), Exit.succeed(202))
+        assert.lengthOf(times, 3)
+
+        const budget = yield* RetryBudget.make({ ratio: 0, minPerSecond: 0 })
+        const poor = answers(202)
+        assert.deepStrictEqual(
+          yield* finish(Retry.withRetry(poor.call, { ...notReady, budget })),
+          Exit.succeed(202)
+        )
+        assert.lengthOf(poor.times, 1)
+      }))
+
+    it.effect("is one attempt among failed ones", () =>
+      Effect.gen(function*() {
+        const seen: Array<unknown> = []
+        const { call } = dependency((call) => call === 2 ? Effect.succeed(202) : Effect.fail(new Unavailable({ call })))
+        const error = exhausted(
+          yield* finish(Retry.withRetry(call, {
+            ...notReady,
+            onRetry: (retry) => Effect.sync(() => void seen.push(retry.error))
+          }))
+        )
+        assert.strictEqual(error.attempts, 3)
+        assert.deepStrictEqual(error.lastError, new Unavailable({ call: 3 }))
+        assert.deepStrictEqual(seen, [new Unavailable({ call: 1 }), undefined])
+      }))
+
+    it("cannot be combined with a schedule", () => {
+      assert.throws(
+        () => Retry.make({ whileSuccess: () => true, schedule: Schedule.recurs(1) } as never),
+        RangeError,
+        "Retry.make: whileSuccess must be absent"
+      )
+    })
+
+    it("knows the type of the value", () => {
+      const call = Effect.fail(new NotFound()).pipe(Effect.orElseSucceed(() => ({ status: 200 })))
+      expectTypeOf(call.pipe(Retry.withRetry({ whileSuccess: (answer) => answer.status === 202 }))).toEqualTypeOf<
+        Effect.Effect<{ status: number }>
+      >()
+    })
   })
 
   describe("around a circuit breaker", () => {
