@@ -5,9 +5,8 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
-import * as Schedule from "effect/Schedule"
+import { differingSettings } from "./differingSettings.ts"
 import { overrideStep } from "./oneStep.ts"
 
 /** What a class was made with. */
@@ -66,16 +65,3 @@ const assertSame = (found: Definition, wanted: Definition): void => {
       `the other one, with another ${fields.join(", ")}; give one of them another name`
   )
 }
-
-/**
- * The fields in which settings differ by value. Functions and schedules are
- * code, which cannot be compared: any two are taken for the same.
- */
-export const differingSettings = (self: object, that: object): ReadonlyArray<string> => {
-  const [a, b] = [self as Record<string, unknown>, that as Record<string, unknown>]
-  return Object.keys({ ...a, ...b }).filter((field) =>
-    !Equal.equals(a[field], b[field]) && !(isCode(a[field]) && isCode(b[field]))
-  )
-}
-
-const isCode = (value: unknown): boolean => typeof value === "function" || Schedule.isSchedule(value)
