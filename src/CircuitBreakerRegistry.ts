@@ -45,7 +45,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
-import { checkDuration, isObject, refuse } from "./internal/check.ts"
+import { checkDuration, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
 import type { Circuit, Command } from "./internal/circuit.ts"
 import { differingSettings } from "./internal/differingSettings.ts"
 import { EventHub, History } from "./internal/eventHub.ts"
@@ -168,17 +168,20 @@ export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, Cir
  *
  * - `defaults`: the policy of circuits that have none of their own,
  *   `CircuitPolicy.make()`.
- * - `circuits`: policies by name.
+ * - `circuits`: circuits that exist from the start and are kept, with their
+ *   policies. `undefined` takes the defaults, or the policy that a call names.
  * - `idleTimeToLive`: how long a circuit that was only named is kept without a
  *   call, one hour. A circuit is never forgotten while a call is in flight,
  *   while it is open, under manual control, reconfigured, or listened to.
+ *
+ * Throws a `RangeError` for an option that is unknown or out of its range.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy>> | undefined
+  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy | undefined>> | undefined
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
@@ -238,10 +241,10 @@ export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry
  */
 export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry, Config.ConfigError> => {
   // Options are checked where they are written, not where the Layer is built.
-  idleMillis(options)
+  const settings = parse(options)
   return Layer.effect(
     CircuitBreakerRegistry,
-    Effect.flatMap(Environment.load(options), (environment) => makeStarting(options, undefined, environment))
+    Effect.flatMap(Environment.load(options), (environment) => makeParsed(settings, { environment }))
   )
 }
 
@@ -258,7 +261,7 @@ export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRe
  */
 export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ */ Layer.effect(
   CircuitBreakerRegistry,
-  /* @__PURE__ */ makeStarting({}, { _tag: "Disable" })
+  /* @__PURE__ */ makeParsed(/* @__PURE__ */ parse({}), { start: { _tag: "Disable" } })
 )
 
 /**
@@ -273,7 +276,7 @@ export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ *
  */
 export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ */ Layer.effect(
   CircuitBreakerRegistry,
-  /* @__PURE__ */ makeStarting({}, { _tag: "ForceOpen", duration: Infinity })
+  /* @__PURE__ */ makeParsed(/* @__PURE__ */ parse({}), { start: { _tag: "ForceOpen", duration: Infinity } })
 )
 
 /**
@@ -283,36 +286,51 @@ export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> =>
-  makeStarting(options, undefined)
+  makeParsed(parse(options), {})
 
-function idleMillis(options: Options): number {
-  return Duration.toMillis(
-    checkDuration("CircuitBreakerRegistry.layer: idleTimeToLive", options.idleTimeToLive ?? "1 hour", {
-      positive: true
-    })
+interface Settings {
+  readonly defaults: CircuitPolicy.CircuitPolicy
+  readonly circuits: ReadonlyMap<string, CircuitPolicy.CircuitPolicy | undefined>
+  /** In milliseconds. */
+  readonly idleTime: number
+}
+
+function parse(options: Options): Settings {
+  const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
+  checkKnown("CircuitBreakerRegistry.layer", checkOptions("CircuitBreakerRegistry.layer", options), [
+    "defaults",
+    "circuits",
+    "idleTimeToLive"
+  ])
+  const defaults = CircuitPolicy.check(field("defaults"), options.defaults) ?? CircuitPolicy.make()
+  if (options.circuits !== undefined && !isObject(options.circuits)) {
+    return refuse(field("circuits"), "an object of policies by name", options.circuits)
+  }
+  const circuits = new Map(Object.entries(options.circuits ?? {}))
+  for (const [name, policy] of circuits) {
+    checkName(field("circuits: the name of a circuit"), name)
+    CircuitPolicy.check(field(`circuits.${name}`), policy)
+  }
+  const idleTime = Duration.toMillis(
+    checkDuration(field("idleTimeToLive"), options.idleTimeToLive ?? "1 hour", { positive: true })
   )
+  return { defaults, circuits, idleTime }
 }
 
-function checkCircuits(circuits: Options["circuits"]): Map<string, CircuitPolicy.CircuitPolicy> {
-  const field = "CircuitBreakerRegistry.layer: circuits"
-  if (circuits !== undefined && !isObject(circuits)) return refuse(field, "an object of policies by name", circuits)
-  const policies = new Map(Object.entries(circuits ?? {}))
-  for (const [name, policy] of policies) CircuitPolicy.check(`${field}.${name}`, policy)
-  return policies
+function checkName(field: string, name: string): void {
+  if (typeof name !== "string" || name === "") refuse(field, "a string that is not empty", name)
 }
 
-/** `start` is what every circuit begins with, instead of Closed. */
-function makeStarting(
-  options: Options,
-  start: Command | undefined,
-  environment?: Environment.Environment
+function makeParsed(
+  { circuits: declaredAtStart, defaults, idleTime }: Settings,
+  { environment, start }: {
+    readonly environment?: Environment.Environment
+    /** What every circuit begins with, instead of Closed. */
+    readonly start?: Command
+  }
 ): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
-  const defaults = CircuitPolicy.check("CircuitBreakerRegistry.layer: defaults", options.defaults) ??
-    CircuitPolicy.make()
-  const policies = checkCircuits(options.circuits)
   const policyOf = environment?.circuitPolicy ??
-    ((name: string, policy?: CircuitPolicy.CircuitPolicy) => policy ?? policies.get(name) ?? defaults)
-  const idleTime = idleMillis(options)
+    ((name: string, policy?: CircuitPolicy.CircuitPolicy) => policy ?? declaredAtStart.get(name) ?? defaults)
 
   return Effect.acquireRelease(
     Effect.withFiber((fiber) => Effect.succeed(makeUnsafe(fiber.context))),
@@ -350,8 +368,9 @@ function makeStarting(
     }
 
     const create = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined): Breaker => {
-      const configured = policies.get(name)
+      checkName("CircuitBreakerRegistry: the name of a circuit", name)
       checkPolicy(name, policy)
+      const configured = declaredAtStart.get(name)
       if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
       sweepSome()
       const breaker = new Breaker({
@@ -359,9 +378,10 @@ function makeStarting(
         policy: policyOf(name, policy),
         context,
         parent,
-        trackUse: idleTime < Infinity,
+        trackUse: idleTime < Infinity && !declaredAtStart.has(name),
         start
       })
+      if (declaredAtStart.has(name)) registered.add(name)
       const named = policy ?? configured
       if (named !== undefined) declare(breaker, named)
       keep(breaker)
@@ -500,6 +520,8 @@ function makeStarting(
         }
       }
     })
+
+    for (const name of declaredAtStart.keys()) create(name, undefined)
 
     const end = Effect.suspend(() =>
       Effect.forEach(circuits.values(), (breaker) => breaker.endEvents, { discard: true }).pipe(

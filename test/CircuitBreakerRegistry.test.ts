@@ -7,6 +7,7 @@ import {
   Outcome,
   Resilience,
   ResilienceError,
+  Telemetry,
   Tiers
 } from "effect-resilience"
 import {
@@ -18,6 +19,7 @@ import {
   Exit,
   Fiber,
   Layer,
+  Metric,
   Option,
   Predicate,
   Schedule,
@@ -192,10 +194,23 @@ describe("getOrCreate", () => {
       assert.strictEqual((yield* b.metrics).totalCalls, 0)
     }))
 
-  it.effect("any string is a name", () =>
+  it.effect("what is no name is refused, and says so", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      const names = ["", " ", "__proto__", "constructor", "toString", "a/b:c", "\u{1F4A5}"]
+      for (const [name, shown] of [["", "\"\""], [undefined, "undefined"], [5, "5"]] as const) {
+        const message = `CircuitBreakerRegistry: the name of a circuit must be a string that is not empty, got ${shown}`
+        assert.throws(() => registry.getOrCreateUnsafe(name as string), RangeError, message)
+        const exit = yield* Effect.exit(registry.register(name as string))
+        assert.isTrue(Exit.hasDies(exit))
+        if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), message)
+      }
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("any other string is a name", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const names = [" ", "__proto__", "constructor", "toString", "a/b:c", "\u{1F4A5}"]
       for (const name of names) yield* registry.getOrCreate(name)
       assert.deepStrictEqual(yield* registry.names, names)
     }))
@@ -293,13 +308,88 @@ describe("a policy that is written where the call is", () => {
 describe("get", () => {
   it.effect("finds a living circuit and makes none", () =>
     Effect.gen(function*() {
-      const registry = yield* make({ circuits: { a: CircuitPolicy.kafka } })
+      const registry = yield* make()
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
       assert.isUndefined(registry.getUnsafe("a"))
       const breaker = yield* registry.getOrCreate("a")
       assert.strictEqual(Option.getOrUndefined(yield* registry.get("a")), breaker)
       assert.deepStrictEqual(yield* registry.names, ["a"])
     }))
+})
+
+describe("circuits that the Layer names", () => {
+  const circuits = { kafka: CircuitPolicy.kafka, search: undefined }
+
+  it.effect("exist from the start, with their policies", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
+      assert.deepStrictEqual((yield* registry.statuses).map(({ state, totalCalls }) => [state, totalCalls]), [
+        ["Closed", 0],
+        ["Closed", 0]
+      ])
+      assert.strictEqual((yield* registry.systemStatus).totalCircuits, 2)
+      assert.strictEqual(yield* registry.getUnsafe("kafka")!.policy, CircuitPolicy.kafka)
+      assert.strictEqual(yield* registry.getUnsafe("search")!.policy, policy)
+    }))
+
+  it.effect("can be forced open before the first call", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* registry.getUnsafe("kafka")!.forceOpen()
+      const error = yield* Effect.flip(Effect.void.pipe(CircuitBreaker.withCircuitBreaker("kafka")))
+      assert.strictEqual(error._tag, "CircuitOpenError")
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layer({ circuits }))))
+
+  it.effect("are kept however idle they are, and need no clock for that", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
+      yield* registry.remove("kafka")
+      yield* registry.getOrCreate("kafka")
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["search", "kafka"])
+    }))
+
+  it.effect("without a policy take over the first one that is named", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      const breaker = yield* registry.getOrCreate("search", CircuitPolicy.database)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.database)
+    }))
+
+  it.effect("are measured and watched from the start", () =>
+    Effect.gen(function*() {
+      const snapshot = yield* Metric.snapshot.pipe(
+        Effect.provide(Telemetry.layer().pipe(Layer.provideMerge(CircuitBreakerRegistry.layer({ circuits })))),
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+      const states = snapshot.filter(({ attributes, id }) =>
+        id === "circuit_breaker_state" && attributes?.["state"] === "closed"
+      )
+      assert.deepStrictEqual(states.map(({ attributes }) => attributes?.["circuit"]), ["kafka", "search"])
+    }))
+
+  it.effect("exist from the start as the environment changes them, but not those that only the environment names", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
+      const policies = yield* Effect.forEach(["kafka", "search"], (name) => registry.getUnsafe(name)!.policy)
+      assert.deepStrictEqual(policies.map(({ consecutiveFailures }) => consecutiveFailures), [9, 7])
+    }).pipe(
+      Effect.provide(CircuitBreakerRegistry.layerConfig({ circuits })),
+      Effect.provideService(
+        ConfigProvider.ConfigProvider,
+        ConfigProvider.fromEnv({
+          env: {
+            CB_KAFKA_FAILURE_THRESHOLD: "9",
+            CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7",
+            CB_OTHER_FAILURE_THRESHOLD: "5"
+          }
+        })
+      )
+    ))
 })
 
 describe("register", () => {
@@ -1088,19 +1178,20 @@ describe("layers", () => {
   it("refuse bad options where they are written, and name them", () => {
     const bad: ReadonlyArray<readonly [object, string]> = [
       [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero, got 0"],
-      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero, got NaN"]
-    ]
-    const policies: ReadonlyArray<readonly [object, string]> = [
+      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero, got NaN"],
       [{ defaults: 5 }, "defaults must be"],
       [{ circuits: [] }, "circuits must be an object of policies by name, got []"],
-      [{ circuits: { a: 5 } }, "circuits.a must be"]
+      [{ circuits: null }, "circuits must be an object of policies by name, got null"],
+      [{ circuits: Promise.resolve({}) }, "circuits must be an object of policies by name, got"],
+      [{ circuits: { a: 5 } }, "circuits.a must be"],
+      [{ circuits: { a: null } }, "circuits.a must be a policy made with CircuitPolicy.make, got null"],
+      [{ circuits: { "": policy } }, "circuits: the name of a circuit must be a string that is not empty, got \"\""],
+      [{ default: policy }, "\"default\" is no option; there are defaults, circuits, idleTimeToLive"],
+      [null as unknown as object, "options must be an object, got null"]
     ]
     for (const [options, message] of bad) {
       const full = `CircuitBreakerRegistry.layer: ${message}`
       assert.throws(() => CircuitBreakerRegistry.layerConfig(options), RangeError, full)
-    }
-    for (const [options, message] of [...bad, ...policies]) {
-      const full = `CircuitBreakerRegistry.layer: ${message}`
       assert.throws(() => CircuitBreakerRegistry.layer(options), RangeError, full)
       assert.throws(() => CircuitBreakerRegistry.make(options), RangeError, full)
     }
