@@ -36,6 +36,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
@@ -87,6 +88,15 @@ export interface CircuitBreakerRegistry {
   ) => Effect.Effect<CircuitBreaker, CircuitConflictError>
 
   /**
+   * Puts a circuit that was made elsewhere into the registry under its own
+   * name, and keeps it as `register` does. Its events and changes come through
+   * the registry from now on. Fails if the name lives. Dies if the circuit is in
+   * a registry already, or was made by another implementation or another copy
+   * of this package.
+   */
+  readonly adopt: (breaker: CircuitBreaker) => Effect.Effect<CircuitBreaker, CircuitConflictError>
+
+  /**
    * Gives a living circuit another policy; its state, backoff and listeners
    * stay. `false` if there is none of that name.
    */
@@ -94,7 +104,8 @@ export interface CircuitBreakerRegistry {
 
   /**
    * Forgets a circuit and ends its events, which no longer go to the
-   * registry's either. `false` if there was none. Whoever holds it can use it on.
+   * registry's either. `false` if there was none. Whoever holds it can use it
+   * on. The events of an adopted circuit do not end.
    */
   readonly remove: (name: string) => Effect.Effect<boolean>
 
@@ -340,6 +351,7 @@ function makeParsed(
   function makeUnsafe(context: Context.Context<never>) {
     const circuits = new Map<string, Breaker>()
     const registered = new Set<string>()
+    const adopted = new WeakSet<Breaker>()
     const hub = new EventHub<CircuitEvent>()
     const changeHub = new EventHub<CircuitChange>()
     const history = new History<CircuitChange>(1_024)
@@ -410,6 +422,37 @@ function makeParsed(
       if (policy !== undefined) agree(breaker, policy)
       return breaker
     }
+
+    const adopt = (breaker: CircuitBreaker): Breaker => {
+      const field = "CircuitBreakerRegistry.adopt: circuit"
+      if (!(breaker instanceof Breaker)) {
+        const name = isObject(breaker) && "name" in breaker
+          ? `one named ${JSON.stringify(breaker.name)}`
+          : typeof breaker
+        throw new RangeError(
+          `${field} must be made by CircuitBreaker.make or a class of CircuitBreaker.Service, of this very copy of the ` +
+            `package, got ${name}`
+        )
+      }
+      const { name } = breaker
+      if (circuits.get(name) !== breaker) {
+        checkName(`${field}.name`, name)
+        if (circuits.has(name)) throw new CircuitConflictError({ circuit: name, fields: [] })
+        if (breaker.hasParent) throw new RangeError(`${field} ${JSON.stringify(name)} is in a registry already`)
+        breaker.join(parent)
+        adopted.add(breaker)
+        declare(breaker, breaker.currentPolicy)
+        if (!breaker.reconfigured) breaker.follow(policyOf(name, breaker.currentPolicy))
+        if (start !== undefined) breaker.move(start)
+        keep(breaker)
+      }
+      registered.add(name)
+      return breaker
+    }
+
+    /** Ends what a circuit has of the registry. */
+    const release = (breaker: Breaker): Effect.Effect<void> =>
+      adopted.delete(breaker) ? Effect.sync(() => breaker.leaveParent()) : breaker.endEvents
 
     // A circuit that nobody used for long is forgotten, though whoever still
     // holds it finds or restores the one of its name with the next call.
@@ -482,6 +525,7 @@ function makeParsed(
           breaker.stopTrackingUse()
           return breaker
         }),
+      adopt: (breaker) => orConflict(() => adopt(breaker)),
       reconfigure: (name, policy) =>
         Effect.suspend(() => {
           const breaker = circuits.get(name)
@@ -493,7 +537,7 @@ function makeParsed(
           registered.delete(name)
           if (breaker === undefined) return Effect.succeed(false)
           forget(breaker)
-          return Effect.as(breaker.endEvents, true)
+          return Effect.as(release(breaker), true)
         }),
       names: Effect.sync(() => living().map((breaker) => breaker.name)),
       statuses: Effect.sync(() => living().map((breaker) => breaker.snapshot())),
@@ -524,7 +568,7 @@ function makeParsed(
     for (const name of declaredAtStart.keys()) create(name, undefined)
 
     const end = Effect.suspend(() =>
-      Effect.forEach(circuits.values(), (breaker) => breaker.endEvents, { discard: true }).pipe(
+      Effect.forEach(circuits.values(), release, { discard: true }).pipe(
         Effect.andThen(hub.end),
         Effect.andThen(changeHub.end)
       )
@@ -556,9 +600,11 @@ const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConf
     try {
       return Effect.succeed(f())
     } catch (error) {
-      return error instanceof CircuitConflictError ? Effect.fail(error) : Effect.die(error)
+      return isConflict(error) ? Effect.fail(error) : Effect.die(error)
     }
   })
+
+const isConflict = (error: unknown): error is CircuitConflictError => Predicate.isTagged(error, "CircuitConflictError")
 
 /** What the rest of the package knows of a registry made here. */
 const insides = new WeakMap<CircuitBreakerRegistry, {

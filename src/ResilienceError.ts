@@ -239,6 +239,9 @@ export class AllTiersFailedError extends Schema.TaggedError<AllTiersFailedError>
  * chance which applies. Use `CircuitBreakerRegistry.reconfigure` to change the
  * policy of a living circuit, or another name.
  *
+ * - `fields`: the fields of the policies that differ; none where a circuit was
+ *   to be adopted whose name is taken.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -250,6 +253,9 @@ export class CircuitConflictError extends Schema.TaggedError<CircuitConflictErro
   }
 ) {
   override get message(): string {
+    if (this.fields.length === 0) {
+      return `Circuit "${this.circuit}" is registered already; remove it first, or use another name`
+    }
     return `Circuit "${this.circuit}" is registered already with another ${this.fields.join(", ")}; ` +
       `use reconfigure to change its policy, or another name`
   }

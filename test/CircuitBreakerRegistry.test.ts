@@ -421,6 +421,158 @@ describe("register", () => {
     }))
 })
 
+describe("adopt", () => {
+  const own = (options: CircuitPolicy.Options = touchy) =>
+    CircuitBreaker.make({ name: "own", policy: CircuitPolicy.make(options) })
+
+  it.effect("puts a circuit into the registry, which sees and controls it as any other", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* succeed(breaker)
+      const events = yield* watch(registry.events)
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+      assert.deepStrictEqual(yield* registry.names, ["own"])
+      assert.strictEqual(yield* registry.getOrCreate("own"), breaker)
+      yield* fail(breaker)
+      assert.deepStrictEqual(yield* registry.openCircuits, ["own"])
+      assert.deepStrictEqual((yield* registry.statuses).map(({ totalCalls }) => totalCalls), [2])
+      assert.deepStrictEqual(changes(yield* events), ["Closed -> Open: ConsecutiveFailures"])
+      assert.isTrue(yield* registry.reset("own"))
+      yield* state(breaker, "Closed")
+    }))
+
+  it.effect("tells of the changes before it as well, once", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* breaker.disable
+      yield* registry.adopt(breaker)
+      yield* breaker.forceClose
+      for (const { changes } of [registry, breaker]) {
+        const seen = yield* yield* watch(changes)
+        assert.deepStrictEqual(seen.map(({ sequence }) => sequence), [1, 2])
+      }
+    }))
+
+  it.effect("keeps the circuit however idle it is, and may be said twice", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* registry.adopt(breaker)
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["own"])
+    }))
+
+  it.effect("keeps one that was only named until then", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.adopt(yield* registry.getOrCreate("a"))
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+    }))
+
+  it.effect("tells those who watch the registry's circuits", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const seen: Array<string> = []
+      CircuitBreakerRegistry.watchCircuits(registry, {
+        onKept: ({ name }) => void seen.push(`kept ${name}`),
+        onForgotten: ({ name }) => void seen.push(`forgot ${name}`)
+      })
+      yield* registry.adopt(yield* own())
+      yield* registry.remove("own")
+      assert.deepStrictEqual(seen, ["kept own", "forgot own"])
+    }))
+
+  it.effect("fails if the name lives, and leaves both circuits as they are", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const living = yield* registry.getOrCreate("own")
+      const breaker = yield* own()
+      const error = yield* Effect.flip(registry.adopt(breaker))
+      assert.strictEqual(error._tag, "CircuitConflictError")
+      assert.strictEqual(
+        error.message,
+        "Circuit \"own\" is registered already; remove it first, or use another name"
+      )
+      assert.strictEqual(registry.getUnsafe("own"), living)
+      yield* fail(breaker)
+      assert.deepStrictEqual(yield* registry.openCircuits, [])
+    }))
+
+  it.effect("conflicts with another policy from then on, as any circuit does", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.adopt(yield* own())
+      assert.deepStrictEqual(
+        (yield* Effect.flip(registry.getOrCreate("own", CircuitPolicy.kafka)))._tag,
+        "CircuitConflictError"
+      )
+      yield* registry.getOrCreate("own", CircuitPolicy.make(touchy))
+    }))
+
+  it.effect("refuses a circuit of another registry, and one that is not of this package", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const elsewhere = yield* (yield* make()).getOrCreate("a")
+      const refused = [
+        [elsewhere, "CircuitBreakerRegistry.adopt: circuit \"a\" is in a registry already"],
+        [
+          { ...(yield* own()), name: "hand-made" },
+          "CircuitBreakerRegistry.adopt: circuit must be made by CircuitBreaker.make or a class of " +
+          "CircuitBreaker.Service, of this very copy of the package, got one named \"hand-made\""
+        ],
+        ["own", "of this very copy of the package, got string"],
+        [yield* CircuitBreaker.make({ name: "" }), "circuit.name must be a string that is not empty, got \"\""]
+      ] as ReadonlyArray<readonly [Breaker, string]>
+      for (const [breaker, message] of refused) {
+        const exit = yield* Effect.exit(registry.adopt(breaker))
+        assert.isTrue(Exit.hasDies(exit))
+        if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), message)
+      }
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  for (const how of ["remove", "the end of the registry"]) {
+    it.effect(`gives the circuit back with its events and its history: ${how}`, () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const registry = yield* Scope.provide(make(), scope)
+        const breaker = yield* own()
+        const events = yield* watch(breaker.events)
+        yield* registry.adopt(breaker)
+        yield* fail(breaker)
+        yield* how === "remove" ? registry.remove("own") : Scope.close(scope, Exit.void)
+        yield* breaker.forceClose
+        assert.deepStrictEqual(changes(yield* events), [
+          "Closed -> Open: ConsecutiveFailures",
+          "Open -> Closed: Manual"
+        ])
+        assert.lengthOf(yield* yield* watch(breaker.changes), 2)
+        const another = yield* make()
+        yield* another.adopt(breaker)
+        assert.deepStrictEqual(yield* another.names, ["own"])
+      }))
+  }
+
+  it.effect("makes the circuit what all circuits of the registry are", () =>
+    Effect.gen(function*() {
+      const env = ConfigProvider.fromEnv({ env: { CB_OWN_FAILURE_THRESHOLD: "7" } })
+      const configured = yield* own()
+      const disabled = yield* own()
+      const adopt = (breaker: Breaker) => Effect.flatMap(Registry, (registry) => registry.adopt(breaker))
+      yield* adopt(configured).pipe(
+        Effect.provide(CircuitBreakerRegistry.layerConfig()),
+        Effect.provideService(ConfigProvider.ConfigProvider, env)
+      )
+      yield* adopt(disabled).pipe(Effect.provide(CircuitBreakerRegistry.layerDisabled))
+      assert.strictEqual((yield* configured.policy).consecutiveFailures, 7)
+      yield* state(disabled, "Disabled")
+    }))
+})
+
 describe("reconfigure", () => {
   it.effect("gives a living circuit another policy; state, backoff and listeners stay", () =>
     Effect.gen(function*() {

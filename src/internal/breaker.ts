@@ -499,13 +499,28 @@ export class Breaker implements CircuitBreaker {
       (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
+  get hasParent(): boolean {
+    return this.parent !== undefined
+  }
+
+  /** Becomes a part of a registry, with what it remembers. */
+  join(parent: Parent): void {
+    for (const change of this.history) parent.history.add(change)
+    this.ownHistory = undefined
+    this.parent = parent
+  }
+
+  leaveParent(): void {
+    if (this.parent === undefined) return
+    const history = new History<CircuitChange>(OWN_HISTORY)
+    for (const change of this.history) history.add(change)
+    this.ownHistory = history
+    this.parent = undefined
+  }
+
   get endEvents(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.parent !== undefined) {
-        this.ownHistory = new History(OWN_HISTORY)
-        for (const change of this.history) this.ownHistory.add(change)
-        this.parent = undefined
-      }
+      this.leaveParent()
       return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
     })
   }
