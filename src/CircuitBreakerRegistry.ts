@@ -554,7 +554,8 @@ function makeParsed(
       changes: changeHub.streamAfter(() => history.all)
     }
 
-    insides.set(registry, {
+    open(registry, {
+      version: 1,
       coming: changeHub.stream,
       watch: (watcher) => {
         watchers.add(watcher)
@@ -607,10 +608,42 @@ const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConf
 const isConflict = (error: unknown): error is CircuitConflictError => Predicate.isTagged(error, "CircuitConflictError")
 
 /** What the rest of the package knows of a registry made here. */
-const insides = new WeakMap<CircuitBreakerRegistry, {
+interface Inside {
+  /** Of this interface and of `Watcher`: with another one the registry is as one made by hand. */
+  readonly version: 1
   readonly coming: Stream.Stream<CircuitChange>
   readonly watch: (watcher: Watcher) => () => void
-}>()
+}
+
+/** On the registry itself, where another copy of this package finds it as well. */
+const INSIDE = "~effect-resilience/registry"
+
+const open = (registry: CircuitBreakerRegistry, inside: Inside): void => {
+  // Not enumerable: a registry that somebody makes by spreading this one is another one.
+  Object.defineProperty(registry, INSIDE, { value: inside })
+}
+
+const insideOf = (registry: CircuitBreakerRegistry): Inside | undefined => {
+  const inside = (registry as { readonly [INSIDE]?: Inside })[INSIDE]
+  return inside?.version === 1 ? inside : undefined
+}
+
+const warned = new WeakSet<CircuitBreakerRegistry>()
+
+/**
+ * Says once of a registry that `watchCircuits` sees nothing of it, and what
+ * that leads to.
+ *
+ * @internal
+ */
+export const warnIfUnseen = (registry: CircuitBreakerRegistry, consequence: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (insideOf(registry) !== undefined || warned.has(registry)) return Effect.void
+    warned.add(registry)
+    return Effect.logWarning(
+      `The CircuitBreakerRegistry was made by hand or by another version of effect-resilience: ${consequence}`
+    )
+  })
 
 /**
  * The changes from now on.
@@ -618,7 +651,7 @@ const insides = new WeakMap<CircuitBreakerRegistry, {
  * @internal
  */
 export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
-  insides.get(registry)?.coming ?? registry.changes
+  insideOf(registry)?.coming ?? registry.changes
 
 /**
  * Tells of the circuits that a registry keeps, now and later, and of those it
@@ -627,7 +660,7 @@ export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<C
  * @internal
  */
 export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
-  insides.get(registry)?.watch(watcher) ?? (() => {})
+  insideOf(registry)?.watch(watcher) ?? (() => {})
 
 /** @internal */
 export interface Watcher {

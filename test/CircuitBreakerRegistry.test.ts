@@ -4,6 +4,7 @@ import {
   CircuitBreakerRegistry,
   type CircuitEvent,
   CircuitPolicy,
+  HealthMonitor,
   Outcome,
   Resilience,
   ResilienceError,
@@ -19,6 +20,7 @@ import {
   Exit,
   Fiber,
   Layer,
+  Logger,
   Metric,
   Option,
   Predicate,
@@ -29,6 +31,8 @@ import {
 import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
+import { vi } from "vitest"
+import { watchFlows } from "../src/internal/tierFlow.ts"
 import {
   type Breaker,
   changes,
@@ -1301,6 +1305,76 @@ describe("whoever watches the circuits of a registry", () => {
 
       assert.deepStrictEqual(seen, [])
       assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+    }))
+})
+
+describe("a registry of another copy of the package", () => {
+  const otherCopy = Effect.promise(() => {
+    vi.resetModules()
+    return import("effect-resilience")
+  })
+
+  it.effect("is measured, and its tiers are counted, as one of this copy", () =>
+    Effect.gen(function*() {
+      const other = yield* otherCopy
+      assert.notStrictEqual(other.CircuitBreaker.make, CircuitBreaker.make)
+      const registry = yield* other.CircuitBreakerRegistry.make({ circuits: { a: undefined } })
+      const [exported, coming] = yield* Effect.gen(function*() {
+        yield* fail(yield* registry.getOrCreate("a"))
+        return [yield* Metric.snapshot, CircuitBreakerRegistry.comingChanges(registry)] as const
+      }).pipe(
+        Effect.provide(Telemetry.layer()),
+        Effect.provideService(Registry, registry),
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+      const failures = exported.find(({ attributes, id }) =>
+        id === "circuit_breaker_calls_total" && attributes?.["outcome"] === "failure"
+      )
+      assert.deepInclude(failures?.state, { count: 1 })
+      assert.notStrictEqual(coming, registry.changes)
+
+      const flows = watchFlows(registry)
+      const call = other.Tiers.make("get", [other.Tiers.tier("a", Effect.void)])
+      yield* Effect.provideService(Effect.exit(call), Registry, registry)
+      assert.deepStrictEqual(flows.all.map(({ operation }) => operation), ["get"])
+    }))
+
+  it.effect("fails with a conflict that is told by its tag", () =>
+    Effect.gen(function*() {
+      const other = yield* otherCopy
+      const registry = yield* other.CircuitBreakerRegistry.make()
+      yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      const caught = yield* registry.getOrCreate("a", CircuitPolicy.database).pipe(
+        Effect.catchTag("CircuitConflictError", (error) => Effect.succeed(error.circuit))
+      )
+      assert.strictEqual(caught, "a")
+    }))
+})
+
+describe("a registry made by hand", () => {
+  it.effect("of which metrics see nothing, is warned of once", () => {
+    const lines: Array<unknown> = []
+    const logger = Logger.make(({ message }) => void lines.push(message))
+    return Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      for (const layer of [Telemetry.layer(), Telemetry.layer(), HealthMonitor.layer()]) {
+        yield* Effect.void.pipe(Effect.provide(layer), Effect.provideService(Registry, registry))
+      }
+      yield* Effect.void.pipe(Effect.provide(Telemetry.layer()), Effect.provideService(Registry, yield* make()))
+      assert.deepStrictEqual(lines.flat(), [
+        "The CircuitBreakerRegistry was made by hand or by another version of effect-resilience: " +
+        "Telemetry.layer measures none of its circuits"
+      ])
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
+  it.effect("has its tiers counted all the same", () =>
+    Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      const flows = watchFlows(registry)
+      yield* Tiers.make("get", [Tiers.tier("a", Effect.void)]).pipe(Effect.provideService(Registry, registry))
+      assert.lengthOf(flows.all, 1)
+      assert.notInclude(Object.keys(registry).join(), "effect-resilience")
     }))
 })
 
