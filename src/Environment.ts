@@ -54,7 +54,6 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -62,6 +61,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Str from "effect/String"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { readAll, type Texts } from "./internal/configSource.ts"
+import { formatDuration, parseDuration, parsePlain } from "./internal/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
 
 // -----------------------------------------------------------------------------
@@ -212,6 +212,8 @@ interface Kind<out A extends Value> {
   readonly unit: Unit | undefined
   /** Takes trimmed text in small letters. */
   readonly decode: (text: string) => A | undefined
+  /** Says of a text that is not accepted what is likely to be wrong with it. */
+  readonly explain?: ((text: string) => string | undefined) | undefined
 }
 
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/
@@ -231,29 +233,58 @@ const rate = between(0, 1, false)
 
 const factor = between(1, 100, false)
 
-const time = (
-  unit: Unit,
-  minimum: number,
-  maximum: number,
-  example: string
-): Kind<Duration.Duration> => ({
-  accepts: `a number of ${unit} from ${minimum} to ${maximum}, or a duration such as "${example}"`,
-  unit,
+/** A time in milliseconds: the name of its variable says so. */
+const milliseconds = (minimum: number, maximum: number, example: string): Kind<Duration.Duration> => ({
+  accepts: `a number of milliseconds from ${minimum} to ${maximum}, or a duration such as "${example}"`,
+  unit: "milliseconds",
   decode: (text) => {
-    const duration = NUMBER.test(text)
-      ? Duration.millis(Number(text) * MILLIS[unit])
-      : Option.getOrUndefined(Duration.fromInput(text as Duration.Input))
-    const amount = duration === undefined ? NaN : amountOf(duration, unit)
-    return amount >= minimum && amount <= maximum ? duration : undefined
+    const duration = parseDuration(text, "milliseconds")
+    const millis = duration === undefined ? NaN : Duration.toMillis(duration)
+    return millis >= minimum && millis <= maximum ? duration : undefined
   }
 })
 
-const MILLIS = { seconds: 1000, milliseconds: 1 }
-
-const amountOf = (duration: Duration.Duration, unit: Unit): number => Duration.toMillis(duration) / MILLIS[unit]
+/**
+ * A time in seconds. Other libraries take milliseconds under such names, so a
+ * number that is hardly meant as seconds needs its unit.
+ */
+const seconds = (
+  minimum: number,
+  { longest, plain }: { readonly plain: number; readonly longest: Duration.Duration },
+  example: string
+): Kind<Duration.Duration> => {
+  const isAccepted = (duration: Duration.Duration) =>
+    Duration.toSeconds(duration) >= minimum && Duration.isLessThanOrEqualTo(duration, longest)
+  return {
+    accepts: `a number of seconds from ${minimum} to ${plain}, or a duration up to ${
+      Duration.format(longest)
+    } such as "${example}"`,
+    unit: "seconds",
+    decode: (text) => {
+      const duration = parseDuration(text)
+      const number = parsePlain(text)
+      return duration !== undefined && isAccepted(duration) && (number === undefined || number <= plain)
+        ? duration
+        : undefined
+    },
+    explain: (text) => {
+      const number = parsePlain(text)
+      if (number === undefined || number <= plain) return undefined
+      const [asSeconds, asMillis] = [Duration.seconds(number), Duration.millis(number)]
+      if (!isAccepted(asMillis)) return undefined
+      const told = `is ${formatDuration(asSeconds)} in seconds`
+      const instead = `write "${Duration.format(asMillis)}" if milliseconds were meant`
+      return isAccepted(asSeconds)
+        ? `${told}; ${instead}, or "${number}s"`
+        : `${told}, at most ${Duration.format(longest)} is accepted; ${instead}`
+    }
+  }
+}
 
 const HOUR = 3600
-const DAY = 24 * HOUR
+
+const upToHour = { plain: 600, longest: Duration.hours(1) }
+const upToDay = { plain: HOUR, longest: Duration.days(1) }
 
 /** Those of `Config.Boolean`. */
 const TRUE = ["true", "yes", "on", "1", "y"]
@@ -273,7 +304,9 @@ const orOff = <A extends Value>(kind: Kind<A>): Kind<A | "off"> => ({
 
 /** How to write a value in a variable. */
 const encode = (value: Value, unit: Unit | undefined): string =>
-  Duration.isDuration(value) ? String(amountOf(value, unit!)) : String(value)
+  Duration.isDuration(value)
+    ? String(unit === "milliseconds" ? Duration.toMillis(value) : Duration.toSeconds(value))
+    : String(value)
 
 // -----------------------------------------------------------------------------
 // settings
@@ -339,7 +372,7 @@ const circuitFields = {
     "Calls the window must hold before a rate counts."
   ),
   FAILURE_WINDOW_SECONDS: policyField(
-    time("seconds", 0.001, DAY, "1 minute"),
+    seconds(0.001, upToDay, "1m"),
     (policy) => "duration" in policy.window ? policy.window.duration : "off",
     "The window, as a time. Excludes `WINDOW_SIZE`."
   ),
@@ -349,7 +382,7 @@ const circuitFields = {
     "The window, as a number of calls. Excludes `FAILURE_WINDOW_SECONDS`."
   ),
   RECOVERY_TIMEOUT: policyField(
-    time("seconds", 0.001, DAY, "30 seconds"),
+    seconds(0.001, upToDay, "30s"),
     (policy) => openTime(policy).initial,
     "How long the circuit stays open, at first."
   ),
@@ -364,7 +397,7 @@ const circuitFields = {
     "How many times longer."
   ),
   MAX_BACKOFF_SECONDS: policyField(
-    time("seconds", 0.001, DAY, "5 minutes"),
+    seconds(0.001, upToDay, "5m"),
     (policy) => openTime(policy).maximum,
     "How long at most."
   ),
@@ -374,7 +407,7 @@ const circuitFields = {
     "Probes that run at once while the circuit is half-open."
   ),
   HALF_OPEN_TIMEOUT: policyField(
-    orOff(time("seconds", 0.001, DAY, "1 minute")),
+    orOff(seconds(0.001, upToDay, "1m")),
     (policy) => Duration.isFinite(policy.halfOpenTimeout) ? policy.halfOpenTimeout : "off",
     "The circuit opens again if probes run that long without a verdict."
   ),
@@ -384,7 +417,7 @@ const circuitFields = {
     "Successful probes that close the circuit."
   ),
   SLOW_CALL_THRESHOLD_MS: policyField(
-    orOff(time("milliseconds", 1, HOUR * 1000, "2 seconds")),
+    orOff(milliseconds(1, HOUR * 1000, "2s")),
     (policy) => policy.slowCallDuration ?? "off",
     "Calls that take longer are slow."
   ),
@@ -394,7 +427,7 @@ const circuitFields = {
     "Share of slow calls in the window that opens the circuit."
   ),
   REQUEST_TIMEOUT_SECONDS: field(
-    orOff(time("seconds", 0.001, HOUR, "10 seconds")),
+    orOff(seconds(0.001, upToHour, "10s")),
     Duration.seconds(10),
     "How long an attempt of a call may take, in the standard pipeline."
   ),
@@ -403,12 +436,12 @@ const circuitFields = {
 
 const otherFields = {
   MAX_RETRY_ATTEMPTS: field(count(1000), 3, "Attempts of a call, the first included."),
-  RETRY_BASE_DELAY: field(time("seconds", 0, HOUR, "500 millis"), Duration.seconds(1), "Wait before the first retry."),
-  RETRY_MAX_DELAY: field(time("seconds", 0, DAY, "1 minute"), Duration.minutes(1), "Longest wait before a retry."),
+  RETRY_BASE_DELAY: field(seconds(0, { plain: 90, longest: Duration.hours(1) }, "500ms"), Duration.seconds(1), "Wait before the first retry."),
+  RETRY_MAX_DELAY: field(seconds(0, upToDay, "1m"), Duration.minutes(1), "Longest wait before a retry."),
   RETRY_EXPONENTIAL_BASE: field(factor, 2, "How many times longer each wait is than the one before."),
   RETRY_JITTER_ENABLED: field(flag, true, "Whether waits are spread, × 0.5 to 1.5."),
   HEALTH_CHECK_INTERVAL: field(
-    time("seconds", 0.001, DAY, "30 seconds"),
+    seconds(0.001, upToDay, "30s"),
     Duration.seconds(30),
     "Time between two health checks."
   )
@@ -733,7 +766,8 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
       const value = field.kind.decode(text.trim().toLowerCase())
       const other = level[key]
       if (value === undefined) {
-        report(`${quote(variable, text)} must be ${field.kind.accepts}`)
+        const problem = field.kind.explain?.(text) ?? `must be ${field.kind.accepts}`
+        report(`${quote(variable, text)} ${problem}`)
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }

@@ -90,21 +90,26 @@ const within = (minimum: number, maximum: number): Expected => {
   }
 }
 
-const times = (minimum: number, maximum: number): Expected => ({
+const times = (minimum: number, plain: number, longest: string): Expected => ({
   accepts: {
     [String(minimum)]: seconds(minimum),
-    [String(maximum)]: seconds(maximum),
+    [String(plain)]: seconds(plain),
+    [longest]: longest === "1d" ? Duration.days(1) : Duration.hours(1),
     "1.5": seconds(1.5),
+    "30s": seconds(30),
+    "1m 30s": seconds(90),
     "30 seconds": seconds(30),
     "500 millis": Duration.millis(500),
+    "500ms": Duration.millis(500),
+    "PT30S": seconds(30),
     " 2 Minutes ": Duration.minutes(2)
   },
   rejects: [
     ...(minimum === 0 ? [] : ["0", "0 seconds", "0.0009", "999 micros"]),
-    String(maximum + 1),
+    `${longest} 1ms`,
     "-1 seconds",
     "9 weeks",
-    "30s",
+    "30x",
     "true"
   ]
 })
@@ -127,19 +132,18 @@ const flags: Expected = {
 
 const off = ({ accepts, rejects }: Expected): Expected => ({ accepts: { ...accepts, off: "off", OFF: "off" }, rejects })
 
-const DAY = 86_400
 const EXPECTED: Record<string, Expected> = {
   FAILURE_THRESHOLD: off(counts(1_000_000)),
   FAILURE_RATE_THRESHOLD: off(within(0, 1)),
   MINIMUM_REQUEST_THRESHOLD: counts(1_000_000),
-  FAILURE_WINDOW_SECONDS: times(0.001, DAY),
+  FAILURE_WINDOW_SECONDS: times(0.001, 3600, "1d"),
   WINDOW_SIZE: counts(1_000_000),
-  RECOVERY_TIMEOUT: times(0.001, DAY),
+  RECOVERY_TIMEOUT: times(0.001, 3600, "1d"),
   EXPONENTIAL_BACKOFF: flags,
   BACKOFF_MULTIPLIER: within(1, 100),
-  MAX_BACKOFF_SECONDS: times(0.001, DAY),
+  MAX_BACKOFF_SECONDS: times(0.001, 3600, "1d"),
   HALF_OPEN_CALLS: counts(10_000),
-  HALF_OPEN_TIMEOUT: off(times(0.001, DAY)),
+  HALF_OPEN_TIMEOUT: off(times(0.001, 3600, "1d")),
   SUCCESS_THRESHOLD: counts(10_000),
   SLOW_CALL_THRESHOLD_MS: {
     accepts: {
@@ -152,14 +156,14 @@ const EXPECTED: Record<string, Expected> = {
     rejects: ["0", "0.5", "3600001", "2 hours", "true"]
   },
   SLOW_CALL_RATE_THRESHOLD: off(within(0, 1)),
-  REQUEST_TIMEOUT_SECONDS: off(times(0.001, 3600)),
+  REQUEST_TIMEOUT_SECONDS: off(times(0.001, 600, "1h")),
   ENABLED: flags,
   MAX_RETRY_ATTEMPTS: counts(1000),
-  RETRY_BASE_DELAY: times(0, 3600),
-  RETRY_MAX_DELAY: times(0, DAY),
+  RETRY_BASE_DELAY: times(0, 90, "1h"),
+  RETRY_MAX_DELAY: times(0, 3600, "1d"),
   RETRY_EXPONENTIAL_BASE: within(1, 100),
   RETRY_JITTER_ENABLED: flags,
-  HEALTH_CHECK_INTERVAL: times(0.001, DAY)
+  HEALTH_CHECK_INTERVAL: times(0.001, 3600, "1d")
 }
 
 /** What has to be set beside a variable so that nothing contradicts its value. */
@@ -626,6 +630,60 @@ describe("precedence", () => {
     }))
 })
 
+describe("a number too large for seconds", () => {
+  it.effect("is refused with what to write instead, whether seconds or milliseconds were meant", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* problems({
+          MAX_RETRY_ATTEMPTS: "3",
+          RETRY_BASE_DELAY: "1000",
+          RETRY_MAX_DELAY: "30000",
+          CIRCUIT_BREAKER_FAILURE_THRESHOLD: "5",
+          CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "30000",
+          CIRCUIT_BREAKER_REQUEST_TIMEOUT: " 2500 ",
+          CIRCUIT_BREAKER_HALF_OPEN_TIMEOUT: "300000",
+          CB_A_FAILURE_WINDOW_SECONDS: "60000.0"
+        }),
+        [
+          `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="30000" is 8h 20m in seconds; write "30s" if milliseconds were meant, or "30000s"`,
+          `CIRCUIT_BREAKER_HALF_OPEN_TIMEOUT="300000" is 3d 11h 20m in seconds, at most 1d is accepted; write "5m" if milliseconds were meant`,
+          `CIRCUIT_BREAKER_REQUEST_TIMEOUT=" 2500 " is 41m 40s in seconds; write "2s 500ms" if milliseconds were meant, or "2500s"`,
+          `RETRY_BASE_DELAY="1000" is 16m 40s in seconds; write "1s" if milliseconds were meant, or "1000s"`,
+          `RETRY_MAX_DELAY="30000" is 8h 20m in seconds; write "30s" if milliseconds were meant, or "30000s"`,
+          `CB_A_FAILURE_WINDOW_SECONDS="60000.0" is 16h 40m in seconds; write "1m" if milliseconds were meant, or "60000s"`
+        ]
+      )
+    }))
+
+  it.effect("is accepted as it was told to be written", () =>
+    Effect.gen(function*() {
+      for (const variable of Environment.variables) {
+        if (variable.unit !== "seconds") continue
+        for (const number of ["3601", "30000", "86400"]) {
+          const [problem] = yield* problems({ [variable.name]: number })
+          const suggestions = Array.from(problem!.matchAll(/(?:write|or) "([^"]+)"/g), ([, text]) => text!)
+          assert.isNotEmpty(suggestions, problem)
+          for (const text of suggestions) {
+            const { source, value } = setting(yield* load({ [variable.name]: text }), variable.key)
+            assert.strictEqual(source, "Variable")
+            const expected = text.endsWith("000s") || text.endsWith("3601s") || text === "86400s"
+              ? seconds(Number(number))
+              : Duration.millis(Number(number))
+            assert.isTrue(isEqual(value, expected), `${variable.name}=${text}`)
+          }
+        }
+      }
+    }))
+
+  it.effect("is no concern of milliseconds, nor of numbers that can be nothing else", () =>
+    Effect.gen(function*() {
+      yield* load({ CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "30000", CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD: "0.5" })
+      yield* load({ CIRCUIT_BREAKER_MAX_BACKOFF_SECONDS: "300", RETRY_BASE_DELAY: "60", RETRY_MAX_DELAY: "600" })
+      const [problem] = yield* problems({ RETRY_BASE_DELAY: "9".repeat(40) })
+      assert.include(problem, "must be a number of seconds from 0 to 90")
+    }))
+})
+
 describe("values that contradict each other", () => {
   it.effect("are two spellings of one setting with two values", () =>
     Effect.gen(function*() {
@@ -907,9 +965,9 @@ describe("errors", () => {
       assert.strictEqual(error.cause._tag, "SchemaError")
       assert.deepStrictEqual(error.cause.message.split("\n"), [
         `CIRCUIT_BREAKER_FAILURE_THRESHOLD="five" must be an integer from 1 to 1000000, or "off"`,
-        `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="-1" must be a number of seconds from 0.001 to 86400, or a duration such as "30 seconds"`,
+        `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="-1" must be a number of seconds from 0.001 to 3600, or a duration up to 1d such as "30s"`,
         `MAX_RETRY_ATTEMPTS="0" must be an integer from 1 to 1000`,
-        `HEALTH_CHECK_INTERVAL="1e9" must be a number of seconds from 0.001 to 86400, or a duration such as "30 seconds"`,
+        `HEALTH_CHECK_INTERVAL="1e9" must be a number of seconds from 0.001 to 3600, or a duration up to 1d such as "30s"`,
         `RETRY_MAX_DELAY="1" must be at least RETRY_BASE_DELAY="5"`,
         `CB_PAYMENT_API_FAILURE_RATE_THRESHOLD="50" must be a number from 0 to 1, or "off"`,
         `CB_PAYMENT_API_MINIMUM_REQUEST_THRESHOLD="20" must be at most CB_PAYMENT_API_WINDOW_SIZE="10"`,

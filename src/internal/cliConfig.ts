@@ -17,7 +17,7 @@ import { presets, toJson } from "./adminConfig.ts"
 import { checkUrl, type CommandError, variable } from "./cliClient.ts"
 import * as Text from "./cliText.ts"
 import { readAll } from "./configSource.ts"
-import { formatDuration } from "./formatDuration.ts"
+import { formatDuration } from "./durationText.ts"
 
 export type Preset = keyof typeof presets
 
