@@ -9,18 +9,19 @@
  * **Details**
  *
  * A variable is spelled `CIRCUIT_BREAKER_FAILURE_THRESHOLD` for all circuits
- * and `CB_PAYMENT_API_FAILURE_THRESHOLD` for the circuit `payment-api`. What is
- * said of one circuit goes before what is said of all, and of two that say the
- * same the environment goes before the code. Setting by setting, the first of
- * these counts:
+ * and `CB_PAYMENT_API_FAILURE_THRESHOLD` for the circuit `payment-api`. Settings
+ * of one circuit override those of all; at the same level the environment
+ * overrides the code. For each setting, the first of these counts:
  *
  * 1. the variable of the circuit;
- * 2. the circuit's policy in code;
+ * 2. the circuit's policy in code, if it names the setting;
  * 3. the variable of all circuits;
  * 4. the default policy in code, or the library's own defaults.
  *
- * A policy in code has a value for every setting, so a circuit that has one
- * listens to its own variables only.
+ * A policy names the options that `CircuitPolicy.make` was given: the rules that
+ * open the circuit together, and each other option by itself. One made with
+ * `classify` alone names nothing that a variable sets. A policy that another one
+ * was spread into names what differs from `CircuitPolicy.make()`.
  *
  * Everything that is wrong is one `ConfigError`, whose message has a line for
  * each problem. Misspelt names are problems, too.
@@ -79,8 +80,8 @@ export interface Environment {
   readonly defaults: CircuitPolicy.CircuitPolicy
 
   /**
-   * The policy of one circuit. With a policy, that policy as the variables of
-   * the circuit change it.
+   * The policy of one circuit. With a policy, that policy as the variables
+   * change it.
    */
   readonly circuitPolicy: (
     name: string,
@@ -317,6 +318,8 @@ interface Field<out A extends Value> {
   readonly default: A
   /** What a policy has for it. A setting that is not of a policy has none. */
   readonly read: ((policy: CircuitPolicy.CircuitPolicy) => A) | undefined
+  /** The fields of a policy of which any one claims the setting. */
+  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>
   readonly description: string
 }
 
@@ -328,6 +331,7 @@ const field = <A extends Value>(kind: Kind<A>, byDefault: A, description: string
   kind,
   default: byDefault,
   read: undefined,
+  claimedBy: [],
   description
 })
 
@@ -335,9 +339,19 @@ const builtIn = CircuitPolicy.make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
+  claimedBy: keyof CircuitPolicy.CircuitPolicy | ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>,
   read: (policy: CircuitPolicy.CircuitPolicy) => A | B,
   description: string
-): Field<A | B> => ({ kind, default: read(builtIn), read, description })
+): Field<A | B> => ({
+  kind,
+  default: read(builtIn),
+  read,
+  claimedBy: typeof claimedBy === "string" ? [claimedBy] : claimedBy,
+  description
+})
+
+/** Only the rules that a policy names apply, so that one of them claims them all. */
+const RULES = ["consecutiveFailures", "failureRate", "slowCallRate", "slowCallDuration"] as const
 
 const DEFAULT_OPEN_TIME = {
   initial: Duration.minutes(1),
@@ -358,71 +372,85 @@ const openTime = ({ openDuration }: CircuitPolicy.CircuitPolicy) =>
 const circuitFields = {
   FAILURE_THRESHOLD: policyField(
     orOff(count(1_000_000)),
+    RULES,
     (policy) => policy.consecutiveFailures ?? "off",
     "Failures in a row that open the circuit."
   ),
   FAILURE_RATE_THRESHOLD: policyField(
     orOff(rate),
+    RULES,
     (policy) => policy.failureRate ?? "off",
     "Share of failures in the window that opens the circuit."
   ),
   MINIMUM_REQUEST_THRESHOLD: policyField(
     count(1_000_000),
+    "minimumCalls",
     (policy) => policy.minimumCalls,
     "Calls the window must hold before a rate counts."
   ),
   FAILURE_WINDOW_SECONDS: policyField(
     seconds(0.001, upToDay, "1m"),
+    "window",
     (policy) => "duration" in policy.window ? policy.window.duration : "off",
     "The window, as a time. Excludes `WINDOW_SIZE`."
   ),
   WINDOW_SIZE: policyField(
     count(1_000_000),
+    "window",
     (policy) => "calls" in policy.window ? policy.window.calls : "off",
     "The window, as a number of calls. Excludes `FAILURE_WINDOW_SECONDS`."
   ),
   RECOVERY_TIMEOUT: policyField(
     seconds(0.001, upToDay, "30s"),
+    "openDuration",
     (policy) => openTime(policy).initial,
     "How long the circuit stays open, at first."
   ),
   EXPONENTIAL_BACKOFF: policyField(
     flag,
+    "openDuration",
     (policy) => openTime(policy).grows,
     "Whether each opening in a row is longer than the one before."
   ),
   BACKOFF_MULTIPLIER: policyField(
     factor,
+    "openDuration",
     (policy) => openTime(policy).multiplier,
     "How many times longer."
   ),
   MAX_BACKOFF_SECONDS: policyField(
     seconds(0.001, upToDay, "5m"),
+    "openDuration",
     (policy) => openTime(policy).maximum,
     "How long at most."
   ),
   HALF_OPEN_CALLS: policyField(
     count(10_000),
+    "halfOpenMaxCalls",
     (policy) => policy.halfOpenMaxCalls,
     "Probes that run at once while the circuit is half-open."
   ),
   HALF_OPEN_TIMEOUT: policyField(
     orOff(seconds(0.001, upToDay, "1m")),
+    "halfOpenTimeout",
     (policy) => Duration.isFinite(policy.halfOpenTimeout) ? policy.halfOpenTimeout : "off",
     "The circuit opens again if probes run that long without a verdict."
   ),
   SUCCESS_THRESHOLD: policyField(
     count(10_000),
+    "successThreshold",
     (policy) => policy.successThreshold,
     "Successful probes that close the circuit."
   ),
   SLOW_CALL_THRESHOLD_MS: policyField(
     orOff(milliseconds(1, HOUR * 1000, "2s")),
+    RULES,
     (policy) => policy.slowCallDuration ?? "off",
     "Calls that take longer are slow."
   ),
   SLOW_CALL_RATE_THRESHOLD: policyField(
     orOff(rate),
+    RULES,
     (policy) => policy.slowCallRate ?? "off",
     "Share of slow calls in the window that opens the circuit."
   ),
@@ -436,7 +464,11 @@ const circuitFields = {
 
 const otherFields = {
   MAX_RETRY_ATTEMPTS: field(count(1000), 3, "Attempts of a call, the first included."),
-  RETRY_BASE_DELAY: field(seconds(0, { plain: 90, longest: Duration.hours(1) }, "500ms"), Duration.seconds(1), "Wait before the first retry."),
+  RETRY_BASE_DELAY: field(
+    seconds(0, { plain: 90, longest: Duration.hours(1) }, "500ms"),
+    Duration.seconds(1),
+    "Wait before the first retry."
+  ),
   RETRY_MAX_DELAY: field(seconds(0, upToDay, "1m"), Duration.minutes(1), "Longest wait before a retry."),
   RETRY_EXPONENTIAL_BASE: field(factor, 2, "How many times longer each wait is than the one before."),
   RETRY_JITTER_ENABLED: field(flag, true, "Whether waits are spread, × 0.5 to 1.5."),
@@ -685,7 +717,7 @@ const decode = (texts: Texts, options: Options) => {
 
   const environment: Environment = {
     defaults: all.policy,
-    circuitPolicy: makeCircuitPolicy({ policies, levels, defaults: all.policy, fitCircuit }),
+    circuitPolicy: makeCircuitPolicy({ policies, levels, global, defaults: all.policy, fitCircuit }),
     requestTimeout: (circuit) => {
       const timeout = givenOr(levelOf(circuit)?.REQUEST_TIMEOUT_SECONDS, all.settings.REQUEST_TIMEOUT_SECONDS.value)
       return timeout === "off" ? Duration.infinity : timeout
@@ -708,18 +740,18 @@ const decode = (texts: Texts, options: Options) => {
 const makeCircuitPolicy = (known: {
   readonly policies: ReadonlyMap<string, CircuitPolicy.CircuitPolicy>
   readonly levels: ReadonlyMap<string, Level<CircuitFields>>
+  readonly global: Level<CircuitFields>
   readonly defaults: CircuitPolicy.CircuitPolicy
   readonly fitCircuit: (name: string, policy: CircuitPolicy.CircuitPolicy | undefined, report: Report) => Fitted
 }): Environment["circuitPolicy"] => {
   // Nobody is there to report to: what does not go together gives way.
   const change = (name: string, policy?: CircuitPolicy.CircuitPolicy) => known.fitCircuit(name, policy, () => {}).policy
+  const makeCache = () => new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
   const plain = new Map(Array.from(known.levels.keys(), (name) => [name, change(name)]))
-  const changed = new Map(
-    Array.from(
-      known.levels.keys(),
-      (name) => [name, new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()]
-    )
-  )
+  const changed = new Map(Array.from(known.levels.keys(), (name) => [name, makeCache()]))
+  // Circuits without variables of their own differ in nothing but their policy.
+  const changedByGlobal = makeCache()
+  const isSilent = known.levels.size === 0 && Object.keys(known.global).length === 0
 
   return (circuit, policy) => {
     if (policy === undefined) {
@@ -727,11 +759,10 @@ const makeCircuitPolicy = (known: {
       if (own !== undefined) return own
     }
     // The name of a circuit may come with every call.
-    if (known.levels.size === 0) return policy ?? known.defaults
+    if (isSilent) return policy ?? known.defaults
     const name = variableName(circuit)
     if (policy === undefined) return plain.get(name) ?? known.defaults
-    const changes = changed.get(name)
-    if (changes === undefined) return policy
+    const changes = changed.get(name) ?? changedByGlobal
     const before = changes.get(policy)
     if (before !== undefined) return before
     const after = change(name, policy)
@@ -849,13 +880,21 @@ const decideOne = (
   const { read } = field
   const unset = { variable, text: "", invalid: circuit === "invalid" }
   if (isGiven(circuit)) return { ...circuit, source: "Variable", invalid: false }
-  if (policy !== undefined && read !== undefined) return { ...unset, value: read(policy), source: "Policy" }
+  if (policy !== undefined && read !== undefined && claims(policy, field)) {
+    return { ...unset, value: read(policy), source: "Policy" }
+  }
   if (isGiven(global)) return { ...global, source: "Variable", invalid: unset.invalid }
   const invalid = unset.invalid || global === "invalid"
+  if (policy !== undefined && read !== undefined) return { ...unset, value: read(policy), source: "Default", invalid }
   if (defaults !== undefined && read !== undefined) {
     return { ...unset, value: read(defaults), source: "Policy", invalid }
   }
   return { ...unset, value: field.default, source: "Default", invalid }
+}
+
+const claims = (policy: CircuitPolicy.CircuitPolicy, { claimedBy }: Field<Value>): boolean => {
+  const named = CircuitPolicy.namedFields(policy)
+  return claimedBy.some((field) => named.has(field))
 }
 
 const isGiven = <A extends Value>(said: Given<A> | "invalid" | undefined): said is Given<A> =>

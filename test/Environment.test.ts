@@ -563,6 +563,134 @@ describe("precedence", () => {
       }))
   }
 
+  const EVERYWHERE = Object.fromEntries(
+    Object.entries(VALUES).filter(([key]) => key !== "WINDOW_SIZE").map(([key, [, b]]) => [`CIRCUIT_BREAKER_${key}`, b])
+  )
+
+  /** The settings that a policy in code does not leave to the global variables. */
+  const claimed = (policy: CircuitPolicy.CircuitPolicy) =>
+    Effect.map(
+      load(EVERYWHERE, { circuits: { a: policy } }),
+      ({ settings }) =>
+        settings.filter(({ circuit, key, source }) => circuit === "a" && key in VALUES && source !== "Variable")
+          .map(({ key }) => key)
+    )
+
+  const RULES = ["FAILURE_THRESHOLD", "FAILURE_RATE_THRESHOLD", "SLOW_CALL_THRESHOLD_MS", "SLOW_CALL_RATE_THRESHOLD"]
+  const OPEN_TIME = ["RECOVERY_TIMEOUT", "EXPONENTIAL_BACKOFF", "BACKOFF_MULTIPLIER", "MAX_BACKOFF_SECONDS"]
+  const classify = Outcome.failureUnless((error) => error === 404)
+
+  it.effect("a policy in code claims the settings that it names, and no others", () =>
+    Effect.gen(function*() {
+      // Only the rules that are named apply, so that one of them claims all.
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ consecutiveFailures: 3 })), RULES)
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ failureRate: 0.4 })), RULES)
+      assert.deepStrictEqual(
+        yield* claimed(CircuitPolicy.make({ slowCallRate: 0.4, slowCallDuration: "1 second" })),
+        RULES
+      )
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ minimumCalls: 5 })), ["MINIMUM_REQUEST_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ window: { calls: 50 } })), [
+        "FAILURE_WINDOW_SECONDS",
+        "WINDOW_SIZE"
+      ])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ openDuration: "5 seconds" })), OPEN_TIME)
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ halfOpenMaxCalls: 1 })), ["HALF_OPEN_CALLS"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ halfOpenTimeout: "5 seconds" })), [
+        "HALF_OPEN_TIMEOUT"
+      ])
+      // The default claims its setting if the code names it, and an option that is undefined is none.
+      const options = { successThreshold: 2, minimumCalls: undefined }
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make(options)), ["SUCCESS_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.production), [
+        "FAILURE_THRESHOLD",
+        "FAILURE_RATE_THRESHOLD",
+        ...OPEN_TIME,
+        "HALF_OPEN_CALLS",
+        "SUCCESS_THRESHOLD",
+        "SLOW_CALL_THRESHOLD_MS",
+        "SLOW_CALL_RATE_THRESHOLD"
+      ])
+    }))
+
+  it.effect("a policy in code claims nothing by what has no variable", () =>
+    Effect.gen(function*() {
+      const options: ReadonlyArray<CircuitPolicy.Options> = [
+        {},
+        { classify },
+        { maxOpenDuration: "2 hours" },
+        { halfOpenSample: { calls: 10, failureRate: 0.2 } },
+        { measureDuration: false }
+      ]
+      for (const option of options) {
+        const policy = CircuitPolicy.make(option)
+        assert.deepStrictEqual(yield* claimed(policy), [])
+        const { circuitPolicy, defaults } = yield* load(EVERYWHERE, { circuits: { a: policy } })
+        const differing = CircuitPolicy.difference(circuitPolicy("a"), defaults)
+        assert.deepStrictEqual(differing, Object.keys(option) as typeof differing)
+      }
+    }))
+
+  it.effect("a policy that another was spread into claims what is not the default", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.make({ successThreshold: 4 }), classify }), [
+        "SUCCESS_THRESHOLD"
+      ])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.make({ classify }) })), [])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.kafka, classify })), [
+        "FAILURE_THRESHOLD",
+        "FAILURE_RATE_THRESHOLD",
+        ...OPEN_TIME,
+        "HALF_OPEN_CALLS",
+        "SUCCESS_THRESHOLD",
+        "SLOW_CALL_THRESHOLD_MS",
+        "SLOW_CALL_RATE_THRESHOLD"
+      ])
+    }))
+
+  it.effect("a policy with nothing but code in it follows the variables like none, here and with a call", () =>
+    Effect.gen(function*() {
+      const env = { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "2", CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "5" }
+      const policy = CircuitPolicy.make({ classify })
+      const none = (yield* load(env)).circuitPolicy("quote-api")
+      const named = yield* load(env, { circuits: { "quote-api": policy } })
+      const byDefault = yield* load(env, { defaults: policy })
+      const atCall = (yield* load(env)).circuitPolicy("quote-api", policy)
+      for (const found of [named.circuitPolicy("quote-api"), byDefault.circuitPolicy("quote-api"), atCall]) {
+        assert.deepStrictEqual(found, { ...none, classify })
+        assert.strictEqual(found.consecutiveFailures, 2)
+      }
+      // The same policy gives the same again, for whatever circuit without variables of its own.
+      const { circuitPolicy } = yield* load({ ...env, CB_A_FAILURE_THRESHOLD: "9" })
+      assert.strictEqual(circuitPolicy("b", policy), circuitPolicy("c", policy))
+      assert.strictEqual(circuitPolicy("a", policy).consecutiveFailures, 9)
+      assert.strictEqual(circuitPolicy("a", policy).classify, classify)
+    }))
+
+  it.effect("a global variable yields to what a policy in code names", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy } = yield* load({ CIRCUIT_BREAKER_MINIMUM_REQUEST_THRESHOLD: "20" }, {
+        circuits: { a: CircuitPolicy.make({ window: { calls: 5 } }) }
+      })
+      assert.deepStrictEqual(circuitPolicy("a").window, { calls: 5 })
+      assert.strictEqual(circuitPolicy("a").minimumCalls, 5)
+    }))
+
+  it.effect("what a policy in code does not name is the library's default, not that of the default policy", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy, settings } = yield* load({ CIRCUIT_BREAKER_HALF_OPEN_CALLS: "9" }, {
+        defaults: CircuitPolicy.kafka,
+        circuits: { a: CircuitPolicy.make({ classify }) }
+      })
+      assert.strictEqual(circuitPolicy("a").successThreshold, 2)
+      assert.deepStrictEqual(
+        settings.filter(({ circuit, key }) => circuit === "a" && key === "SUCCESS_THRESHOLD").map(({ source }) =>
+          source
+        ),
+        ["Default"]
+      )
+    }))
+
   it.effect("of the request timeout: the circuit's variable, then the global one, whatever the policy", () =>
     Effect.gen(function*() {
       const { requestTimeout } = yield* load(

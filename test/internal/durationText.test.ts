@@ -99,12 +99,17 @@ describe("a duration as text", () => {
     Schema.BigInt.check(Schema.isBetweenBigInt({ minimum: 0n, maximum: 100_000_000_000n }))
   ])
 
-  it.effect.prop("that the package prints can be read back, and is printed the same again", { nanos: Nanos }, ({ nanos }) =>
-    Effect.sync(() => {
-      const duration = Duration.nanos(nanos)
-      assert.isTrue(Duration.equals(parsed(Duration.format(duration)), duration), Duration.format(duration))
-      assert.isTrue(Duration.equals(parsed(Option.getOrThrow(Duration.formatIso(duration))), duration))
-      const shown = formatDuration(duration)
-      assert.strictEqual(formatDuration(parsed(shown)), shown)
-    }), { arbitrary: { runs: 1000 } })
+  it.effect.prop(
+    "that the package prints can be read back, and is printed the same again",
+    { nanos: Nanos },
+    ({ nanos }) =>
+      Effect.sync(() => {
+        const duration = Duration.nanos(nanos)
+        assert.isTrue(Duration.equals(parsed(Duration.format(duration)), duration), Duration.format(duration))
+        assert.isTrue(Duration.equals(parsed(Option.getOrThrow(Duration.formatIso(duration))), duration))
+        const shown = formatDuration(duration)
+        assert.strictEqual(formatDuration(parsed(shown)), shown)
+      }),
+    { arbitrary: { runs: 1000 } }
+  )
 })
