@@ -608,7 +608,7 @@ export const load = (options: Options = {}): Effect.Effect<Environment, Config.C
   Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
     const circuits = Object.keys(options.circuits ?? {}).map(variableName).filter((name) => name !== "")
     const known = globalNames.concat(circuits.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
-    return Effect.matchEffect(readAll(provider, known, isOurs), {
+    return Effect.matchEffect(readAll(provider, known, isOurs, (word) => word === "CB"), {
       onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
       onSuccess: (texts) => {
         const { environment, problems } = decode(texts, options)

@@ -1051,10 +1051,82 @@ describe("names", () => {
       assert.strictEqual(circuitPolicy("payment-api").consecutiveFailures, 3)
     }))
 
-  it.effect("of circuits may be numbers", () =>
+  it.effect("of circuits may be numbers of any size, or have them", () =>
     Effect.gen(function*() {
-      const { circuitPolicy } = yield* load({ CB_7_FAILURE_THRESHOLD: "2", CB_4294967294_FAILURE_THRESHOLD: "3" })
-      assert.strictEqual(circuitPolicy("7").consecutiveFailures, 2)
+      const numbers = [
+        "0",
+        "7",
+        "9999",
+        "10000",
+        "4294967290",
+        "4294967294",
+        "4294967295",
+        "99999999999999999999",
+        "007"
+      ]
+      for (const prefix of ["", "TENANT_"]) {
+        const name = (number: string) => `${prefix}${number}`
+        const all = yield* load(
+          Object.fromEntries(numbers.map((number, i) => [`CB_${name(number)}_FAILURE_THRESHOLD`, `${10 + i}`]))
+        )
+        for (const [i, number] of numbers.entries()) {
+          assert.strictEqual(all.circuitPolicy(name(number)).consecutiveFailures, 10 + i, name(number))
+        }
+        // Alone they make an array of words, from the first number to that one.
+        for (const number of numbers) {
+          const alone = yield* load({ [`CB_${name(number)}_FAILURE_THRESHOLD`]: "2" })
+          assert.strictEqual(alone.circuitPolicy(name(number)).consecutiveFailures, 2, name(number))
+          assert.deepStrictEqual(yield* problems({ [`CB_${name(number)}_FAILURE_THRESHOLD`]: "nonsense" }), [
+            `CB_${name(number)}_FAILURE_THRESHOLD="nonsense" must be an integer from 1 to 1000000, or "off"`
+          ])
+          assert.deepStrictEqual(yield* problems({ [`CB_${name(number)}_FAILURE_TRESHOLD`]: "2" }), [
+            `CB_${name(number)}_FAILURE_TRESHOLD is unknown; did you mean CB_${name(number)}_FAILURE_THRESHOLD?`
+          ])
+        }
+        const some = yield* load(
+          Object.fromEntries(["7", "10000", "123456"].map((n) => [`CB_${name(n)}_FAILURE_THRESHOLD`, "2"]))
+        )
+        for (const number of ["7", "10000", "123456"]) {
+          assert.strictEqual(some.circuitPolicy(name(number)).consecutiveFailures, 2, name(number))
+        }
+      }
+    }))
+
+  it.effect("of circuits may be numbers that are far apart, in the process environment", () =>
+    Effect.gen(function*() {
+      const env = Object.fromEntries(
+        ["5", "123456", "40000000", "4000000000"].map((n) => [`ACME_CB_TENANT_${n}_FAILURE_THRESHOLD`, "2"])
+      )
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, env)),
+        () => Effect.sync(() => Object.keys(env).forEach((name) => delete process.env[name]))
+      )
+      const provider = ConfigProvider.nested(ConfigProvider.fromEnv(), "ACME")
+      const { circuitPolicy } = yield* withProvider(provider)(Environment.load())
+      for (const number of ["5", "123456", "40000000", "4000000000"]) {
+        assert.strictEqual(circuitPolicy(`tenant-${number}`).consecutiveFailures, 2, number)
+      }
+    }))
+
+  it.effect("with numbers cost little, however large these are", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const source = ConfigProvider.fromEnv({
+        env: {
+          MAX_4294967294: "1",
+          RETRY_4294967294: "1",
+          CB_10000_FAILURE_THRESHOLD: "2",
+          CB_1000000_4294967294_X: "1",
+          CB_4294967294_X: "1"
+        }
+      })
+      const counting = source.pipe(ConfigProvider.mapInput((path) => {
+        asked++
+        return path
+      }))
+      const { circuitPolicy } = yield* withProvider(counting)(Environment.load())
+      assert.strictEqual(circuitPolicy("10000").consecutiveFailures, 2)
+      assert.isBelow(asked, 25_000)
     }))
 
   it.effect("without letters have no variables, not even those of nobody", () =>

@@ -84,7 +84,10 @@ const load = Effect.fnUntraced(function*(options: Environment.Options): Effect.f
 const loadWhatIsRight = Effect.fnUntraced(function*(options: Environment.Options, error: Config.ConfigError) {
   const provider = yield* ConfigProvider.ConfigProvider
   const texts = new Map(
-    yield* Effect.orElseSucceed(readAll(provider, names, (word) => word === "CB"), () => new Map<string, string>())
+    yield* Effect.orElseSucceed(
+      readAll(provider, names, (word) => word === "CB", () => true),
+      () => new Map<string, string>()
+    )
   )
   const attempt = () =>
     Effect.result(Effect.provideService(
