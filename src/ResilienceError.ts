@@ -33,7 +33,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/durationCodec.ts"
-import { formatDuration } from "./internal/formatDuration.ts"
+import { formatDuration } from "./internal/durationText.ts"
 import { messageOf } from "./internal/messageOf.ts"
 
 /**
