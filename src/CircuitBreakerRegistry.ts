@@ -31,6 +31,7 @@
  */
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -38,6 +39,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.ts"
@@ -103,6 +105,16 @@ export interface CircuitBreakerRegistry {
   readonly reconfigure: (name: string, policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<boolean>
 
   /**
+   * Reads the environment again, and makes living circuits what it says now:
+   * their policies, and whether they are on. Returns those that changed. If
+   * anything is wrong with the variables it fails and changes nothing.
+   *
+   * A circuit that was reconfigured by hand keeps its policy. A registry of
+   * `layer` has nothing to read, and returns none.
+   */
+  readonly reload: Effect.Effect<ReadonlyArray<Reloaded>, Config.ConfigError>
+
+  /**
    * Forgets a circuit and ends its events, which no longer go to the
    * registry's either. `false` if there was none. Whoever holds it can use it
    * on. The events of an adopted circuit do not end.
@@ -160,6 +172,18 @@ export interface SystemStatus {
   readonly openCircuits: ReadonlyArray<string>
   readonly totalCalls: number
   readonly rejectedCalls: number
+}
+
+/**
+ * What `reload` has changed in one circuit: fields of its policy, and whether
+ * it is on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reloaded {
+  readonly circuit: string
+  readonly changed: ReadonlyArray<keyof CircuitPolicy.CircuitPolicy | "enabled">
 }
 
 /**
@@ -255,9 +279,20 @@ export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRe
   const settings = parse(options)
   return Layer.effect(
     CircuitBreakerRegistry,
-    Effect.flatMap(Environment.load(options), (environment) => makeParsed(settings, { environment }))
+    Effect.contextWith((context: Context.Context<never>) => {
+      const read = Effect.suspend(() =>
+        Effect.provideService(Environment.load(options), ConfigProvider.ConfigProvider, providerOf(context))
+      )
+      return Effect.flatMap(read, (environment) => makeParsed(settings, { environment, read }))
+    })
   )
 }
+
+/** Effect's default one is a copy of the process environment as it was when first asked for. */
+const providerOf = (context: Context.Context<never>): ConfigProvider.ConfigProvider =>
+  context.mapUnsafe.has(ConfigProvider.ConfigProvider.key)
+    ? Context.get(context, ConfigProvider.ConfigProvider)
+    : ConfigProvider.fromEnv()
 
 /**
  * Provides a registry whose circuits let every call through and count nothing.
@@ -334,15 +369,14 @@ function checkName(field: string, name: string): void {
 
 function makeParsed(
   { circuits: declaredAtStart, defaults, idleTime }: Settings,
-  { environment, start }: {
+  { environment: loaded, read, start }: {
     readonly environment?: Environment.Environment
+    /** Reads it again. */
+    readonly read?: Effect.Effect<Environment.Environment, Config.ConfigError>
     /** What every circuit begins with, instead of Closed. */
     readonly start?: Command
   }
 ): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
-  const policyOf = environment?.circuitPolicy ??
-    ((name: string, policy?: CircuitPolicy.CircuitPolicy) => policy ?? declaredAtStart.get(name) ?? defaults)
-
   return Effect.acquireRelease(
     Effect.withFiber((fiber) => Effect.succeed(makeUnsafe(fiber.context))),
     ({ end }) => end
@@ -352,11 +386,19 @@ function makeParsed(
     const circuits = new Map<string, Breaker>()
     const registered = new Set<string>()
     const adopted = new WeakSet<Breaker>()
+    /** By the environment. */
+    const switchedOff = new WeakSet<Breaker>()
     const hub = new EventHub<CircuitEvent>()
     const changeHub = new EventHub<CircuitChange>()
     const history = new History<CircuitChange>(1_024)
     const parent = { events: hub, changes: changeHub, history }
     const clock = Context.get(context, Clock.Clock)
+
+    let environment = loaded
+    const policyOf = (name: string, policy?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
+      environment === undefined
+        ? policy ?? declaredAtStart.get(name) ?? defaults
+        : environment.circuitPolicy(name, policy)
 
     const watchers = new Set<Watcher>()
 
@@ -385,14 +427,16 @@ function makeParsed(
       const configured = declaredAtStart.get(name)
       if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
       sweepSome()
+      const isOn = environment === undefined || environment.enabled(name)
       const breaker = new Breaker({
         name,
         policy: policyOf(name, policy),
         context,
         parent,
         trackUse: idleTime < Infinity && !declaredAtStart.has(name),
-        start
+        start: isOn ? start : { _tag: "Disable" }
       })
+      if (!isOn) switchedOff.add(breaker)
       if (declaredAtStart.has(name)) registered.add(name)
       const named = policy ?? configured
       if (named !== undefined) declare(breaker, named)
@@ -415,6 +459,41 @@ function makeParsed(
         assertSamePolicy(breaker.name, named.first, policy)
       }
     }
+
+    /** Whether it did: an operator's command stands. */
+    const switchTo = (breaker: Breaker, isOn: boolean): boolean => {
+      const { _tag: state } = breaker.ref.ref.current
+      if (isOn) {
+        switchedOff.delete(breaker)
+        if (state !== "Disabled") return false
+        breaker.move({ _tag: "ForceClose" }, "switched on by the environment")
+        return true
+      }
+      if (state === "ForcedOpen" || state === "Disabled" || state === "MetricsOnly") return false
+      switchedOff.add(breaker)
+      breaker.move({ _tag: "Disable" }, "switched off by the environment")
+      return true
+    }
+
+    /** Makes a circuit what the environment says now. */
+    const update = (breaker: Breaker): Reloaded["changed"] => {
+      if (environment === undefined) return []
+      const changed: Array<Reloaded["changed"][number]> = []
+      if (!breaker.reconfigured) {
+        const policy = policyOf(breaker.name, declared.get(breaker)?.first)
+        changed.push(...CircuitPolicy.difference(breaker.currentPolicy, policy))
+        breaker.follow(policy)
+      }
+      const isOn = environment.enabled(breaker.name)
+      if (isOn === switchedOff.has(breaker) && switchTo(breaker, isOn)) changed.push("enabled")
+      return changed
+    }
+
+    const reload = read === undefined ? Effect.succeed([]) : Effect.map(read, (anew) => {
+      environment = anew
+      return Array.from(circuits.values(), (breaker) => ({ circuit: breaker.name, changed: update(breaker) }))
+        .filter(({ changed }) => changed.length > 0)
+    })
 
     const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
       const breaker = circuits.get(name)
@@ -442,7 +521,7 @@ function makeParsed(
         breaker.join(parent)
         adopted.add(breaker)
         declare(breaker, breaker.currentPolicy)
-        if (!breaker.reconfigured) breaker.follow(policyOf(name, breaker.currentPolicy))
+        update(breaker)
         if (start !== undefined) breaker.move(start)
         keep(breaker)
       }
@@ -454,12 +533,20 @@ function makeParsed(
     const release = (breaker: Breaker): Effect.Effect<void> =>
       adopted.delete(breaker) ? Effect.sync(() => breaker.leaveParent()) : breaker.endEvents
 
+    /** Whether an operator moved the circuit, so that a new one of its name would undo that. */
+    const isUnderManualControl = (breaker: Breaker, circuit: Circuit): boolean => {
+      if (switchedOff.has(breaker)) return circuit._tag !== "Disabled"
+      return start === undefined
+        ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
+        : circuit.generation > 1
+    }
+
     // A circuit that nobody used for long is forgotten, though whoever still
     // holds it finds or restores the one of its name with the next call.
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current
-      if (isUnderManualControl(circuit, start) || breaker.reconfigured) return
+      if (isUnderManualControl(breaker, circuit) || breaker.reconfigured) return
       const hasOpened = circuit._tag === "Open" || (circuit._tag === "ForcedOpen" && start === undefined)
       const openUntil = hasOpened ? circuit.openUntil : -Infinity
       if (now - Math.max(breaker.lastUsedAt, openUntil) < idleTime) return
@@ -467,6 +554,7 @@ function makeParsed(
       breaker.successor = () => {
         const current = circuits.get(breaker.name)
         if (current !== undefined) return current
+        update(breaker)
         keep(breaker)
         breaker.successor = undefined
         return breaker
@@ -531,6 +619,8 @@ function makeParsed(
           const breaker = circuits.get(name)
           return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.reconfigure(policy), true)
         }),
+      // One at a time, or what was read first could be put into effect last.
+      reload: Semaphore.withPermit(Semaphore.makeUnsafe(1))(reload),
       remove: (name) =>
         Effect.suspend(() => {
           const breaker = circuits.get(name)
@@ -577,12 +667,6 @@ function makeParsed(
     return { registry, end }
   }
 }
-
-/** Whether an operator moved the circuit, so that a new one of its name would undo that. */
-const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boolean =>
-  start === undefined
-    ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
-    : circuit.generation > 1
 
 const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>
   CircuitPolicy.check(`CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`, policy)

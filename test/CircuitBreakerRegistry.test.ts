@@ -19,6 +19,7 @@ import {
   Effect,
   Exit,
   Fiber,
+  Latch,
   Layer,
   Logger,
   Metric,
@@ -1305,6 +1306,214 @@ describe("whoever watches the circuits of a registry", () => {
 
       assert.deepStrictEqual(seen, [])
       assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+    }))
+})
+
+describe("reload", () => {
+  /** A program under an environment that changes while it runs. */
+  const underEnv = <A, E>(
+    env: Record<string, string>,
+    use: (
+      registry: CircuitBreakerRegistry.CircuitBreakerRegistry,
+      env: Record<string, string>
+    ) => Effect.Effect<A, E, Scope.Scope>,
+    options: CircuitBreakerRegistry.Options = {}
+  ) =>
+    Effect.flatMap(Registry, (registry) => use(registry, env)).pipe(
+      Effect.provide(
+        CircuitBreakerRegistry.layerConfig(options).pipe(
+          Layer.provide(ConfigProvider.layer(
+            ConfigProvider.make((path) => Effect.suspend(() => ConfigProvider.fromEnv({ env }).load(path)))
+          ))
+        )
+      )
+    )
+  const failures = (breaker: Breaker) => Effect.map(breaker.policy, ({ consecutiveFailures }) => consecutiveFailures)
+
+  it.effect("reads the settings again, and tells what changed in which circuit", () =>
+    underEnv({ CB_A_FAILURE_THRESHOLD: "2" }, (registry, env) =>
+      Effect.gen(function*() {
+        const [a, b, c] = yield* Effect.forEach(["a", "b", "c"], (name) => registry.getOrCreate(name))
+        const seen = yield* watch(registry.changes)
+        env["CB_A_FAILURE_THRESHOLD"] = "3"
+        env["CIRCUIT_BREAKER_RECOVERY_TIMEOUT"] = "30"
+        env["CB_C_RECOVERY_TIMEOUT"] = "60"
+        assert.deepStrictEqual(yield* registry.reload, [
+          { circuit: "a", changed: ["consecutiveFailures", "openDuration"] },
+          { circuit: "b", changed: ["openDuration"] }
+        ])
+        assert.deepStrictEqual(
+          (yield* seen).map((change) => [change.circuit, change._tag === "Reconfigured" && change.changed]),
+          [["a", ["consecutiveFailures", "openDuration"]], ["b", ["openDuration"]]]
+        )
+        assert.deepStrictEqual(yield* Effect.forEach([a!, b!, c!], failures), [3, 5, 5])
+        assert.strictEqual(yield* failures(yield* registry.getOrCreate("d")), 5)
+        // Nothing has changed since.
+        assert.deepStrictEqual(yield* registry.reload, [])
+      })))
+
+  it.effect("keeps state, counts and backoff", () =>
+    underEnv({ CB_A_FAILURE_THRESHOLD: "1" }, (registry, env) =>
+      Effect.gen(function*() {
+        const a = yield* registry.getOrCreate("a")
+        yield* fail(a)
+        env["CB_A_FAILURE_THRESHOLD"] = "2"
+        yield* registry.reload
+        yield* state(a, "Open")
+        assert.strictEqual((yield* a.metrics).failedCalls, 1)
+      })))
+
+  it.effect("changes nothing if anything is wrong, and says what", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const a = yield* registry.getOrCreate("a")
+        env["CB_A_FAILURE_THRESHOLD"] = "3"
+        env["CB_B_FAILURE_THRESHOLD"] = "none"
+        const error = yield* Effect.flip(registry.reload)
+        assert.include(error.message, "CB_B_FAILURE_THRESHOLD")
+        assert.strictEqual(yield* failures(a), 5)
+        assert.strictEqual(yield* failures(yield* registry.getOrCreate("a2")), 5)
+        delete env["CB_B_FAILURE_THRESHOLD"]
+        assert.deepStrictEqual(yield* registry.reload, [{ circuit: "a", changed: ["consecutiveFailures"] }])
+      })))
+
+  it.effect("respects policies in code, wherever they are named", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const layered = registry.getUnsafe("layered")!
+        const named = yield* registry.getOrCreate("named", CircuitPolicy.make({ consecutiveFailures: 8 }))
+        const adopted = yield* registry.adopt(
+          yield* CircuitBreaker.make({ name: "adopted", policy: CircuitPolicy.make({ consecutiveFailures: 9 }) })
+        )
+        const all = Effect.forEach([layered, named, adopted], failures)
+        env["CIRCUIT_BREAKER_FAILURE_THRESHOLD"] = "3"
+        yield* registry.reload
+        assert.deepStrictEqual(yield* all, [7, 8, 9])
+        for (const name of ["LAYERED", "NAMED", "ADOPTED"]) env[`CB_${name}_FAILURE_THRESHOLD`] = "2"
+        yield* registry.reload
+        assert.deepStrictEqual(yield* all, [2, 2, 2])
+        for (const name of ["LAYERED", "NAMED", "ADOPTED"]) delete env[`CB_${name}_FAILURE_THRESHOLD`]
+        yield* registry.reload
+        assert.deepStrictEqual(yield* all, [7, 8, 9])
+      }), { circuits: { layered: CircuitPolicy.make({ consecutiveFailures: 7 }) } }))
+
+  it.effect("leaves circuits that were reconfigured by hand alone", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const a = yield* registry.getOrCreate("a")
+        yield* registry.reconfigure("a", CircuitPolicy.make({ consecutiveFailures: 9 }))
+        env["CB_A_FAILURE_THRESHOLD"] = "2"
+        assert.deepStrictEqual(yield* registry.reload, [])
+        assert.strictEqual(yield* failures(a), 9)
+      })))
+
+  it.effect("switches circuits off and on, and says so", () =>
+    underEnv({ CB_OFF_ENABLED: "false" }, (registry, env) =>
+      Effect.gen(function*() {
+        const off = yield* registry.getOrCreate("off")
+        const on = yield* registry.getOrCreate("on")
+        yield* state(off, "Disabled")
+        yield* state(on, "Closed")
+        const seen = yield* watch(registry.changes)
+
+        env["CB_OFF_ENABLED"] = "true"
+        env["CIRCUIT_BREAKER_ENABLED"] = "false"
+        assert.deepStrictEqual(yield* registry.reload, [
+          { circuit: "off", changed: ["enabled"] },
+          { circuit: "on", changed: ["enabled"] }
+        ])
+        yield* state(off, "Closed")
+        yield* state(on, "Disabled")
+        yield* state(yield* registry.getOrCreate("new"), "Disabled")
+        yield* state(yield* registry.adopt(yield* CircuitBreaker.make({ name: "adopted" })), "Disabled")
+        assert.deepStrictEqual(
+          (yield* seen).map((change) => change._tag === "StateChanged" && [change.circuit, change.to, change.note]),
+          [
+            ["off", "Closed", "switched on by the environment"],
+            ["on", "Disabled", "switched off by the environment"],
+            ["adopted", "Disabled", "switched off by the environment"]
+          ]
+        )
+        assert.deepStrictEqual(yield* registry.reload, [])
+      })))
+
+  it.effect("does not undo what an operator has commanded", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const forced = yield* registry.getOrCreate("forced")
+        const disabled = yield* registry.getOrCreate("disabled")
+        const closed = yield* registry.getOrCreate("closed")
+        yield* forced.forceOpen()
+        yield* disabled.disable
+        env["CIRCUIT_BREAKER_ENABLED"] = "false"
+        assert.deepStrictEqual(yield* registry.reload, [{ circuit: "closed", changed: ["enabled"] }])
+        yield* state(forced, "ForcedOpen")
+        yield* closed.forceClose
+        assert.deepStrictEqual(yield* registry.reload, [])
+        yield* state(closed, "Closed")
+        env["CIRCUIT_BREAKER_ENABLED"] = "true"
+        assert.deepStrictEqual(yield* registry.reload, [])
+        yield* state(disabled, "Disabled")
+      })))
+
+  it.effect("reaches circuits that were forgotten when they come back", () =>
+    underEnv({ CB_OFF_ENABLED: "false" }, (registry, env) =>
+      Effect.gen(function*() {
+        const [a, off] = [yield* registry.getOrCreate("a"), yield* registry.getOrCreate("off")]
+        yield* TestClock.adjust("2 hours")
+        assert.deepStrictEqual(yield* registry.names, [])
+        env["CB_A_FAILURE_THRESHOLD"] = "2"
+        env["CB_OFF_ENABLED"] = "true"
+        yield* registry.reload
+        yield* succeed(a)
+        yield* succeed(off)
+        assert.strictEqual(yield* failures(a), 2)
+        yield* state(off, "Closed")
+      })))
+
+  it.effect("one at a time: what was read last counts", () =>
+    Effect.gen(function*() {
+      const latch = yield* Latch.make()
+      let reads = 0
+      const provider = ConfigProvider.make((path) => {
+        if (path[0] !== "CB_A_FAILURE_THRESHOLD") return Effect.succeed(undefined)
+        const read = ++reads
+        const value = Effect.succeed(ConfigProvider.makeValue(String(read)))
+        // The second read is slow, and the third is not.
+        return read === 2 ? Effect.andThen(latch.await, value) : value
+      })
+      const registry = yield* Registry.pipe(
+        Effect.provide(
+          yield* Layer.build(
+            CircuitBreakerRegistry.layerConfig({ circuits: { a: undefined } }).pipe(
+              Layer.provide(ConfigProvider.layer(provider))
+            )
+          )
+        )
+      )
+      const slow = yield* Effect.forkChild(registry.reload, { startImmediately: true })
+      const fast = yield* Effect.forkChild(registry.reload, { startImmediately: true })
+      yield* settle
+      yield* latch.open
+      yield* Fiber.join(slow)
+      yield* Fiber.join(fast)
+      assert.strictEqual(yield* failures(registry.getUnsafe("a")!), 3)
+    }))
+
+  it.effect("reads the process environment as it is now, if no other is provided", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* Effect.acquireRelease(
+        Effect.sync(() => process.env["CB_RELOADED_FAILURE_THRESHOLD"] = "3"),
+        () => Effect.sync(() => delete process.env["CB_RELOADED_FAILURE_THRESHOLD"])
+      )
+      assert.deepStrictEqual(yield* registry.reload, [{ circuit: "reloaded", changed: ["consecutiveFailures"] }])
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layerConfig({ circuits: { reloaded: undefined } }))))
+
+  it.effect("of a registry that no environment configures changes nothing", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits: { a: undefined } })
+      assert.deepStrictEqual(yield* registry.reload, [])
     }))
 })
 
