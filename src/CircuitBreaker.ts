@@ -295,7 +295,8 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  *   leave it to the policy's own classifier.
  * - `policy`: for a circuit that is named here first. A name that lives under
  *   another policy is a programmer error and dies with
- *   `CircuitConflictError`.
+ *   `CircuitConflictError`. Functions and schedules are not compared, so a
+ *   policy may be written where the call is.
  *
  * @category models
  * @since 0.1.0
@@ -553,6 +554,12 @@ export interface ServiceClass<Self, Name extends string>
  *
  * Use when a program should name the circuit it needs in its type, and get
  * another one in production, development and tests by another Layer.
+ *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different policies are provided together, the one that meets the circuit of
+ * the other dies with a `RangeError`.
  *
  * **Example** (Providing a circuit by Layer)
  *

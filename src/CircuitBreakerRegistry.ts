@@ -1,10 +1,11 @@
 /**
  * The named circuits of a program, provided by Layer.
  *
- * Whoever names a circuit gets the same one, `withCircuitBreaker("payment-api")`
- * included. A circuit that was only named is made with the policy the Layer
- * has for it, and forgotten once it has been idle for long, so that a name per
- * tenant cannot fill the memory.
+ * Every place that names a circuit gets the same one,
+ * `withCircuitBreaker("payment-api")` included. Circuits that the Layer names
+ * exist from the start. Others are made when they are first named, and
+ * forgotten once they have been idle for long, so that a name per tenant cannot
+ * fill the memory.
  *
  * **Example** (One circuit per dependency)
  *
@@ -69,8 +70,9 @@ export interface CircuitBreakerRegistry {
 
   /**
    * The circuit of that name, made now if need be. With a policy it fails if
-   * another one was named for it before. A circuit for which none was named
-   * takes it over.
+   * one with other settings was named for it before; functions and schedules
+   * are not compared, and the first ones stay. A circuit for which none was
+   * named takes it over.
    */
   readonly getOrCreate: {
     (name: string): Effect.Effect<CircuitBreaker>
