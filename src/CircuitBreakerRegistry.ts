@@ -395,6 +395,7 @@ function makeParsed(
     const history = new History<CircuitChange>(1_024)
     const parent = { events: hub, changes: changeHub, history }
     const clock = Context.get(context, Clock.Clock)
+    const madeAt = monotonicMillis(clock)
 
     let environment = loaded
     const policyOf = (name: string, policy?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
@@ -660,14 +661,44 @@ function makeParsed(
 
     for (const name of declaredAtStart.keys()) create(name, undefined)
 
+    /** The circuits of a Layer that is provided to each call see so few calls that they never open. */
+    const warnIfPerCall = Effect.suspend(() => {
+      // Tests build a registry each, as they should.
+      if (circuits.size === 0 || start !== undefined || clock !== Context.get(Context.empty(), Clock.Clock)) {
+        return Effect.void
+      }
+      const isShort = monotonicMillis(clock) - madeAt < SHORT_LIFE &&
+        Array.from(circuits.values()).every((breaker) => breaker.snapshot().totalCalls <= FEW_CALLS)
+      shortLivesInARow = isShort ? shortLivesInARow + 1 : 0
+      return shortLivesInARow === MANY_LIVES
+        ? Effect.logWarning(
+          `A CircuitBreakerRegistry with ${
+            shown(circuits.keys())
+          } was built and released ${MANY_LIVES} times in a row: ` +
+            "circuits of a Layer that is provided to each call never open. Provide it once, at the edge of the program"
+        )
+        : Effect.void
+    })
+
     const end = Effect.suspend(() =>
       Effect.forEach(circuits.values(), release, { discard: true }).pipe(
+        Effect.andThen(warnIfPerCall),
         Effect.andThen(hub.end),
         Effect.andThen(changeHub.end)
       )
     )
     return { registry, end }
   }
+}
+
+const SHORT_LIFE = 10_000
+const FEW_CALLS = 10
+const MANY_LIVES = 1_000
+let shortLivesInARow = 0
+
+const shown = (names: Iterable<string>): string => {
+  const all = Array.from(names, (name) => JSON.stringify(name))
+  return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more circuits` : "")
 }
 
 const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>

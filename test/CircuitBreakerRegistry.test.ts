@@ -1587,6 +1587,36 @@ describe("a registry made by hand", () => {
     }))
 })
 
+describe("a Layer that is provided to each call", () => {
+  const lines: Array<string> = []
+  const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+  const call = Effect.void.pipe(CircuitBreaker.withCircuitBreaker("a"))
+
+  it.live("is warned of once, with the names of its circuits", () =>
+    Effect.gen(function*() {
+      const perCall = call.pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+      yield* repeat(perCall, 999)
+      assert.deepStrictEqual(lines, [])
+      yield* repeat(perCall, 2_000)
+      assert.deepStrictEqual(lines, [
+        "A CircuitBreakerRegistry with \"a\" was built and released 1000 times in a row: circuits of a Layer that is " +
+        "provided to each call never open. Provide it once, at the edge of the program"
+      ])
+    }).pipe(Effect.provide(logger)))
+
+  it.live("is told from one that is used, from those for tests, and from tests under a clock of their own", () =>
+    Effect.gen(function*() {
+      lines.length = 0
+      yield* repeat(repeat(call, 11).pipe(Effect.provide(CircuitBreakerRegistry.layer())), 1_001)
+      yield* repeat(call.pipe(Effect.provide(CircuitBreakerRegistry.layerDisabled)), 1_001)
+      yield* repeat(Effect.void.pipe(Effect.provide(CircuitBreakerRegistry.layer())), 1_001)
+      yield* repeat(call.pipe(Effect.provide(CircuitBreakerRegistry.layer())), 1_001).pipe(
+        Effect.provideService(Clock.Clock, new TwoClocks())
+      )
+      assert.deepStrictEqual(lines, [])
+    }).pipe(Effect.provide(logger)))
+})
+
 describe("layers", () => {
   it.effect("layerConfig takes policies from the environment, over those that are written", () => {
     const layer = CircuitBreakerRegistry.layerConfig({ defaults: policy, circuits: { a: policy } })
