@@ -393,9 +393,9 @@ export const Service = <Self>() =>
   name: Name,
   options: Options<S>
 ): ServiceClass<Self, Name, StoreError<S>> => {
-  const key = checkString("RateLimit.Service: name", name)
   const rules = parse("RateLimit.Service", options, OPTIONS)
-  const tag = Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${key}` as const)
+  checkString("RateLimit.Service: name", name)
+  const tag = Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const)
   const layer = Layer.effect(tag, makeParsed<StoreError<S>>("RateLimit.Service", name, rules))
   return Object.assign(tag, {
     description: describe(rules),
