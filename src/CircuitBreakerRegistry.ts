@@ -47,6 +47,7 @@ import { Breaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import { checkDuration, isObject, refuse } from "./internal/check.ts"
 import type { Circuit, Command } from "./internal/circuit.ts"
+import { differingSettings } from "./internal/differingSettings.ts"
 import { EventHub, History } from "./internal/eventHub.ts"
 import { CircuitConflictError } from "./ResilienceError.ts"
 
@@ -339,11 +340,18 @@ function makeStarting(
       for (const watcher of watchers) watcher.onForgotten(breaker)
     }
 
-    // The policies that code has named, of living circuits.
-    const declared = new WeakMap<Breaker, CircuitPolicy.CircuitPolicy>()
+    // The policies that code has named, of living circuits: the first one, and the latest that was found to agree.
+    const declared = new WeakMap<
+      Breaker,
+      { readonly first: CircuitPolicy.CircuitPolicy; latest: CircuitPolicy.CircuitPolicy }
+    >()
+    const declare = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
+      declared.set(breaker, { first: policy, latest: policy })
+    }
 
     const create = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined): Breaker => {
       const configured = policies.get(name)
+      checkPolicy(name, policy)
       if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
       sweepSome()
       const breaker = new Breaker({
@@ -355,23 +363,31 @@ function makeStarting(
         start
       })
       const named = policy ?? configured
-      if (named !== undefined) declared.set(breaker, named)
+      if (named !== undefined) declare(breaker, named)
       keep(breaker)
       return breaker
+    }
+
+    /** Every call may name the policy, so two that are known to agree are not compared again. */
+    const agree = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
+      const named = declared.get(breaker)
+      if (policy === named?.first || policy === named?.latest) return
+      checkPolicy(breaker.name, policy)
+      if (named === undefined) {
+        // Somebody has used the name before the one who knows its policy.
+        declare(breaker, policy)
+        if (!breaker.reconfigured) breaker.follow(policyOf(breaker.name, policy))
+      } else if (differingSettings(named.first, policy).length === 0) {
+        named.latest = policy
+      } else if (differingSettings(breaker.currentPolicy, policy).length > 0) {
+        assertSamePolicy(breaker.name, named.first, policy)
+      }
     }
 
     const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
       const breaker = circuits.get(name)
       if (breaker === undefined) return create(name, policy)
-      if (policy === undefined) return breaker
-      const named = declared.get(breaker)
-      if (named === undefined) {
-        // Somebody has used the name before the one who knows its policy.
-        declared.set(breaker, policy)
-        if (!breaker.reconfigured) breaker.follow(policyOf(name, policy))
-      } else if (policy !== named && CircuitPolicy.difference(breaker.currentPolicy, policy).length > 0) {
-        assertSamePolicy(name, named, policy)
-      }
+      if (policy !== undefined) agree(breaker, policy)
       return breaker
     }
 
@@ -501,12 +517,15 @@ const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boo
     ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
     : circuit.generation > 1
 
+const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>
+  CircuitPolicy.check(`CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`, policy)
+
 const assertSamePolicy = (
   circuit: string,
   declared: CircuitPolicy.CircuitPolicy,
   policy: CircuitPolicy.CircuitPolicy
 ): void => {
-  const fields = CircuitPolicy.difference(declared, policy)
+  const fields = differingSettings(declared, policy)
   if (fields.length > 0) throw new CircuitConflictError({ circuit, fields })
 }
 

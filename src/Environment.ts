@@ -90,6 +90,12 @@ export interface Environment {
   /** How long an attempt of a call may take, through one circuit or in general. Infinite if that is off. */
   readonly requestTimeout: (circuit?: string | undefined) => Duration.Duration
 
+  /**
+   * Whether a circuit is on, or circuits in general. One that is off should be
+   * `Disabled` from the start.
+   */
+  readonly enabled: (circuit?: string | undefined) => boolean
+
   /** How to retry, as options of `Retry.make`. */
   readonly retry: RetryOptions
 
@@ -391,7 +397,8 @@ const circuitFields = {
     orOff(time("seconds", 0.001, HOUR, "10 seconds")),
     Duration.seconds(10),
     "How long an attempt of a call may take, in the standard pipeline."
-  )
+  ),
+  ENABLED: field(flag, true, "Whether circuits are on. One that is off is `Disabled`: every call passes.")
 } satisfies Fields
 
 const otherFields = {
@@ -629,6 +636,10 @@ const decode = (texts: Texts, options: Options) => {
     )
   }
 
+  // The name of a circuit may come with every call.
+  const levelOf = (circuit: string | undefined): Level<CircuitFields> | undefined =>
+    circuit === undefined || levels.size === 0 ? undefined : levels.get(variableName(circuit))
+
   const settings = [...listSettings(all.settings, undefined), ...listSettings(others, undefined)]
   const policies = new Map<string, CircuitPolicy.CircuitPolicy>()
   for (const [circuit, policy] of circuits) {
@@ -643,10 +654,10 @@ const decode = (texts: Texts, options: Options) => {
     defaults: all.policy,
     circuitPolicy: makeCircuitPolicy({ policies, levels, defaults: all.policy, fitCircuit }),
     requestTimeout: (circuit) => {
-      const own = circuit === undefined ? undefined : levels.get(variableName(circuit))?.REQUEST_TIMEOUT_SECONDS
-      const timeout = own === undefined || own === "invalid" ? all.settings.REQUEST_TIMEOUT_SECONDS.value : own.value
+      const timeout = givenOr(levelOf(circuit)?.REQUEST_TIMEOUT_SECONDS, all.settings.REQUEST_TIMEOUT_SECONDS.value)
       return timeout === "off" ? Duration.infinity : timeout
     },
+    enabled: (circuit) => givenOr(levelOf(circuit)?.ENABLED, all.settings.ENABLED.value),
     retry: {
       maxAttempts: others.MAX_RETRY_ATTEMPTS.value,
       baseDelay: others.RETRY_BASE_DELAY.value,
@@ -816,6 +827,9 @@ const decideOne = (
 const isGiven = <A extends Value>(said: Given<A> | "invalid" | undefined): said is Given<A> =>
   said !== undefined && said !== "invalid"
 
+const givenOr = <A extends Value>(said: Given<A> | "invalid" | undefined, otherwise: A): A =>
+  isGiven(said) ? said.value : otherwise
+
 const isSet = (setting: Decided<Value>): boolean => setting.source === "Variable"
 
 const show = ({ text, variable }: Decided<Value>): string => quote(variable, text)
@@ -845,7 +859,7 @@ const fit = (
   report: Report
 ): Fitted => {
   const settings: MutableSettings = { ...decided }
-  const { REQUEST_TIMEOUT_SECONDS: _, ...ofPolicy } = decided
+  const { ENABLED: _enabled, REQUEST_TIMEOUT_SECONDS: _timeout, ...ofPolicy } = decided
   if (!Object.values(ofPolicy).some(isSet)) return { policy: base, settings }
 
   const conflict: Conflict = (concerned, problem) => {

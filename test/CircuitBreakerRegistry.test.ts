@@ -4,9 +4,26 @@ import {
   CircuitBreakerRegistry,
   type CircuitEvent,
   CircuitPolicy,
-  ResilienceError
+  Outcome,
+  Resilience,
+  ResilienceError,
+  Tiers
 } from "effect-resilience"
-import { Cause, Clock, ConfigProvider, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import {
+  Cause,
+  Clock,
+  ConfigProvider,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Predicate,
+  Schedule,
+  Scope,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
@@ -108,8 +125,14 @@ describe("getOrCreate", () => {
   it.effect("with what is no policy at all dies", () =>
     Effect.gen(function*() {
       const registry = yield* make()
+      for (const none of [5, null, {}] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
+        const message = "CircuitBreakerRegistry: the policy of \"a\" must be a policy"
+        assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, message)
+        assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
+      }
+      registry.getOrCreateUnsafe("a", CircuitPolicy.kafka)
       const none = 5 as unknown as CircuitPolicy.CircuitPolicy
-      assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
+      assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, "the policy of \"a\" must be a policy")
     }))
 
   it.effect("a conflict leaves the circuit as it is", () =>
@@ -175,6 +198,95 @@ describe("getOrCreate", () => {
       const names = ["", " ", "__proto__", "constructor", "toString", "a/b:c", "\u{1F4A5}"]
       for (const name of names) yield* registry.getOrCreate(name)
       assert.deepStrictEqual(yield* registry.names, names)
+    }))
+})
+
+describe("a policy that is written where the call is", () => {
+  const down = (policy: () => CircuitPolicy.CircuitPolicy) =>
+    Effect.suspend(() => Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a", { policy: policy() })))
+
+  const code: Record<string, () => CircuitPolicy.CircuitPolicy> = {
+    "a classifier": () =>
+      CircuitPolicy.make({ consecutiveFailures: 3, classify: Outcome.failureUnless((error) => error === "no") }),
+    "a schedule": () => CircuitPolicy.make({ consecutiveFailures: 3, openDuration: Schedule.exponential("1 second") })
+  }
+  for (const [name, policy] of Object.entries(code)) {
+    it.effect(`may have ${name}: each call has another value of the same code`, () =>
+      Effect.gen(function*() {
+        for (let i = 0; i < 3; i++) assert.strictEqual(yield* Effect.flip(down(policy)), "down")
+        const rejection = yield* Effect.flip(down(policy))
+        assert.isTrue(Predicate.isTagged(rejection, "CircuitOpenError"))
+      }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
+  }
+
+  it.effect("may be that of a pipeline, or of a tier, that is made for each call", () =>
+    Effect.gen(function*() {
+      const classify = () => Outcome.failureUnless((error) => error === "no")
+      const call = (id: string) => {
+        const pipeline = Resilience.make({
+          name: "b",
+          circuitBreaker: { consecutiveFailures: 3, classify: classify() }
+        })
+        return pipeline.apply(Effect.succeed(id))
+      }
+      const tiered = (id: string) =>
+        Tiers.make("get", [
+          Tiers.tier("c", Effect.succeed(id), { policy: CircuitPolicy.make({ ...touchy, classify: classify() }) })
+        ])
+      assert.deepStrictEqual(
+        yield* Effect.all([call("1"), call("2"), tiered("3"), tiered("4")]),
+        ["1", "2", "3", "4"]
+      )
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
+
+  it.effect("is followed as the first call has it", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const first = code["a classifier"]!()
+      const breaker = yield* registry.getOrCreate("a", first)
+      yield* registry.getOrCreate("a", code["a classifier"]!())
+      assert.strictEqual(yield* breaker.policy, first)
+    }))
+
+  it.effect("conflicts if settings differ, or if only one of the two has a classifier", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const { classify, ...plain } = code["a classifier"]!()
+      yield* registry.getOrCreate("a", code["a classifier"]!())
+      const other = CircuitPolicy.make({ ...plain, consecutiveFailures: 4, classify })
+      assert.deepStrictEqual((yield* Effect.flip(registry.getOrCreate("a", other))).fields, ["consecutiveFailures"])
+      const without = CircuitPolicy.make(plain)
+      assert.deepStrictEqual((yield* Effect.flip(registry.getOrCreate("a", without))).fields, ["classify"])
+    }))
+
+  it.effect("that is another value of the same settings is compared once, not with each call", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a", CircuitPolicy.make({ consecutiveFailures: 3 }))
+      let compared = 0
+      const other = Object.defineProperty(CircuitPolicy.make({ consecutiveFailures: 3 }), "consecutiveFailures", {
+        enumerable: true,
+        get: () => {
+          compared++
+          return 3
+        }
+      })
+      yield* registry.getOrCreate("a", other)
+      const once = compared
+      for (let i = 0; i < 10; i++) yield* registry.getOrCreate("a", other)
+      assert.strictEqual(compared, once)
+      assert.isAbove(once, 0)
+    }))
+
+  it.effect("that agrees with what an operator has set is no longer accepted when that is gone", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a", CircuitPolicy.database)
+      yield* registry.reconfigure("a", CircuitPolicy.kafka)
+      yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      yield* registry.reconfigure("a", CircuitPolicy.fastFail)
+      const error = yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka))
+      assert.strictEqual(error._tag, "CircuitConflictError")
     }))
 })
 

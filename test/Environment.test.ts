@@ -153,6 +153,7 @@ const EXPECTED: Record<string, Expected> = {
   },
   SLOW_CALL_RATE_THRESHOLD: off(within(0, 1)),
   REQUEST_TIMEOUT_SECONDS: off(times(0.001, 3600)),
+  ENABLED: flags,
   MAX_RETRY_ATTEMPTS: counts(1000),
   RETRY_BASE_DELAY: times(0, 3600),
   RETRY_MAX_DELAY: times(0, DAY),
@@ -571,6 +572,22 @@ describe("precedence", () => {
       ])
     }))
 
+  it.effect("of the switch: the circuit's variable, then the global one, whatever the policy", () =>
+    Effect.gen(function*() {
+      const some = yield* load({ CB_PAYMENT_API_ENABLED: "false" }, { circuits: { "payment-api": mine, b: mine } })
+      assert.deepStrictEqual(
+        [some.enabled("payment-api"), some.enabled("paymentApi"), some.enabled("b"), some.enabled("c"), some.enabled()],
+        [false, false, true, true, true]
+      )
+      const most = yield* load({ CIRCUIT_BREAKER_ENABLED: "no", CB_A_ENABLED: "yes" }, { circuits: { b: mine } })
+      assert.deepStrictEqual([most.enabled("a"), most.enabled("b"), most.enabled()], [true, false, false])
+      const { source, value, variable } = setting(most, "ENABLED", "b")
+      assert.deepStrictEqual([value, source, variable], [false, "Variable", "CIRCUIT_BREAKER_ENABLED"])
+      // A circuit that is off keeps its policy for when it is on.
+      assert.strictEqual(most.circuitPolicy("b"), mine)
+      assert.isTrue((yield* load({})).enabled("a"))
+    }))
+
   it.effect("lets the window of a circuit be of another kind than that of all", () =>
     Effect.gen(function*() {
       const { circuitPolicy, defaults } = yield* load({
@@ -775,8 +792,8 @@ describe("names", () => {
   it.effect("have to be known after CIRCUIT_BREAKER_, and after the prefix of a circuit in code", () =>
     Effect.gen(function*() {
       const known = "FAILURE_THRESHOLD, FAILURE_RATE_THRESHOLD, MINIMUM_REQUEST_THRESHOLD, FAILURE_WINDOW_SECONDS, "
-      const [global] = yield* problems({ CIRCUIT_BREAKER_ENABLED: "true" })
-      assert.include(global, `CIRCUIT_BREAKER_ENABLED is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
+      const [global] = yield* problems({ CIRCUIT_BREAKER_COLOUR: "red" })
+      assert.include(global, `CIRCUIT_BREAKER_COLOUR is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
       const [circuit] = yield* problems({ CB_PAYMENT_API_URL: "https" }, { circuits: { paymentApi: undefined } })
       assert.include(circuit, `CB_PAYMENT_API_URL is unknown; after CB_PAYMENT_API_ goes one of ${known}`)
     }))
