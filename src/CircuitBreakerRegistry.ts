@@ -49,7 +49,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
-import { checkDuration, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
+import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.ts"
 import type { Circuit, Command } from "./internal/circuit.ts"
 import { differingSettings } from "./internal/differingSettings.ts"
 import { EventHub, History } from "./internal/eventHub.ts"
@@ -345,11 +345,7 @@ interface Settings {
 
 function parse(options: Options): Settings {
   const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
-  checkKnown("CircuitBreakerRegistry.layer", checkOptions("CircuitBreakerRegistry.layer", options), [
-    "defaults",
-    "circuits",
-    "idleTimeToLive"
-  ])
+  checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
   const defaults = CircuitPolicy.check(field("defaults"), options.defaults) ?? CircuitPolicy.make()
   if (options.circuits !== undefined && !isObject(options.circuits)) {
     return refuse(field("circuits"), "an object of policies by name", options.circuits)

@@ -1642,16 +1642,19 @@ describe("layers", () => {
 
   it("refuse bad options where they are written, and name them", () => {
     const bad: ReadonlyArray<readonly [object, string]> = [
-      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero, got 0"],
-      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero, got NaN"],
+      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero such as \"5 seconds\", got 0"],
+      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero such as \"5 seconds\", got NaN"],
       [{ defaults: 5 }, "defaults must be"],
       [{ circuits: [] }, "circuits must be an object of policies by name, got []"],
       [{ circuits: null }, "circuits must be an object of policies by name, got null"],
-      [{ circuits: Promise.resolve({}) }, "circuits must be an object of policies by name, got"],
+      [{ circuits: Promise.resolve({}) }, "circuits must be an object of policies by name, got a Promise"],
       [{ circuits: { a: 5 } }, "circuits.a must be"],
       [{ circuits: { a: null } }, "circuits.a must be a policy made with CircuitPolicy.make, got null"],
       [{ circuits: { "": policy } }, "circuits: the name of a circuit must be a string that is not empty, got \"\""],
-      [{ default: policy }, "\"default\" is no option; there are defaults, circuits, idleTimeToLive"],
+      [
+        { default: policy },
+        "\"default\" is no option; did you mean \"defaults\"? There are defaults, circuits, idleTimeToLive"
+      ],
       [null as unknown as object, "options must be an object, got null"]
     ]
     for (const [options, message] of bad) {

@@ -47,8 +47,8 @@ describe("an option that is none", () => {
     assert.throws(
       () => Resilience.make(misspelt),
       RangeError,
-      `Resilience.make: "attemptTimout" is no option; there are name, fallback, timeout, retry, hedge, rateLimit, ` +
-        "circuitBreaker, bulkhead, attemptTimeout, order, spans"
+      `Resilience.make: "attemptTimout" is no option; did you mean "attemptTimeout"? ` +
+        "There are name, fallback, timeout, retry, hedge, rateLimit, circuitBreaker, bulkhead, attemptTimeout, order, spans"
     )
     assert.throws(
       () => Resilience.standard("api", { attemptTimout: "1 second" } as {}),

@@ -221,7 +221,7 @@ describe("Tiers.make", () => {
     }
     throws(
       () => Tiers.make("get", [tier], { deadline: 0 }),
-      /Tiers\.make: deadline must be a duration above zero, got 0/
+      /Tiers\.make: deadline must be a duration above zero such as "5 seconds", got 0/
     )
     throws(() => Tiers.make("get", [tier], { deadline: -1 }), /deadline must be/)
     throws(() => Tiers.make("get", [tier], { deadline: NaN }), /deadline must be/)
