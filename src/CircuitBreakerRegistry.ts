@@ -279,12 +279,11 @@ export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry
 export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry, Config.ConfigError> => {
   // Options are checked where they are written, not where the Layer is built.
   const settings = parse(options)
+  const load = Environment.load({ defaults: settings.defaults, circuits: Object.fromEntries(settings.circuits) })
   return Layer.effect(
     CircuitBreakerRegistry,
     Effect.contextWith((context: Context.Context<never>) => {
-      const read = Effect.suspend(() =>
-        Effect.provideService(Environment.load(options), ConfigProvider.ConfigProvider, providerOf(context))
-      )
+      const read = Effect.suspend(() => Effect.provideService(load, ConfigProvider.ConfigProvider, providerOf(context)))
       return Effect.flatMap(read, (environment) => makeParsed(settings, { environment, read }))
     })
   )
@@ -337,7 +336,7 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreakerRegistr
   makeParsed(parse(options), {})
 
 interface Settings {
-  readonly defaults: CircuitPolicy.CircuitPolicy
+  readonly defaults: CircuitPolicy.CircuitPolicy | undefined
   readonly circuits: ReadonlyMap<string, CircuitPolicy.CircuitPolicy | undefined>
   /** In milliseconds. */
   readonly idleTime: number
@@ -346,15 +345,16 @@ interface Settings {
 function parse(options: Options): Settings {
   const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
   checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
-  const defaults = CircuitPolicy.check(field("defaults"), options.defaults) ?? CircuitPolicy.make()
+  const defaults = CircuitPolicy.check(field("defaults"), options.defaults)
   if (options.circuits !== undefined && !isObject(options.circuits)) {
     return refuse(field("circuits"), "an object of policies by name", options.circuits)
   }
-  const circuits = new Map(Object.entries(options.circuits ?? {}))
-  for (const [name, policy] of circuits) {
-    checkName(field("circuits: the name of a circuit"), name)
-    CircuitPolicy.check(field(`circuits.${name}`), policy)
-  }
+  const circuits = new Map(
+    Object.entries(options.circuits ?? {}).map(([name, policy]) => {
+      checkName(field("circuits: the name of a circuit"), name)
+      return [name, CircuitPolicy.check(field(`circuits.${name}`), policy)]
+    })
+  )
   const idleTime = Duration.toMillis(
     checkDuration(field("idleTimeToLive"), options.idleTimeToLive ?? "1 hour", { positive: true })
   )
@@ -366,7 +366,7 @@ function checkName(field: string, name: string): void {
 }
 
 function makeParsed(
-  { circuits: declaredAtStart, defaults, idleTime }: Settings,
+  { circuits: declaredAtStart, defaults = CircuitPolicy.make(), idleTime }: Settings,
   { environment: loaded, read, start }: {
     readonly environment?: Environment.Environment
     /** Reads it again. */
@@ -461,7 +461,7 @@ function makeParsed(
 
     /** Whether it did: an operator's command stands. */
     const switchTo = (breaker: Breaker, isOn: boolean): boolean => {
-      const { _tag: state } = breaker.ref.ref.current
+      const { _tag: state } = breaker.settled()
       if (isOn) {
         switchedOff.delete(breaker)
         if (state !== "Disabled") return false
