@@ -30,6 +30,7 @@ import { monotonicMillis } from "./monotonic.ts"
 import { OneStep, onExitInStep } from "./oneStep.ts"
 import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
+import { type Definition, ORIGIN } from "./serviceNames.ts"
 import * as Window from "./window.ts"
 
 /** A service class is keyed by the name of its circuit. */
@@ -112,6 +113,8 @@ export interface BreakerOptions {
 
 export class Breaker implements CircuitBreaker {
   readonly name: string
+  /** The class whose layer has made it. Declared, so that all circuits have one shape. */
+  readonly [ORIGIN]: Definition | undefined = undefined
   readonly ref: Ref.Ref<Circuit.Circuit>
   inFlight = 0
   lastUsedAt: number

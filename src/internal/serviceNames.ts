@@ -20,14 +20,15 @@ export interface Definition {
 
 const DEFINITION: unique symbol = Symbol("effect-resilience/Definition")
 
-/** Of services that the layer of a class has made. One that is provided in another way, as tests do, may have any settings. */
-const origins = new WeakMap<object, Definition>()
+/**
+ * Where a service says which class it was made for: on itself, since every
+ * call by a class looks it up. One that is provided in another way than by the
+ * layers of a class, as tests do, may have any settings.
+ */
+export const ORIGIN: unique symbol = Symbol("effect-resilience/Origin")
 
-/** Remembers which class a service was made for. */
-export const remember = <S extends object>(service: S, definition: Definition): S => {
-  origins.set(service, definition)
-  return service
-}
+export const remember = <S extends object>(service: S, definition: Definition): S =>
+  Object.assign(service, { [ORIGIN]: definition })
 
 /** Makes the class refuse a service that was made for another one of its name, wherever it is asked for. */
 export const guard = <I, Key extends string, S extends object>(
@@ -51,7 +52,7 @@ export const getService = <S extends object>(context: Context.Context<never>, ke
   const service = Context.getUnsafe(context, key as Context.Key<never, S>)
   const wanted = (key as { readonly [DEFINITION]?: Definition })[DEFINITION]
   if (wanted === undefined) return service
-  const found = origins.get(service)
+  const found = (service as { readonly [ORIGIN]?: Definition })[ORIGIN]
   if (found !== undefined && found !== wanted) assertSame(found, wanted)
   return service
 }
