@@ -75,6 +75,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker, executeInStep, SERVICE_PREFIX } from "./internal/breaker.ts"
 import { OneStep } from "./internal/oneStep.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
@@ -294,7 +295,8 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  *   leave it to the policy's own classifier.
  * - `policy`: for a circuit that is named here first. A name that lives under
  *   another policy is a programmer error and dies with
- *   `CircuitConflictError`.
+ *   `CircuitConflictError`. Functions and schedules are not compared, so a
+ *   policy may be written where the call is.
  *
  * @category models
  * @since 0.1.0
@@ -496,7 +498,7 @@ const locate = (
 ): CircuitBreaker =>
   typeof target === "string"
     ? Context.getUnsafe(context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
-    : Context.getUnsafe(context, target as Context.Key<never, CircuitBreaker>)
+    : getService(context, target)
 
 /** @internal */
 export const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
@@ -553,6 +555,12 @@ export interface ServiceClass<Self, Name extends string>
  * Use when a program should name the circuit it needs in its type, and get
  * another one in production, development and tests by another Layer.
  *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different policies are provided together, the one that meets the circuit of
+ * the other dies with a `RangeError`.
+ *
  * **Example** (Providing a circuit by Layer)
  *
  * ```ts import.meta.vitest
@@ -581,14 +589,14 @@ export const Service = <Self>() =>
   options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
 ): ServiceClass<Self, Name> => {
   const policy = CircuitPolicy.check("CircuitBreaker.Service: policy", options?.policy) ?? CircuitPolicy.make()
-  const tag = Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const)
-  const own = make({ name, policy })
+  const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
+  const tag = guard(Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const), definition)
+  const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
+    Effect.map(make({ name, policy }), (breaker) => remember(breaker, definition))
+  const own = makeOwn(policy)
   return Object.assign(tag, {
     layer: Layer.effect(tag, own),
-    layerConfig: Layer.effect(
-      tag,
-      Effect.flatMap(Environment.circuitPolicy(name, options?.policy), (policy) => make({ name, policy }))
-    ),
+    layerConfig: Layer.effect(tag, Effect.flatMap(Environment.circuitPolicy(name, options?.policy), makeOwn)),
     layerRegistered: Layer.effect(
       tag,
       Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, options?.policy))

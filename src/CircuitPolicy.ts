@@ -124,6 +124,17 @@ export interface Options {
 
 const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
 
+/** The options that a policy was made from, by name. */
+const named = /* @__PURE__ */ new WeakMap<CircuitPolicy, ReadonlySet<keyof CircuitPolicy>>()
+
+/** Nobody chose the fields of a policy that is spread into options: `undefined`, unless options lack some. */
+const namesOf = (options: Options, policy: CircuitPolicy): ReadonlySet<keyof CircuitPolicy> | undefined => {
+  const fields = Object.keys(policy) as Array<keyof CircuitPolicy>
+  return fields.every((field) => Object.hasOwn(options, field))
+    ? undefined
+    : new Set(fields.filter((field) => options[field] !== undefined))
+}
+
 /**
  * Makes a policy.
  *
@@ -178,6 +189,13 @@ const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
  * @since 0.1.0
  */
 export const make = (options: Options = {}): CircuitPolicy => {
+  const policy = fromOptions(options)
+  const names = namesOf(options, policy)
+  if (names !== undefined) named.set(policy, names)
+  return policy
+}
+
+const fromOptions = (options: Options): CircuitPolicy => {
   const field = (name: string) => `CircuitPolicy.make: ${name}`
   const named = TRIPS.some((trip) => options[trip] !== undefined)
   const consecutiveFailures = options.consecutiveFailures ?? (named ? undefined : 5)
@@ -393,6 +411,15 @@ export const kafka: CircuitPolicy = /* @__PURE__ */ make({
  */
 export const difference = (self: CircuitPolicy, that: CircuitPolicy): ReadonlyArray<keyof CircuitPolicy> =>
   (Object.keys(self) as Array<keyof CircuitPolicy>).filter((field) => !Equal.equals(self[field], that[field]))
+
+/**
+ * The fields that code has chosen: the options of `make`, or for a policy that
+ * another one was spread into, those that are not the defaults.
+ *
+ * @internal
+ */
+export const namedFields = (self: CircuitPolicy): ReadonlySet<keyof CircuitPolicy> =>
+  named.get(self) ?? new Set(difference(self, make()))
 
 /**
  * Says in words what a policy does.

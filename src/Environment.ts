@@ -9,18 +9,19 @@
  * **Details**
  *
  * A variable is spelled `CIRCUIT_BREAKER_FAILURE_THRESHOLD` for all circuits
- * and `CB_PAYMENT_API_FAILURE_THRESHOLD` for the circuit `payment-api`. What is
- * said of one circuit goes before what is said of all, and of two that say the
- * same the environment goes before the code. Setting by setting, the first of
- * these counts:
+ * and `CB_PAYMENT_API_FAILURE_THRESHOLD` for the circuit `payment-api`. Settings
+ * of one circuit override those of all; at the same level the environment
+ * overrides the code. For each setting, the first of these counts:
  *
  * 1. the variable of the circuit;
- * 2. the circuit's policy in code;
+ * 2. the circuit's policy in code, if it names the setting;
  * 3. the variable of all circuits;
  * 4. the default policy in code, or the library's own defaults.
  *
- * A policy in code has a value for every setting, so a circuit that has one
- * listens to its own variables only.
+ * A policy names the options that `CircuitPolicy.make` was given: the rules that
+ * open the circuit together, and each other option by itself. One made with
+ * `classify` alone names nothing that a variable sets. A policy that another one
+ * was spread into names what differs from `CircuitPolicy.make()`.
  *
  * Everything that is wrong is one `ConfigError`, whose message has a line for
  * each problem. Misspelt names are problems, too.
@@ -54,7 +55,6 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -62,6 +62,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Str from "effect/String"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { readAll, type Texts } from "./internal/configSource.ts"
+import { formatDuration, parseDuration, parsePlain } from "./internal/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
 
 // -----------------------------------------------------------------------------
@@ -79,8 +80,8 @@ export interface Environment {
   readonly defaults: CircuitPolicy.CircuitPolicy
 
   /**
-   * The policy of one circuit. With a policy, that policy as the variables of
-   * the circuit change it.
+   * The policy of one circuit. With a policy, that policy as the variables
+   * change it.
    */
   readonly circuitPolicy: (
     name: string,
@@ -89,6 +90,12 @@ export interface Environment {
 
   /** How long an attempt of a call may take, through one circuit or in general. Infinite if that is off. */
   readonly requestTimeout: (circuit?: string | undefined) => Duration.Duration
+
+  /**
+   * Whether a circuit is on, or circuits in general. One that is off should be
+   * `Disabled` from the start.
+   */
+  readonly enabled: (circuit?: string | undefined) => boolean
 
   /** How to retry, as options of `Retry.make`. */
   readonly retry: RetryOptions
@@ -206,6 +213,8 @@ interface Kind<out A extends Value> {
   readonly unit: Unit | undefined
   /** Takes trimmed text in small letters. */
   readonly decode: (text: string) => A | undefined
+  /** Says of a text that is not accepted what is likely to be wrong with it. */
+  readonly explain?: ((text: string) => string | undefined) | undefined
 }
 
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/
@@ -225,29 +234,58 @@ const rate = between(0, 1, false)
 
 const factor = between(1, 100, false)
 
-const time = (
-  unit: Unit,
-  minimum: number,
-  maximum: number,
-  example: string
-): Kind<Duration.Duration> => ({
-  accepts: `a number of ${unit} from ${minimum} to ${maximum}, or a duration such as "${example}"`,
-  unit,
+/** A time in milliseconds: the name of its variable says so. */
+const milliseconds = (minimum: number, maximum: number, example: string): Kind<Duration.Duration> => ({
+  accepts: `a number of milliseconds from ${minimum} to ${maximum}, or a duration such as "${example}"`,
+  unit: "milliseconds",
   decode: (text) => {
-    const duration = NUMBER.test(text)
-      ? Duration.millis(Number(text) * MILLIS[unit])
-      : Option.getOrUndefined(Duration.fromInput(text as Duration.Input))
-    const amount = duration === undefined ? NaN : amountOf(duration, unit)
-    return amount >= minimum && amount <= maximum ? duration : undefined
+    const duration = parseDuration(text, "milliseconds")
+    const millis = duration === undefined ? NaN : Duration.toMillis(duration)
+    return millis >= minimum && millis <= maximum ? duration : undefined
   }
 })
 
-const MILLIS = { seconds: 1000, milliseconds: 1 }
-
-const amountOf = (duration: Duration.Duration, unit: Unit): number => Duration.toMillis(duration) / MILLIS[unit]
+/**
+ * A time in seconds. Other libraries take milliseconds under such names, so a
+ * number that is hardly meant as seconds needs its unit.
+ */
+const seconds = (
+  minimum: number,
+  { longest, plain }: { readonly plain: number; readonly longest: Duration.Duration },
+  example: string
+): Kind<Duration.Duration> => {
+  const isAccepted = (duration: Duration.Duration) =>
+    Duration.toSeconds(duration) >= minimum && Duration.isLessThanOrEqualTo(duration, longest)
+  return {
+    accepts: `a number of seconds from ${minimum} to ${plain}, or a duration up to ${
+      Duration.format(longest)
+    } such as "${example}"`,
+    unit: "seconds",
+    decode: (text) => {
+      const duration = parseDuration(text)
+      const number = parsePlain(text)
+      return duration !== undefined && isAccepted(duration) && (number === undefined || number <= plain)
+        ? duration
+        : undefined
+    },
+    explain: (text) => {
+      const number = parsePlain(text)
+      if (number === undefined || number <= plain) return undefined
+      const [asSeconds, asMillis] = [Duration.seconds(number), Duration.millis(number)]
+      if (!isAccepted(asMillis)) return undefined
+      const told = `is ${formatDuration(asSeconds)} in seconds`
+      const instead = `write "${Duration.format(asMillis)}" if milliseconds were meant`
+      return isAccepted(asSeconds)
+        ? `${told}; ${instead}, or "${number}s"`
+        : `${told}, at most ${Duration.format(longest)} is accepted; ${instead}`
+    }
+  }
+}
 
 const HOUR = 3600
-const DAY = 24 * HOUR
+
+const upToHour = { plain: 600, longest: Duration.hours(1) }
+const upToDay = { plain: HOUR, longest: Duration.days(1) }
 
 /** Those of `Config.Boolean`. */
 const TRUE = ["true", "yes", "on", "1", "y"]
@@ -267,7 +305,9 @@ const orOff = <A extends Value>(kind: Kind<A>): Kind<A | "off"> => ({
 
 /** How to write a value in a variable. */
 const encode = (value: Value, unit: Unit | undefined): string =>
-  Duration.isDuration(value) ? String(amountOf(value, unit!)) : String(value)
+  Duration.isDuration(value)
+    ? String(unit === "milliseconds" ? Duration.toMillis(value) : Duration.toSeconds(value))
+    : String(value)
 
 // -----------------------------------------------------------------------------
 // settings
@@ -278,6 +318,8 @@ interface Field<out A extends Value> {
   readonly default: A
   /** What a policy has for it. A setting that is not of a policy has none. */
   readonly read: ((policy: CircuitPolicy.CircuitPolicy) => A) | undefined
+  /** The fields of a policy of which any one claims the setting. */
+  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>
   readonly description: string
 }
 
@@ -289,6 +331,7 @@ const field = <A extends Value>(kind: Kind<A>, byDefault: A, description: string
   kind,
   default: byDefault,
   read: undefined,
+  claimedBy: [],
   description
 })
 
@@ -296,9 +339,19 @@ const builtIn = CircuitPolicy.make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
+  claimedBy: keyof CircuitPolicy.CircuitPolicy | ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>,
   read: (policy: CircuitPolicy.CircuitPolicy) => A | B,
   description: string
-): Field<A | B> => ({ kind, default: read(builtIn), read, description })
+): Field<A | B> => ({
+  kind,
+  default: read(builtIn),
+  read,
+  claimedBy: typeof claimedBy === "string" ? [claimedBy] : claimedBy,
+  description
+})
+
+/** Only the rules that a policy names apply, so that one of them claims them all. */
+const RULES = ["consecutiveFailures", "failureRate", "slowCallRate", "slowCallDuration"] as const
 
 const DEFAULT_OPEN_TIME = {
   initial: Duration.minutes(1),
@@ -319,89 +372,108 @@ const openTime = ({ openDuration }: CircuitPolicy.CircuitPolicy) =>
 const circuitFields = {
   FAILURE_THRESHOLD: policyField(
     orOff(count(1_000_000)),
+    RULES,
     (policy) => policy.consecutiveFailures ?? "off",
     "Failures in a row that open the circuit."
   ),
   FAILURE_RATE_THRESHOLD: policyField(
     orOff(rate),
+    RULES,
     (policy) => policy.failureRate ?? "off",
     "Share of failures in the window that opens the circuit."
   ),
   MINIMUM_REQUEST_THRESHOLD: policyField(
     count(1_000_000),
+    "minimumCalls",
     (policy) => policy.minimumCalls,
     "Calls the window must hold before a rate counts."
   ),
   FAILURE_WINDOW_SECONDS: policyField(
-    time("seconds", 0.001, DAY, "1 minute"),
+    seconds(0.001, upToDay, "1m"),
+    "window",
     (policy) => "duration" in policy.window ? policy.window.duration : "off",
     "The window, as a time. Excludes `WINDOW_SIZE`."
   ),
   WINDOW_SIZE: policyField(
     count(1_000_000),
+    "window",
     (policy) => "calls" in policy.window ? policy.window.calls : "off",
     "The window, as a number of calls. Excludes `FAILURE_WINDOW_SECONDS`."
   ),
   RECOVERY_TIMEOUT: policyField(
-    time("seconds", 0.001, DAY, "30 seconds"),
+    seconds(0.001, upToDay, "30s"),
+    "openDuration",
     (policy) => openTime(policy).initial,
     "How long the circuit stays open, at first."
   ),
   EXPONENTIAL_BACKOFF: policyField(
     flag,
+    "openDuration",
     (policy) => openTime(policy).grows,
     "Whether each opening in a row is longer than the one before."
   ),
   BACKOFF_MULTIPLIER: policyField(
     factor,
+    "openDuration",
     (policy) => openTime(policy).multiplier,
     "How many times longer."
   ),
   MAX_BACKOFF_SECONDS: policyField(
-    time("seconds", 0.001, DAY, "5 minutes"),
+    seconds(0.001, upToDay, "5m"),
+    "openDuration",
     (policy) => openTime(policy).maximum,
     "How long at most."
   ),
   HALF_OPEN_CALLS: policyField(
     count(10_000),
+    "halfOpenMaxCalls",
     (policy) => policy.halfOpenMaxCalls,
     "Probes that run at once while the circuit is half-open."
   ),
   HALF_OPEN_TIMEOUT: policyField(
-    orOff(time("seconds", 0.001, DAY, "1 minute")),
+    orOff(seconds(0.001, upToDay, "1m")),
+    "halfOpenTimeout",
     (policy) => Duration.isFinite(policy.halfOpenTimeout) ? policy.halfOpenTimeout : "off",
     "The circuit opens again if probes run that long without a verdict."
   ),
   SUCCESS_THRESHOLD: policyField(
     count(10_000),
+    "successThreshold",
     (policy) => policy.successThreshold,
     "Successful probes that close the circuit."
   ),
   SLOW_CALL_THRESHOLD_MS: policyField(
-    orOff(time("milliseconds", 1, HOUR * 1000, "2 seconds")),
+    orOff(milliseconds(1, HOUR * 1000, "2s")),
+    RULES,
     (policy) => policy.slowCallDuration ?? "off",
     "Calls that take longer are slow."
   ),
   SLOW_CALL_RATE_THRESHOLD: policyField(
     orOff(rate),
+    RULES,
     (policy) => policy.slowCallRate ?? "off",
     "Share of slow calls in the window that opens the circuit."
   ),
   REQUEST_TIMEOUT_SECONDS: field(
-    orOff(time("seconds", 0.001, HOUR, "10 seconds")),
+    orOff(seconds(0.001, upToHour, "10s")),
     Duration.seconds(10),
     "How long an attempt of a call may take, in the standard pipeline."
-  )
+  ),
+  ENABLED: field(flag, true, "Whether circuits are on. One that is off is `Disabled`: every call passes.")
 } satisfies Fields
 
 const otherFields = {
   MAX_RETRY_ATTEMPTS: field(count(1000), 3, "Attempts of a call, the first included."),
-  RETRY_BASE_DELAY: field(time("seconds", 0, HOUR, "500 millis"), Duration.seconds(1), "Wait before the first retry."),
-  RETRY_MAX_DELAY: field(time("seconds", 0, DAY, "1 minute"), Duration.minutes(1), "Longest wait before a retry."),
+  RETRY_BASE_DELAY: field(
+    seconds(0, { plain: 90, longest: Duration.hours(1) }, "500ms"),
+    Duration.seconds(1),
+    "Wait before the first retry."
+  ),
+  RETRY_MAX_DELAY: field(seconds(0, upToDay, "1m"), Duration.minutes(1), "Longest wait before a retry."),
   RETRY_EXPONENTIAL_BASE: field(factor, 2, "How many times longer each wait is than the one before."),
   RETRY_JITTER_ENABLED: field(flag, true, "Whether waits are spread, × 0.5 to 1.5."),
   HEALTH_CHECK_INTERVAL: field(
-    time("seconds", 0.001, DAY, "30 seconds"),
+    seconds(0.001, upToDay, "30s"),
     Duration.seconds(30),
     "Time between two health checks."
   )
@@ -536,7 +608,7 @@ export const load = (options: Options = {}): Effect.Effect<Environment, Config.C
   Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
     const circuits = Object.keys(options.circuits ?? {}).map(variableName).filter((name) => name !== "")
     const known = globalNames.concat(circuits.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
-    return Effect.matchEffect(readAll(provider, known, isOurs), {
+    return Effect.matchEffect(readAll(provider, known, isOurs, (word) => word === "CB"), {
       onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
       onSuccess: (texts) => {
         const { environment, problems } = decode(texts, options)
@@ -629,6 +701,10 @@ const decode = (texts: Texts, options: Options) => {
     )
   }
 
+  // The name of a circuit may come with every call.
+  const levelOf = (circuit: string | undefined): Level<CircuitFields> | undefined =>
+    circuit === undefined || levels.size === 0 ? undefined : levels.get(variableName(circuit))
+
   const settings = [...listSettings(all.settings, undefined), ...listSettings(others, undefined)]
   const policies = new Map<string, CircuitPolicy.CircuitPolicy>()
   for (const [circuit, policy] of circuits) {
@@ -641,12 +717,12 @@ const decode = (texts: Texts, options: Options) => {
 
   const environment: Environment = {
     defaults: all.policy,
-    circuitPolicy: makeCircuitPolicy({ policies, levels, defaults: all.policy, fitCircuit }),
+    circuitPolicy: makeCircuitPolicy({ policies, levels, global, defaults: all.policy, fitCircuit }),
     requestTimeout: (circuit) => {
-      const own = circuit === undefined ? undefined : levels.get(variableName(circuit))?.REQUEST_TIMEOUT_SECONDS
-      const timeout = own === undefined || own === "invalid" ? all.settings.REQUEST_TIMEOUT_SECONDS.value : own.value
+      const timeout = givenOr(levelOf(circuit)?.REQUEST_TIMEOUT_SECONDS, all.settings.REQUEST_TIMEOUT_SECONDS.value)
       return timeout === "off" ? Duration.infinity : timeout
     },
+    enabled: (circuit) => givenOr(levelOf(circuit)?.ENABLED, all.settings.ENABLED.value),
     retry: {
       maxAttempts: others.MAX_RETRY_ATTEMPTS.value,
       baseDelay: others.RETRY_BASE_DELAY.value,
@@ -664,18 +740,18 @@ const decode = (texts: Texts, options: Options) => {
 const makeCircuitPolicy = (known: {
   readonly policies: ReadonlyMap<string, CircuitPolicy.CircuitPolicy>
   readonly levels: ReadonlyMap<string, Level<CircuitFields>>
+  readonly global: Level<CircuitFields>
   readonly defaults: CircuitPolicy.CircuitPolicy
   readonly fitCircuit: (name: string, policy: CircuitPolicy.CircuitPolicy | undefined, report: Report) => Fitted
 }): Environment["circuitPolicy"] => {
   // Nobody is there to report to: what does not go together gives way.
   const change = (name: string, policy?: CircuitPolicy.CircuitPolicy) => known.fitCircuit(name, policy, () => {}).policy
+  const makeCache = () => new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
   const plain = new Map(Array.from(known.levels.keys(), (name) => [name, change(name)]))
-  const changed = new Map(
-    Array.from(
-      known.levels.keys(),
-      (name) => [name, new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()]
-    )
-  )
+  const changed = new Map(Array.from(known.levels.keys(), (name) => [name, makeCache()]))
+  // Circuits without variables of their own differ in nothing but their policy.
+  const changedByGlobal = makeCache()
+  const isSilent = known.levels.size === 0 && Object.keys(known.global).length === 0
 
   return (circuit, policy) => {
     if (policy === undefined) {
@@ -683,11 +759,10 @@ const makeCircuitPolicy = (known: {
       if (own !== undefined) return own
     }
     // The name of a circuit may come with every call.
-    if (known.levels.size === 0) return policy ?? known.defaults
+    if (isSilent) return policy ?? known.defaults
     const name = variableName(circuit)
     if (policy === undefined) return plain.get(name) ?? known.defaults
-    const changes = changed.get(name)
-    if (changes === undefined) return policy
+    const changes = changed.get(name) ?? changedByGlobal
     const before = changes.get(policy)
     if (before !== undefined) return before
     const after = change(name, policy)
@@ -722,7 +797,8 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
       const value = field.kind.decode(text.trim().toLowerCase())
       const other = level[key]
       if (value === undefined) {
-        report(`${quote(variable, text)} must be ${field.kind.accepts}`)
+        const problem = field.kind.explain?.(text) ?? `must be ${field.kind.accepts}`
+        report(`${quote(variable, text)} ${problem}`)
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }
@@ -804,17 +880,28 @@ const decideOne = (
   const { read } = field
   const unset = { variable, text: "", invalid: circuit === "invalid" }
   if (isGiven(circuit)) return { ...circuit, source: "Variable", invalid: false }
-  if (policy !== undefined && read !== undefined) return { ...unset, value: read(policy), source: "Policy" }
+  if (policy !== undefined && read !== undefined && claims(policy, field)) {
+    return { ...unset, value: read(policy), source: "Policy" }
+  }
   if (isGiven(global)) return { ...global, source: "Variable", invalid: unset.invalid }
   const invalid = unset.invalid || global === "invalid"
+  if (policy !== undefined && read !== undefined) return { ...unset, value: read(policy), source: "Default", invalid }
   if (defaults !== undefined && read !== undefined) {
     return { ...unset, value: read(defaults), source: "Policy", invalid }
   }
   return { ...unset, value: field.default, source: "Default", invalid }
 }
 
+const claims = (policy: CircuitPolicy.CircuitPolicy, { claimedBy }: Field<Value>): boolean => {
+  const named = CircuitPolicy.namedFields(policy)
+  return claimedBy.some((field) => named.has(field))
+}
+
 const isGiven = <A extends Value>(said: Given<A> | "invalid" | undefined): said is Given<A> =>
   said !== undefined && said !== "invalid"
+
+const givenOr = <A extends Value>(said: Given<A> | "invalid" | undefined, otherwise: A): A =>
+  isGiven(said) ? said.value : otherwise
 
 const isSet = (setting: Decided<Value>): boolean => setting.source === "Variable"
 
@@ -845,7 +932,7 @@ const fit = (
   report: Report
 ): Fitted => {
   const settings: MutableSettings = { ...decided }
-  const { REQUEST_TIMEOUT_SECONDS: _, ...ofPolicy } = decided
+  const { ENABLED: _enabled, REQUEST_TIMEOUT_SECONDS: _timeout, ...ofPolicy } = decided
   if (!Object.values(ofPolicy).some(isSet)) return { policy: base, settings }
 
   const conflict: Conflict = (concerned, problem) => {

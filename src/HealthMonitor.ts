@@ -69,7 +69,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/breaker.ts"
@@ -808,6 +808,13 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
     Effect.acquireRelease(
       Effect.sync(() => makeUnsafe(settings, context)),
       ({ stop }) => stop
+    ).pipe(
+      Effect.tap(
+        warnIfUnseen(
+          Context.get(context, CircuitBreakerRegistry),
+          "HealthMonitor learns of its circuits' changes only at its intervals"
+        )
+      )
     )
   ).pipe(Effect.map(({ monitor }) => monitor))
 

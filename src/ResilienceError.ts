@@ -34,8 +34,8 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/durationCodec.ts"
+import { formatDuration } from "./internal/durationText.ts"
 import { asValue } from "./internal/errorValue.ts"
-import { formatDuration } from "./internal/formatDuration.ts"
 import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/insideError.ts"
 import { messageOf } from "./internal/messageOf.ts"
 import { WireError } from "./internal/wireError.ts"
@@ -376,6 +376,9 @@ export const isAllTiersFailedError: (u: unknown) => u is AllTiersFailedError = /
  * chance which applies. Use `CircuitBreakerRegistry.reconfigure` to change the
  * policy of a living circuit, or another name.
  *
+ * - `fields`: the fields of the policies that differ; none where a circuit was
+ *   to be adopted whose name is taken.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -391,6 +394,9 @@ export class CircuitConflictError extends Schema.TaggedError<CircuitConflictErro
   }
 
   override get message(): string {
+    if (this.fields.length === 0) {
+      return `Circuit "${this.circuit}" is registered already; remove it first, or use another name`
+    }
     return `Circuit "${this.circuit}" is registered already with another ${this.fields.join(", ")}; ` +
       `use reconfigure to change its policy, or another name`
   }

@@ -37,7 +37,7 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { type Bulkhead, isBulkhead } from "./Bulkhead.ts"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
 import { Breaker } from "./internal/breaker.ts"
@@ -122,6 +122,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
       const registry = yield* CircuitBreakerRegistry
       const context = yield* Effect.context<never>()
       const recorder = makeRecorder(context)
+      yield* warnIfUnseen(registry, "Telemetry.layer measures none of its circuits")
       yield* Effect.acquireRelease(
         Effect.sync(() => {
           const series = new Map<Breaker, () => void>()

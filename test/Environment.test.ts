@@ -90,21 +90,26 @@ const within = (minimum: number, maximum: number): Expected => {
   }
 }
 
-const times = (minimum: number, maximum: number): Expected => ({
+const times = (minimum: number, plain: number, longest: string): Expected => ({
   accepts: {
     [String(minimum)]: seconds(minimum),
-    [String(maximum)]: seconds(maximum),
+    [String(plain)]: seconds(plain),
+    [longest]: longest === "1d" ? Duration.days(1) : Duration.hours(1),
     "1.5": seconds(1.5),
+    "30s": seconds(30),
+    "1m 30s": seconds(90),
     "30 seconds": seconds(30),
     "500 millis": Duration.millis(500),
+    "500ms": Duration.millis(500),
+    "PT30S": seconds(30),
     " 2 Minutes ": Duration.minutes(2)
   },
   rejects: [
     ...(minimum === 0 ? [] : ["0", "0 seconds", "0.0009", "999 micros"]),
-    String(maximum + 1),
+    `${longest} 1ms`,
     "-1 seconds",
     "9 weeks",
-    "30s",
+    "30x",
     "true"
   ]
 })
@@ -127,19 +132,18 @@ const flags: Expected = {
 
 const off = ({ accepts, rejects }: Expected): Expected => ({ accepts: { ...accepts, off: "off", OFF: "off" }, rejects })
 
-const DAY = 86_400
 const EXPECTED: Record<string, Expected> = {
   FAILURE_THRESHOLD: off(counts(1_000_000)),
   FAILURE_RATE_THRESHOLD: off(within(0, 1)),
   MINIMUM_REQUEST_THRESHOLD: counts(1_000_000),
-  FAILURE_WINDOW_SECONDS: times(0.001, DAY),
+  FAILURE_WINDOW_SECONDS: times(0.001, 3600, "1d"),
   WINDOW_SIZE: counts(1_000_000),
-  RECOVERY_TIMEOUT: times(0.001, DAY),
+  RECOVERY_TIMEOUT: times(0.001, 3600, "1d"),
   EXPONENTIAL_BACKOFF: flags,
   BACKOFF_MULTIPLIER: within(1, 100),
-  MAX_BACKOFF_SECONDS: times(0.001, DAY),
+  MAX_BACKOFF_SECONDS: times(0.001, 3600, "1d"),
   HALF_OPEN_CALLS: counts(10_000),
-  HALF_OPEN_TIMEOUT: off(times(0.001, DAY)),
+  HALF_OPEN_TIMEOUT: off(times(0.001, 3600, "1d")),
   SUCCESS_THRESHOLD: counts(10_000),
   SLOW_CALL_THRESHOLD_MS: {
     accepts: {
@@ -152,13 +156,14 @@ const EXPECTED: Record<string, Expected> = {
     rejects: ["0", "0.5", "3600001", "2 hours", "true"]
   },
   SLOW_CALL_RATE_THRESHOLD: off(within(0, 1)),
-  REQUEST_TIMEOUT_SECONDS: off(times(0.001, 3600)),
+  REQUEST_TIMEOUT_SECONDS: off(times(0.001, 600, "1h")),
+  ENABLED: flags,
   MAX_RETRY_ATTEMPTS: counts(1000),
-  RETRY_BASE_DELAY: times(0, 3600),
-  RETRY_MAX_DELAY: times(0, DAY),
+  RETRY_BASE_DELAY: times(0, 90, "1h"),
+  RETRY_MAX_DELAY: times(0, 3600, "1d"),
   RETRY_EXPONENTIAL_BASE: within(1, 100),
   RETRY_JITTER_ENABLED: flags,
-  HEALTH_CHECK_INTERVAL: times(0.001, DAY)
+  HEALTH_CHECK_INTERVAL: times(0.001, 3600, "1d")
 }
 
 /** What has to be set beside a variable so that nothing contradicts its value. */
@@ -558,6 +563,134 @@ describe("precedence", () => {
       }))
   }
 
+  const EVERYWHERE = Object.fromEntries(
+    Object.entries(VALUES).filter(([key]) => key !== "WINDOW_SIZE").map(([key, [, b]]) => [`CIRCUIT_BREAKER_${key}`, b])
+  )
+
+  /** The settings that a policy in code does not leave to the global variables. */
+  const claimed = (policy: CircuitPolicy.CircuitPolicy) =>
+    Effect.map(
+      load(EVERYWHERE, { circuits: { a: policy } }),
+      ({ settings }) =>
+        settings.filter(({ circuit, key, source }) => circuit === "a" && key in VALUES && source !== "Variable")
+          .map(({ key }) => key)
+    )
+
+  const RULES = ["FAILURE_THRESHOLD", "FAILURE_RATE_THRESHOLD", "SLOW_CALL_THRESHOLD_MS", "SLOW_CALL_RATE_THRESHOLD"]
+  const OPEN_TIME = ["RECOVERY_TIMEOUT", "EXPONENTIAL_BACKOFF", "BACKOFF_MULTIPLIER", "MAX_BACKOFF_SECONDS"]
+  const classify = Outcome.failureUnless((error) => error === 404)
+
+  it.effect("a policy in code claims the settings that it names, and no others", () =>
+    Effect.gen(function*() {
+      // Only the rules that are named apply, so that one of them claims all.
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ consecutiveFailures: 3 })), RULES)
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ failureRate: 0.4 })), RULES)
+      assert.deepStrictEqual(
+        yield* claimed(CircuitPolicy.make({ slowCallRate: 0.4, slowCallDuration: "1 second" })),
+        RULES
+      )
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ minimumCalls: 5 })), ["MINIMUM_REQUEST_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ window: { calls: 50 } })), [
+        "FAILURE_WINDOW_SECONDS",
+        "WINDOW_SIZE"
+      ])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ openDuration: "5 seconds" })), OPEN_TIME)
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ halfOpenMaxCalls: 1 })), ["HALF_OPEN_CALLS"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ halfOpenTimeout: "5 seconds" })), [
+        "HALF_OPEN_TIMEOUT"
+      ])
+      // The default claims its setting if the code names it, and an option that is undefined is none.
+      const options = { successThreshold: 2, minimumCalls: undefined }
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make(options)), ["SUCCESS_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.production), [
+        "FAILURE_THRESHOLD",
+        "FAILURE_RATE_THRESHOLD",
+        ...OPEN_TIME,
+        "HALF_OPEN_CALLS",
+        "SUCCESS_THRESHOLD",
+        "SLOW_CALL_THRESHOLD_MS",
+        "SLOW_CALL_RATE_THRESHOLD"
+      ])
+    }))
+
+  it.effect("a policy in code claims nothing by what has no variable", () =>
+    Effect.gen(function*() {
+      const options: ReadonlyArray<CircuitPolicy.Options> = [
+        {},
+        { classify },
+        { maxOpenDuration: "2 hours" },
+        { halfOpenSample: { calls: 10, failureRate: 0.2 } },
+        { measureDuration: false }
+      ]
+      for (const option of options) {
+        const policy = CircuitPolicy.make(option)
+        assert.deepStrictEqual(yield* claimed(policy), [])
+        const { circuitPolicy, defaults } = yield* load(EVERYWHERE, { circuits: { a: policy } })
+        const differing = CircuitPolicy.difference(circuitPolicy("a"), defaults)
+        assert.deepStrictEqual(differing, Object.keys(option) as typeof differing)
+      }
+    }))
+
+  it.effect("a policy that another was spread into claims what is not the default", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.make({ successThreshold: 4 }), classify }), [
+        "SUCCESS_THRESHOLD"
+      ])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.make({ classify }) })), [])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.kafka, classify })), [
+        "FAILURE_THRESHOLD",
+        "FAILURE_RATE_THRESHOLD",
+        ...OPEN_TIME,
+        "HALF_OPEN_CALLS",
+        "SUCCESS_THRESHOLD",
+        "SLOW_CALL_THRESHOLD_MS",
+        "SLOW_CALL_RATE_THRESHOLD"
+      ])
+    }))
+
+  it.effect("a policy with nothing but code in it follows the variables like none, here and with a call", () =>
+    Effect.gen(function*() {
+      const env = { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "2", CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "5" }
+      const policy = CircuitPolicy.make({ classify })
+      const none = (yield* load(env)).circuitPolicy("quote-api")
+      const named = yield* load(env, { circuits: { "quote-api": policy } })
+      const byDefault = yield* load(env, { defaults: policy })
+      const atCall = (yield* load(env)).circuitPolicy("quote-api", policy)
+      for (const found of [named.circuitPolicy("quote-api"), byDefault.circuitPolicy("quote-api"), atCall]) {
+        assert.deepStrictEqual(found, { ...none, classify })
+        assert.strictEqual(found.consecutiveFailures, 2)
+      }
+      // The same policy gives the same again, for whatever circuit without variables of its own.
+      const { circuitPolicy } = yield* load({ ...env, CB_A_FAILURE_THRESHOLD: "9" })
+      assert.strictEqual(circuitPolicy("b", policy), circuitPolicy("c", policy))
+      assert.strictEqual(circuitPolicy("a", policy).consecutiveFailures, 9)
+      assert.strictEqual(circuitPolicy("a", policy).classify, classify)
+    }))
+
+  it.effect("a global variable yields to what a policy in code names", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy } = yield* load({ CIRCUIT_BREAKER_MINIMUM_REQUEST_THRESHOLD: "20" }, {
+        circuits: { a: CircuitPolicy.make({ window: { calls: 5 } }) }
+      })
+      assert.deepStrictEqual(circuitPolicy("a").window, { calls: 5 })
+      assert.strictEqual(circuitPolicy("a").minimumCalls, 5)
+    }))
+
+  it.effect("what a policy in code does not name is the library's default, not that of the default policy", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy, settings } = yield* load({ CIRCUIT_BREAKER_HALF_OPEN_CALLS: "9" }, {
+        defaults: CircuitPolicy.kafka,
+        circuits: { a: CircuitPolicy.make({ classify }) }
+      })
+      assert.strictEqual(circuitPolicy("a").successThreshold, 2)
+      assert.deepStrictEqual(
+        settings.filter(({ circuit, key }) => circuit === "a" && key === "SUCCESS_THRESHOLD").map(({ source }) =>
+          source
+        ),
+        ["Default"]
+      )
+    }))
+
   it.effect("of the request timeout: the circuit's variable, then the global one, whatever the policy", () =>
     Effect.gen(function*() {
       const { requestTimeout } = yield* load(
@@ -569,6 +702,22 @@ describe("precedence", () => {
         seconds(2),
         seconds(2)
       ])
+    }))
+
+  it.effect("of the switch: the circuit's variable, then the global one, whatever the policy", () =>
+    Effect.gen(function*() {
+      const some = yield* load({ CB_PAYMENT_API_ENABLED: "false" }, { circuits: { "payment-api": mine, b: mine } })
+      assert.deepStrictEqual(
+        [some.enabled("payment-api"), some.enabled("paymentApi"), some.enabled("b"), some.enabled("c"), some.enabled()],
+        [false, false, true, true, true]
+      )
+      const most = yield* load({ CIRCUIT_BREAKER_ENABLED: "no", CB_A_ENABLED: "yes" }, { circuits: { b: mine } })
+      assert.deepStrictEqual([most.enabled("a"), most.enabled("b"), most.enabled()], [true, false, false])
+      const { source, value, variable } = setting(most, "ENABLED", "b")
+      assert.deepStrictEqual([value, source, variable], [false, "Variable", "CIRCUIT_BREAKER_ENABLED"])
+      // A circuit that is off keeps its policy for when it is on.
+      assert.strictEqual(most.circuitPolicy("b"), mine)
+      assert.isTrue((yield* load({})).enabled("a"))
     }))
 
   it.effect("lets the window of a circuit be of another kind than that of all", () =>
@@ -606,6 +755,60 @@ describe("precedence", () => {
       // Without a rule the circuit would never open, and nobody would know.
       assert.strictEqual(policy.consecutiveFailures, 1)
       assert.strictEqual(policy.failureRate, undefined)
+    }))
+})
+
+describe("a number too large for seconds", () => {
+  it.effect("is refused with what to write instead, whether seconds or milliseconds were meant", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* problems({
+          MAX_RETRY_ATTEMPTS: "3",
+          RETRY_BASE_DELAY: "1000",
+          RETRY_MAX_DELAY: "30000",
+          CIRCUIT_BREAKER_FAILURE_THRESHOLD: "5",
+          CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "30000",
+          CIRCUIT_BREAKER_REQUEST_TIMEOUT: " 2500 ",
+          CIRCUIT_BREAKER_HALF_OPEN_TIMEOUT: "300000",
+          CB_A_FAILURE_WINDOW_SECONDS: "60000.0"
+        }),
+        [
+          `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="30000" is 8h 20m in seconds; write "30s" if milliseconds were meant, or "30000s"`,
+          `CIRCUIT_BREAKER_HALF_OPEN_TIMEOUT="300000" is 3d 11h 20m in seconds, at most 1d is accepted; write "5m" if milliseconds were meant`,
+          `CIRCUIT_BREAKER_REQUEST_TIMEOUT=" 2500 " is 41m 40s in seconds; write "2s 500ms" if milliseconds were meant, or "2500s"`,
+          `RETRY_BASE_DELAY="1000" is 16m 40s in seconds; write "1s" if milliseconds were meant, or "1000s"`,
+          `RETRY_MAX_DELAY="30000" is 8h 20m in seconds; write "30s" if milliseconds were meant, or "30000s"`,
+          `CB_A_FAILURE_WINDOW_SECONDS="60000.0" is 16h 40m in seconds; write "1m" if milliseconds were meant, or "60000s"`
+        ]
+      )
+    }))
+
+  it.effect("is accepted as it was told to be written", () =>
+    Effect.gen(function*() {
+      for (const variable of Environment.variables) {
+        if (variable.unit !== "seconds") continue
+        for (const number of ["3601", "30000", "86400"]) {
+          const [problem] = yield* problems({ [variable.name]: number })
+          const suggestions = Array.from(problem!.matchAll(/(?:write|or) "([^"]+)"/g), ([, text]) => text!)
+          assert.isNotEmpty(suggestions, problem)
+          for (const text of suggestions) {
+            const { source, value } = setting(yield* load({ [variable.name]: text }), variable.key)
+            assert.strictEqual(source, "Variable")
+            const expected = text.endsWith("000s") || text.endsWith("3601s") || text === "86400s"
+              ? seconds(Number(number))
+              : Duration.millis(Number(number))
+            assert.isTrue(isEqual(value, expected), `${variable.name}=${text}`)
+          }
+        }
+      }
+    }))
+
+  it.effect("is no concern of milliseconds, nor of numbers that can be nothing else", () =>
+    Effect.gen(function*() {
+      yield* load({ CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "30000", CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD: "0.5" })
+      yield* load({ CIRCUIT_BREAKER_MAX_BACKOFF_SECONDS: "300", RETRY_BASE_DELAY: "60", RETRY_MAX_DELAY: "600" })
+      const [problem] = yield* problems({ RETRY_BASE_DELAY: "9".repeat(40) })
+      assert.include(problem, "must be a number of seconds from 0 to 90")
     }))
 })
 
@@ -775,8 +978,8 @@ describe("names", () => {
   it.effect("have to be known after CIRCUIT_BREAKER_, and after the prefix of a circuit in code", () =>
     Effect.gen(function*() {
       const known = "FAILURE_THRESHOLD, FAILURE_RATE_THRESHOLD, MINIMUM_REQUEST_THRESHOLD, FAILURE_WINDOW_SECONDS, "
-      const [global] = yield* problems({ CIRCUIT_BREAKER_ENABLED: "true" })
-      assert.include(global, `CIRCUIT_BREAKER_ENABLED is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
+      const [global] = yield* problems({ CIRCUIT_BREAKER_COLOUR: "red" })
+      assert.include(global, `CIRCUIT_BREAKER_COLOUR is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
       const [circuit] = yield* problems({ CB_PAYMENT_API_URL: "https" }, { circuits: { paymentApi: undefined } })
       assert.include(circuit, `CB_PAYMENT_API_URL is unknown; after CB_PAYMENT_API_ goes one of ${known}`)
     }))
@@ -848,10 +1051,82 @@ describe("names", () => {
       assert.strictEqual(circuitPolicy("payment-api").consecutiveFailures, 3)
     }))
 
-  it.effect("of circuits may be numbers", () =>
+  it.effect("of circuits may be numbers of any size, or have them", () =>
     Effect.gen(function*() {
-      const { circuitPolicy } = yield* load({ CB_7_FAILURE_THRESHOLD: "2", CB_4294967294_FAILURE_THRESHOLD: "3" })
-      assert.strictEqual(circuitPolicy("7").consecutiveFailures, 2)
+      const numbers = [
+        "0",
+        "7",
+        "9999",
+        "10000",
+        "4294967290",
+        "4294967294",
+        "4294967295",
+        "99999999999999999999",
+        "007"
+      ]
+      for (const prefix of ["", "TENANT_"]) {
+        const name = (number: string) => `${prefix}${number}`
+        const all = yield* load(
+          Object.fromEntries(numbers.map((number, i) => [`CB_${name(number)}_FAILURE_THRESHOLD`, `${10 + i}`]))
+        )
+        for (const [i, number] of numbers.entries()) {
+          assert.strictEqual(all.circuitPolicy(name(number)).consecutiveFailures, 10 + i, name(number))
+        }
+        // Alone they make an array of words, from the first number to that one.
+        for (const number of numbers) {
+          const alone = yield* load({ [`CB_${name(number)}_FAILURE_THRESHOLD`]: "2" })
+          assert.strictEqual(alone.circuitPolicy(name(number)).consecutiveFailures, 2, name(number))
+          assert.deepStrictEqual(yield* problems({ [`CB_${name(number)}_FAILURE_THRESHOLD`]: "nonsense" }), [
+            `CB_${name(number)}_FAILURE_THRESHOLD="nonsense" must be an integer from 1 to 1000000, or "off"`
+          ])
+          assert.deepStrictEqual(yield* problems({ [`CB_${name(number)}_FAILURE_TRESHOLD`]: "2" }), [
+            `CB_${name(number)}_FAILURE_TRESHOLD is unknown; did you mean CB_${name(number)}_FAILURE_THRESHOLD?`
+          ])
+        }
+        const some = yield* load(
+          Object.fromEntries(["7", "10000", "123456"].map((n) => [`CB_${name(n)}_FAILURE_THRESHOLD`, "2"]))
+        )
+        for (const number of ["7", "10000", "123456"]) {
+          assert.strictEqual(some.circuitPolicy(name(number)).consecutiveFailures, 2, name(number))
+        }
+      }
+    }))
+
+  it.effect("of circuits may be numbers that are far apart, in the process environment", () =>
+    Effect.gen(function*() {
+      const env = Object.fromEntries(
+        ["5", "123456", "40000000", "4000000000"].map((n) => [`ACME_CB_TENANT_${n}_FAILURE_THRESHOLD`, "2"])
+      )
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, env)),
+        () => Effect.sync(() => Object.keys(env).forEach((name) => delete process.env[name]))
+      )
+      const provider = ConfigProvider.nested(ConfigProvider.fromEnv(), "ACME")
+      const { circuitPolicy } = yield* withProvider(provider)(Environment.load())
+      for (const number of ["5", "123456", "40000000", "4000000000"]) {
+        assert.strictEqual(circuitPolicy(`tenant-${number}`).consecutiveFailures, 2, number)
+      }
+    }))
+
+  it.effect("with numbers cost little, however large these are", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const source = ConfigProvider.fromEnv({
+        env: {
+          MAX_4294967294: "1",
+          RETRY_4294967294: "1",
+          CB_10000_FAILURE_THRESHOLD: "2",
+          CB_1000000_4294967294_X: "1",
+          CB_4294967294_X: "1"
+        }
+      })
+      const counting = source.pipe(ConfigProvider.mapInput((path) => {
+        asked++
+        return path
+      }))
+      const { circuitPolicy } = yield* withProvider(counting)(Environment.load())
+      assert.strictEqual(circuitPolicy("10000").consecutiveFailures, 2)
+      assert.isBelow(asked, 25_000)
     }))
 
   it.effect("without letters have no variables, not even those of nobody", () =>
@@ -890,9 +1165,9 @@ describe("errors", () => {
       assert.strictEqual(error.cause._tag, "SchemaError")
       assert.deepStrictEqual(error.cause.message.split("\n"), [
         `CIRCUIT_BREAKER_FAILURE_THRESHOLD="five" must be an integer from 1 to 1000000, or "off"`,
-        `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="-1" must be a number of seconds from 0.001 to 86400, or a duration such as "30 seconds"`,
+        `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="-1" must be a number of seconds from 0.001 to 3600, or a duration up to 1d such as "30s"`,
         `MAX_RETRY_ATTEMPTS="0" must be an integer from 1 to 1000`,
-        `HEALTH_CHECK_INTERVAL="1e9" must be a number of seconds from 0.001 to 86400, or a duration such as "30 seconds"`,
+        `HEALTH_CHECK_INTERVAL="1e9" must be a number of seconds from 0.001 to 3600, or a duration up to 1d such as "30s"`,
         `RETRY_MAX_DELAY="1" must be at least RETRY_BASE_DELAY="5"`,
         `CB_PAYMENT_API_FAILURE_RATE_THRESHOLD="50" must be a number from 0 to 1, or "off"`,
         `CB_PAYMENT_API_MINIMUM_REQUEST_THRESHOLD="20" must be at most CB_PAYMENT_API_WINDOW_SIZE="10"`,

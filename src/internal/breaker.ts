@@ -30,6 +30,7 @@ import { monotonicMillis } from "./monotonic.ts"
 import { OneStep, onExitInStep } from "./oneStep.ts"
 import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
+import { type Definition, ORIGIN } from "./serviceNames.ts"
 import * as Window from "./window.ts"
 
 /** A service class is keyed by the name of its circuit. */
@@ -112,6 +113,8 @@ export interface BreakerOptions {
 
 export class Breaker implements CircuitBreaker {
   readonly name: string
+  /** The class whose layer has made it. Declared, so that all circuits have one shape. */
+  readonly [ORIGIN]: Definition | undefined = undefined
   readonly ref: Ref.Ref<Circuit.Circuit>
   inFlight = 0
   lastUsedAt: number
@@ -499,13 +502,28 @@ export class Breaker implements CircuitBreaker {
       (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
+  get hasParent(): boolean {
+    return this.parent !== undefined
+  }
+
+  /** Becomes a part of a registry, with what it remembers. */
+  join(parent: Parent): void {
+    for (const change of this.history) parent.history.add(change)
+    this.ownHistory = undefined
+    this.parent = parent
+  }
+
+  leaveParent(): void {
+    if (this.parent === undefined) return
+    const history = new History<CircuitChange>(OWN_HISTORY)
+    for (const change of this.history) history.add(change)
+    this.ownHistory = history
+    this.parent = undefined
+  }
+
   get endEvents(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.parent !== undefined) {
-        this.ownHistory = new History(OWN_HISTORY)
-        for (const change of this.history) this.ownHistory.add(change)
-        this.parent = undefined
-      }
+      this.leaveParent()
       return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
     })
   }

@@ -62,6 +62,14 @@ export const checkKnown = (constructor: string, options: object, known: Readonly
 export const checkFunction = <F>(field: string, value: F): F =>
   value === undefined || typeof value === "function" ? value : refuse(field, "a function", value)
 
+export const checkString = <S extends string>(field: string, value: S): S =>
+  typeof value === "string" ? value : refuse(field, "a string", value)
+
+export const checkOneOf = (field: string, accepted: ReadonlyArray<string>, value: string): void => {
+  if (accepted.includes(value)) return
+  refuse(field, accepted.map((value) => `"${value}"`).join(" or "), value)
+}
+
 export const checkCount = (field: string, value: number, maximum = Number.MAX_SAFE_INTEGER): number =>
   Number.isInteger(value) && value >= 1 && value <= maximum
     ? value

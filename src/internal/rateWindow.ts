@@ -32,7 +32,7 @@ export interface Tokens {
 }
 
 /** What is left when times are added and subtracted, in milliseconds. */
-const ROUNDING = 0.001
+export const ROUNDING = 0.001
 
 export const make = (rules: Rules): Tokens =>
   rules.algorithm === "fixed-window"
@@ -126,7 +126,6 @@ class SlidingWindow implements Tokens {
   }
 
   take(tokens: number, now: number): void {
-    this.forget(now)
     for (let n = 0; n < tokens; n++) this.times.push(now)
   }
 

@@ -397,7 +397,7 @@ describe("changes", () => {
       assert.deepStrictEqual(yield* server.registry.openCircuits, [])
     }))
 
-  it.effect("force a circuit open for seconds, or for a duration in words", () =>
+  it.effect("force a circuit open for seconds, or for a duration as variables take it", () =>
     Effect.gen(function*() {
       const server = yield* start()
       const { circuits } = yield* client(server)
@@ -406,6 +406,9 @@ describe("changes", () => {
         circuits.forceOpen({ params: { name: "payment-api" }, payload: { ...who, duration } })
 
       assert.strictEqual((yield* forceOpen(90)).time_until_retry, 90)
+      for (const text of ["90", "90s", "1m 30s", "PT1M30S", "1.5 minutes"]) {
+        assert.strictEqual((yield* forceOpen(text)).time_until_retry, 90, text)
+      }
       assert.strictEqual((yield* forceOpen("10 minutes")).time_until_retry, 600)
       yield* TestClock.adjust("10 minutes")
       assert.strictEqual(yield* breaker.state, "HalfOpen")
