@@ -49,7 +49,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
@@ -58,6 +57,7 @@ import { checkCount, checkDuration, checkOneOf, checkOptions, checkString, refus
 import { RateQueues } from "./internal/rateQueue.ts"
 import * as Window from "./internal/rateWindow.ts"
 import { rateLimitExceededError } from "./internal/rejection.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -243,7 +243,7 @@ export const makeMemory = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
 ): Effect.Effect<RateLimit<StoreError<S>>> => {
   const [name, rules] = parseNamed("RateLimit.makeMemory", options)
-  return Effect.sync(() => new MemoryLimit(name, rules, new RateQueues(rules)))
+  return Effect.sync(() => new MemoryLimit(name, rules, makeQueues(rules)))
 }
 
 // -----------------------------------------------------------------------------
@@ -321,20 +321,18 @@ export const withRateLimit: {
     target: T,
     options?: CallOptions
   ): Effect.Effect<A, E | RateLimitExceededError | TargetStoreError<T>, R | TargetServices<T>>
-} = dual(
+} = ((
+  ...args: [self: AnyCall, target: Target, options?: CallOptions] | [target: Target, options?: CallOptions]
+) => {
   // The class of a service is an effect too, so data-first calls are told by their second argument.
-  (args) => isRateLimit(args[1]) || Context.isKey(args[1]),
-  <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    target: Target,
-    options?: CallOptions
-  ): Effect.Effect<A, unknown, R> => {
-    if (isRateLimit(target)) return target.execute(self, options)
-    const key = checkTarget(target)
-    checkCall("RateLimit.withRateLimit", options)
-    return Effect.withFiber((fiber) => Context.getUnsafe(fiber.context, key).execute(self, options))
+  const [first, second, third] = args
+  if (isTarget(second) || (second !== undefined && Effect.isEffect(first) && !isTarget(first))) {
+    return runWithin(checkTarget(second), first as AnyCall, third)
   }
-)
+  const target = checkTarget(first)
+  checkCall("RateLimit.withRateLimit", second)
+  return (self: AnyCall) => runWithin(target, self, second)
+}) as never
 
 // -----------------------------------------------------------------------------
 // services
@@ -369,6 +367,12 @@ export interface ServiceClass<Self, Name extends string, out StoreError = never>
  *
  * Throws a `RangeError` if an option is out of its range.
  *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different options are provided together, the one that meets the rate limit
+ * of the other dies with a `RangeError`.
+ *
  * **Example** (Providing a rate limit by Layer)
  *
  * ```ts import.meta.vitest
@@ -395,8 +399,18 @@ export const Service = <Self>() =>
 ): ServiceClass<Self, Name, StoreError<S>> => {
   const rules = parse("RateLimit.Service", options, OPTIONS)
   checkString("RateLimit.Service: name", name)
-  const tag = Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const)
-  const layer = Layer.effect(tag, makeParsed<StoreError<S>>("RateLimit.Service", name, rules))
+  const definition: Definition = { maker: "RateLimit.Service", name, settings: rules }
+  const tag = guard(
+    Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const),
+    definition
+  )
+  const layer = Layer.effect(
+    tag,
+    Effect.map(
+      makeParsed<StoreError<S>>("RateLimit.Service", name, rules),
+      (rateLimit) => remember(rateLimit, definition)
+    )
+  )
   return Object.assign(tag, {
     description: describe(rules),
     layer,
@@ -433,7 +447,9 @@ export const layerMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PURE__ */
 // internal
 // -----------------------------------------------------------------------------
 
-interface Rules extends Window.Rules {
+interface Rules {
+  readonly algorithm: Window.Algorithm
+  readonly limit: number
   readonly window: Duration.Duration
   readonly tokens: number
   /** Zero rejects what would have to wait. */
@@ -465,7 +481,6 @@ const parse = (caller: string, options: Options, known: ReadonlyArray<string>): 
   return {
     limit,
     window,
-    windowMillis: Duration.toMillis(window),
     algorithm,
     tokens: checkCount(`${caller}: tokens`, options.tokens ?? 1, limit),
     maxWait: onExceeded === "fail"
@@ -503,14 +518,24 @@ const takeOf = (rules: Rules, options: CallOptions): Take => {
   }
 }
 
-const checkTarget = (target: unknown): Context.Key<never, RateLimit<unknown>> =>
-  Context.isKey(target)
-    ? target as Context.Key<never, RateLimit<unknown>>
+type AnyCall = Effect.Effect<unknown, unknown>
+
+const isTarget = (u: unknown): u is Target => isRateLimit(u) || Context.isKey(u)
+
+const checkTarget = (target: unknown): Target =>
+  isTarget(target)
+    ? target
     : refuse(
       "RateLimit.withRateLimit: the rate limit",
       "a value made with RateLimit.make or RateLimit.makeMemory, or the class of a service",
       target
     )
+
+const runWithin = (target: Target, self: AnyCall, options: CallOptions | undefined): AnyCall => {
+  if (isRateLimit(target)) return target.execute(self, options)
+  checkCall("RateLimit.withRateLimit", options)
+  return Effect.withFiber((fiber) => getService(fiber.context, target).execute(self, options))
+}
 
 const describe = (rules: Rules): string => {
   const { algorithm, limit, maxWait, tokens } = rules
@@ -577,11 +602,14 @@ const withQueues = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter =
 }
 
 const queuesIn = (queues: Map<string, RateQueues>, name: string, rules: Rules): RateQueues => {
-  const id = JSON.stringify([name, rules.algorithm, rules.limit, rules.windowMillis])
+  const id = JSON.stringify([name, rules.algorithm, rules.limit, Duration.toMillis(rules.window)])
   let found = queues.get(id)
-  if (found === undefined) queues.set(id, found = new RateQueues(rules))
+  if (found === undefined) queues.set(id, found = makeQueues(rules))
   return found
 }
+
+const makeQueues = ({ algorithm, limit, window }: Rules): RateQueues =>
+  new RateQueues({ algorithm, limit, windowMillis: Duration.toMillis(window) })
 
 class MemoryLimit implements RateLimit {
   readonly [TypeId]: TypeId = TypeId

@@ -68,6 +68,7 @@ import { monotonicMillis, nanosToMillis } from "./internal/monotonic.ts"
 import { recorderOf } from "./internal/recorder.ts"
 import { retryExhaustedError } from "./internal/rejection.ts"
 import { retryDelay } from "./internal/retryDelay.ts"
+import { getService } from "./internal/serviceNames.ts"
 import * as Outcome from "./Outcome.ts"
 import { isCircuitOpenError, isRetryExhaustedError, type RetryExhaustedError } from "./ResilienceError.ts"
 import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
@@ -524,7 +525,7 @@ const run = <A, E, R, R2>(
     const startedAt = clock.monotonicTimeNanosUnsafe()
     const budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
-      : Context.getUnsafe(fiber.context as Context.Context<R2>, policy.budget)
+      : getService(fiber.context, policy.budget)
     if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
     const attempts = { fiber, clock, startedAt, budget }
     return policy.whileSuccess === undefined
@@ -546,7 +547,9 @@ const afterFirst = <A, E, R, R2>(
   exit: Exit.Exit<A, E>
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2> => {
   const ended = judge(exit, policy)
-  if (ended._tag === "NotMade") attempts.budget?.refundUnsafe(nanosToMillis(attempts.startedAt))
+  if (ended._tag === "NotMade") {
+    attempts.budget?.refundUnsafe(nanosToMillis(attempts.startedAt), monotonicMillis(attempts.clock))
+  }
   return ended.retryable ? retry(self, policy, attempts, ended) : exit
 }
 
