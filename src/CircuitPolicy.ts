@@ -97,7 +97,19 @@ export interface CircuitPolicy {
   readonly halfOpenTimeout: Duration.Duration
   readonly measureDuration: boolean
   readonly classify: Outcome.Classifier | undefined
+  readonly interruptedAfter: Duration.Duration | undefined
+  readonly countUnreported: "ignored" | "success"
+  readonly describeFailure: FailureDescription | undefined
 }
+
+/**
+ * What is kept of a failure for people: the text that a function makes of its
+ * error, or nothing at all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FailureDescription = ((error: unknown) => string | undefined) | false
 
 /**
  * Options of `make`.
@@ -120,6 +132,9 @@ export interface Options {
   readonly halfOpenTimeout?: Duration.Input | undefined
   readonly measureDuration?: boolean | undefined
   readonly classify?: Outcome.Classifier | undefined
+  readonly interruptedAfter?: Duration.Input | undefined
+  readonly countUnreported?: "ignored" | "success" | undefined
+  readonly describeFailure?: FailureDescription | undefined
 }
 
 const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
@@ -166,9 +181,21 @@ const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
  * What it counts.
  *
  * - `classify`: decides the outcome of a call, see `Outcome`.
+ * - `interruptedAfter`: a call that is interrupted after it ran at least that
+ *   long counts as failed, for callers that give up before a timeout does. By
+ *   default an interrupted call says nothing.
+ * - `countUnreported`: what a permit counts whose scope ends well without a
+ *   report, `"ignored"` (the default) or `"success"`.
  * - `measureDuration`: times every call, for `averageResponseTime`. By default
  *   only if the policy needs the time anyway: with a window of a duration or
  *   with slow calls.
+ *
+ * What it keeps.
+ *
+ * - `describeFailure`: the text kept of a failure for people. By default the
+ *   class of the error and the first 200 characters of its message. A function
+ *   returns another text, without what must not be shown, or `undefined` for
+ *   none; `false` keeps nothing.
  *
  * **Gotchas**
  *
@@ -218,9 +245,25 @@ export const make = (options: Options = {}): CircuitPolicy => {
       positive: true
     }),
     measureDuration: options.measureDuration ?? ("duration" in window || slowCallRate !== undefined),
-    classify: checkFunction(field("classify"), options.classify)
+    classify: checkFunction(field("classify"), options.classify),
+    interruptedAfter: options.interruptedAfter === undefined
+      ? undefined
+      : checkDuration(field("interruptedAfter"), options.interruptedAfter),
+    countUnreported: checkUnreported(field("countUnreported"), options.countUnreported ?? "ignored"),
+    describeFailure: checkDescription(field("describeFailure"), options.describeFailure)
   }
 }
+
+const checkUnreported = (field: string, value: CircuitPolicy["countUnreported"]): CircuitPolicy["countUnreported"] =>
+  value === "ignored" || value === "success" ? value : refuse(field, `"ignored" or "success"`, value)
+
+const checkDescription = (
+  field: string,
+  value: FailureDescription | undefined
+): FailureDescription | undefined =>
+  value === undefined || value === false || typeof value === "function"
+    ? value
+    : refuse(field, "a function of the error, or false", value)
 
 /**
  * What JavaScript may have passed for a policy, options of one in particular.
@@ -418,7 +461,12 @@ export const describe = (self: CircuitPolicy): string => {
   const recovery = self.halfOpenSample === undefined
     ? self.successThreshold === 1 ? "a success closes it" : `${self.successThreshold} successes close it`
     : `closes unless ${percent(self.halfOpenSample.failureRate)} of ${self.halfOpenSample.calls} probes fail`
-  return `opens after ${trips.join(" or ")}, for ${describeOpenDuration(self.openDuration)}; ${probes}, ${recovery}`
+  const interrupted = self.interruptedAfter === undefined
+    ? ""
+    : `; a call interrupted after ${Duration.format(self.interruptedAfter)} counts as failed`
+  return `opens after ${trips.join(" or ")}, for ${
+    describeOpenDuration(self.openDuration)
+  }; ${probes}, ${recovery}${interrupted}`
 }
 
 const describeOpenDuration = (openDuration: CircuitPolicy["openDuration"]): string => {

@@ -10,7 +10,8 @@ const millis = (policy: CircuitPolicy.CircuitPolicy) => ({
     : { ...policy.window, duration: Duration.toMillis(policy.window.duration) },
   openDuration: openMillis(policy.openDuration),
   maxOpenDuration: Duration.toMillis(policy.maxOpenDuration),
-  halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout)
+  halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
+  interruptedAfter: policy.interruptedAfter && Duration.toMillis(policy.interruptedAfter)
 })
 
 const openMillis = (openDuration: CircuitPolicy.CircuitPolicy["openDuration"]) =>
@@ -40,12 +41,16 @@ describe("make", () => {
       halfOpenSample: undefined,
       halfOpenTimeout: 60_000,
       measureDuration: true,
-      classify: undefined
+      classify: undefined,
+      interruptedAfter: undefined,
+      countUnreported: "ignored",
+      describeFailure: undefined
     })
   })
 
   it("keeps what it is given", () => {
     const classify = () => Outcome.ignored
+    const describeFailure = () => "a failure"
     const openDuration = Schedule.exponential("1 second")
     assert.deepStrictEqual(
       millis(CircuitPolicy.make({
@@ -62,7 +67,10 @@ describe("make", () => {
         halfOpenSample: { calls: 9, failureRate: 1 },
         halfOpenTimeout: "Infinity",
         measureDuration: false,
-        classify
+        classify,
+        interruptedAfter: 0,
+        countUnreported: "success",
+        describeFailure
       })) as unknown,
       {
         consecutiveFailures: 1,
@@ -78,7 +86,10 @@ describe("make", () => {
         halfOpenSample: { calls: 9, failureRate: 1 },
         halfOpenTimeout: Infinity,
         measureDuration: false,
-        classify
+        classify,
+        interruptedAfter: 0,
+        countUnreported: "success",
+        describeFailure
       }
     )
   })
@@ -186,7 +197,10 @@ describe("a value out of range throws a RangeError that names the field and the 
     ["successThreshold", notCounts, (successThreshold) => ({ successThreshold })],
     ["halfOpenSample.calls", notCounts, (calls) => ({ halfOpenSample: { calls, failureRate: 0.5 } })],
     ["halfOpenSample.failureRate", notRates, (failureRate) => ({ halfOpenSample: { calls: 5, failureRate } })],
-    ["halfOpenTimeout", notPositive, (halfOpenTimeout) => ({ halfOpenTimeout })]
+    ["halfOpenTimeout", notPositive, (halfOpenTimeout) => ({ halfOpenTimeout })],
+    ["interruptedAfter", noDurations, (interruptedAfter) => ({ interruptedAfter })],
+    ["countUnreported", ["failure", "", true, 0], (countUnreported) => ({ countUnreported })],
+    ["describeFailure", [true, 0, "", "message", {}], (describeFailure) => ({ describeFailure })]
   ]
 
   const thrown = (f: () => unknown): Error => {
@@ -400,6 +414,21 @@ describe("difference", () => {
     assert.deepStrictEqual(CircuitPolicy.difference(one, other), ["consecutiveFailures", "window", "openDuration"])
   })
 
+  it("compares what counts and what is kept", () => {
+    const policy = CircuitPolicy.make()
+    const options: ReadonlyArray<CircuitPolicy.Options> = [
+      { interruptedAfter: 1 },
+      { countUnreported: "success" },
+      { describeFailure: false }
+    ]
+    for (const changed of options) {
+      assert.deepStrictEqual(
+        CircuitPolicy.difference(policy, CircuitPolicy.make(changed)) as ReadonlyArray<string>,
+        Object.keys(changed)
+      )
+    }
+  })
+
   it("compares open times by value, and classifiers and schedules by identity", () => {
     const exponential = (initial: Duration.Input) =>
       CircuitPolicy.make({ openDuration: CircuitPolicy.exponential({ initial }) })
@@ -458,6 +487,13 @@ describe("describe", () => {
       }),
       "opens after 33.33% failures in the last 9 calls (at least 9), for the delays of its schedule; " +
         "up to 3 probes at once, closes unless 20% of 10 probes fail"
+    )
+  })
+
+  it("says from when on an interrupted call counts", () => {
+    assert.match(
+      text({ interruptedAfter: "5 seconds" }),
+      /2 successes close it; a call interrupted after 5s counts as failed$/
     )
   })
 
