@@ -154,7 +154,7 @@ export const settle = (circuit: Circuit, rules: Rules, now: number): Circuit => 
 }
 
 /**
- * The share of calls that a recovery ramp admits at `now`, above 0 and below
+ * The share of calls that a recovery ramp admits at `now`, above 0 and at most
  * 1; `undefined` if the circuit is in none. Takes a settled circuit.
  */
 export const recoveryShare = (circuit: Circuit, { recovery }: Rules, now: number): number | undefined =>
