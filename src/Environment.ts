@@ -873,8 +873,10 @@ const fit = (
   }
   // For a policy that is not known when the variables are read, nobody hears that they leave it no rule.
   const trips = Object.values(set).every(Predicate.isUndefined) ? own : set
+  // Settings are meant as they are, also those that say what the base has by default.
+  const { [CircuitPolicy.TypeId]: __, ...fields } = base
   const policy = CircuitPolicy.make({
-    ...base,
+    ...fields,
     ...trips,
     minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
     // Of time and size, one is off.
@@ -969,7 +971,12 @@ const fitOpenDuration = (
   settings.MAX_BACKOFF_SECONDS = { ...maximum, value: time.maximum }
   if (!time.grows) return time.initial
   const jitter = "_tag" in base.openDuration && base.openDuration._tag === "Exponential" ? base.openDuration.jitter : 0
-  return CircuitPolicy.exponential({ ...time, jitter })
+  return CircuitPolicy.exponential({
+    initial: time.initial,
+    multiplier: time.multiplier,
+    maximum: time.maximum,
+    jitter
+  })
 }
 
 const unlessScheduled = <A>(value: A | "schedule", otherwise: A): A => value === "schedule" ? otherwise : value
