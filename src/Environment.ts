@@ -21,7 +21,7 @@
  * A policy names the options that `CircuitPolicy.make` was given: the rules that
  * open the circuit together, and each other option by itself. One made with
  * `classify` alone names nothing that a variable sets. A policy that another one
- * was spread into names what differs from `CircuitPolicy.make()`.
+ * was spread into names what either names.
  *
  * Everything that is wrong is one `ConfigError`, whose message has a line for
  * each problem. Misspelt names are problems, too.
@@ -320,7 +320,7 @@ interface Field<out A extends Value> {
   /** What a policy has for it. A setting that is not of a policy has none. */
   readonly read: ((policy: CircuitPolicy.CircuitPolicy) => A) | undefined
   /** The fields of a policy of which any one claims the setting. */
-  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>
+  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.Options>
   readonly description: string
 }
 
@@ -340,7 +340,7 @@ const builtIn = CircuitPolicy.make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
-  claimedBy: keyof CircuitPolicy.CircuitPolicy | ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>,
+  claimedBy: keyof CircuitPolicy.Options | ReadonlyArray<keyof CircuitPolicy.Options>,
   read: (policy: CircuitPolicy.CircuitPolicy) => A | B,
   description: string
 ): Field<A | B> => ({
@@ -1005,8 +1005,10 @@ const fit = (
   }
   // For a policy that is not known when the variables are read, nobody hears that they leave it no rule.
   const trips = Object.values(set).every(Predicate.isUndefined) ? own : set
+  // Settings are meant as they are, also those that say what the base has by default.
+  const { [CircuitPolicy.TypeId]: __, ...fields } = base
   const policy = CircuitPolicy.make({
-    ...base,
+    ...fields,
     ...trips,
     minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
     // Of time and size, one is off.
@@ -1101,7 +1103,12 @@ const fitOpenDuration = (
   settings.MAX_BACKOFF_SECONDS = { ...maximum, value: time.maximum }
   if (!time.grows) return time.initial
   const jitter = "_tag" in base.openDuration && base.openDuration._tag === "Exponential" ? base.openDuration.jitter : 0
-  return CircuitPolicy.exponential({ ...time, jitter })
+  return CircuitPolicy.exponential({
+    initial: time.initial,
+    multiplier: time.multiplier,
+    maximum: time.maximum,
+    jitter
+  })
 }
 
 const unlessScheduled = <A>(value: A | "schedule", otherwise: A): A => value === "schedule" ? otherwise : value

@@ -629,8 +629,28 @@ describe("precedence", () => {
         { classify },
         { maxOpenDuration: "2 hours" },
         { halfOpenSample: { calls: 10, failureRate: 0.2 } },
-        { measureDuration: false }
+        { measureDuration: false },
+        { recovery: { duration: "1 minute" } },
+        { interruptedAfter: "1 second" },
+        { countUnreported: "success" },
+        { describeFailure: false }
       ]
+      assert.sameMembers(
+        [
+          ...options.flatMap((option) => Object.keys(option)),
+          "consecutiveFailures",
+          "failureRate",
+          "slowCallRate",
+          "slowCallDuration",
+          "minimumCalls",
+          "window",
+          "openDuration",
+          "halfOpenMaxCalls",
+          "halfOpenTimeout",
+          "successThreshold"
+        ],
+        Object.keys(CircuitPolicy.make()).filter((key) => key !== CircuitPolicy.TypeId)
+      )
       for (const option of options) {
         const policy = CircuitPolicy.make(option)
         assert.deepStrictEqual(yield* claimed(policy), [])
@@ -640,21 +660,30 @@ describe("precedence", () => {
       }
     }))
 
-  it.effect("a policy that another was spread into claims what is not the default", () =>
+  it.effect("a policy that another was spread into claims what either names", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.make({ successThreshold: 4 }), classify }), [
+      const own = CircuitPolicy.make({ successThreshold: 4 })
+      assert.deepStrictEqual(yield* claimed({ ...own, classify }), ["SUCCESS_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...own, minimumCalls: 20 })), [
+        "MINIMUM_REQUEST_THRESHOLD",
+        "SUCCESS_THRESHOLD"
+      ])
+      assert.deepStrictEqual(yield* claimed({ ...own, minimumCalls: 20 }), [
+        "MINIMUM_REQUEST_THRESHOLD",
         "SUCCESS_THRESHOLD"
       ])
       assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.make({ classify }) })), [])
-      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.kafka, classify })), [
-        "FAILURE_THRESHOLD",
-        "FAILURE_RATE_THRESHOLD",
-        ...OPEN_TIME,
-        "HALF_OPEN_CALLS",
-        "SUCCESS_THRESHOLD",
-        "SLOW_CALL_THRESHOLD_MS",
-        "SLOW_CALL_RATE_THRESHOLD"
-      ])
+      const ofPreset = yield* claimed(CircuitPolicy.production)
+      assert.include(ofPreset, "HALF_OPEN_CALLS")
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.production, classify })), ofPreset)
+      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.production, classify }), ofPreset)
+    }))
+
+  it.effect("a policy that another copy of the package made claims what is not the default", () =>
+    Effect.gen(function*() {
+      const foreign = { ...CircuitPolicy.kafka, [CircuitPolicy.TypeId]: {} }
+      assert.notInclude(yield* claimed(foreign), "HALF_OPEN_TIMEOUT")
+      assert.include(yield* claimed(foreign), "SUCCESS_THRESHOLD")
     }))
 
   it.effect("a policy with nothing but code in it follows the variables like none, here and with a call", () =>
