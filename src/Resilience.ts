@@ -509,7 +509,7 @@ export const config: {
   ): Effect.Effect<Resilience<Standard<O>>, Config.ConfigError>
 } = (name: string, options?: Omit<Options, "name">) =>
   Effect.map(
-    Environment.load({ circuits: { [name]: undefined } }),
+    Environment.loadCircuit(name),
     ({ requestTimeout, retry }) => makeStandard(name, { retry, attemptTimeout: requestTimeout(name) }, options)
   )
 
