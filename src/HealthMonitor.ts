@@ -993,6 +993,9 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
         return Math.min(interval, Math.max(1, Math.ceil(Duration.toMillis(before.timeUntilRetry))))
       }
       if (before.state !== "HalfOpen" || !before.isAvailable || probe.goesOn) return interval
+      // A ramp wants no probes: time alone ends it.
+      const circuit = breaker instanceof Breaker ? breaker.live.settled() : undefined
+      if (circuit?._tag === "HalfOpen" && circuit.rampingSince !== undefined) return interval
       const startedAt = yield* now
       if (before.stateChanges === ignored.stateChanges && startedAt < ignored.until) return ignored.until - startedAt
 

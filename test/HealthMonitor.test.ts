@@ -894,6 +894,21 @@ describe("a probe", () => {
       assert.isUndefined(lastProbe?.error)
     }).pipe(withCircuits))
 
+  it.effect("leaves a circuit alone that ramps up", () =>
+    Effect.gen(function*() {
+      const { at, breaker, state } = yield* scene(Effect.sleep("1 second"), {
+        recovery: { duration: "20 seconds", initial: 1 }
+      })
+      yield* fail(breaker)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(at, [10])
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* state, "HalfOpen")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* state, "Closed")
+      assert.deepStrictEqual(at, [10])
+    }).pipe(withCircuits))
+
   it.effect("does not run while the circuit is closed, disabled, only counting or forced open", () =>
     Effect.gen(function*() {
       const { at, breaker } = yield* scene(Effect.void)

@@ -643,6 +643,23 @@ describe("TestCircuit", () => {
       }))
   }
 
+  it.effect("closes a circuit that ramps up, by letting the ramp pass", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ consecutiveFailures: 1, recovery: { duration: "1 minute" } })
+      yield* TestCircuit.open(breaker)
+      yield* TestCircuit.close(breaker)
+      assert.strictEqual(yield* breaker.state, "Closed")
+
+      const sampled = yield* make({
+        consecutiveFailures: 1,
+        halfOpenSample: { calls: 3, failureRate: 1 },
+        recovery: { duration: "1 minute" }
+      })
+      yield* TestCircuit.open(sampled)
+      yield* TestCircuit.close(sampled)
+      assert.strictEqual(yield* sampled.state, "Closed")
+    }))
+
   it.effect("advances exactly as far as the open time, backoff and fractions of a millisecond included", () =>
     Effect.gen(function*() {
       const breaker = yield* make({

@@ -445,7 +445,9 @@ export class Breaker implements CircuitBreaker {
     const now = this.now()
     const circuit = this.elapse(now)
     const next = Circuit.move(circuit, this.rules, command, now)
-    if (next._tag === circuit._tag) {
+    if (next === circuit) return
+    // The other end of a forced opening is news, the reset of a closed circuit is none.
+    if (next._tag === circuit._tag && next._tag !== "ForcedOpen") {
       this.ref.ref.current = next
     } else {
       this.commit(circuit, next, "Manual", now, note)
@@ -589,13 +591,16 @@ export class Breaker implements CircuitBreaker {
 
   private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
     this.ref.ref.current = to
-    this.tally.stateChanges++
-    for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
-    if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+    const isMove = from._tag !== to._tag
+    if (isMove) {
+      this.tally.stateChanges++
+      for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
+      if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+    }
     // A timeout of probes, and the end of a ramp, are noticed by whoever looks next.
     const changedAt = to._tag === "Open" ? to.openedAt : to._tag === "Closed" ? to.closedAt : now
     const elapsed = changedAt - this.changedAt
-    this.changedAt = changedAt
+    if (isMove) this.changedAt = changedAt
     const { consecutiveFailures, window } = from.counts
     Window.expire(window, now)
     this.publishChange({
