@@ -200,7 +200,11 @@ export interface CircuitBreaker {
  */
 export interface Permit {
   readonly success: Effect.Effect<void>
-  readonly failure: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Effect.Effect<void>
+  /** `error` is what failed, for `lastFailure`. */
+  readonly failure: (options?: {
+    readonly retryAfter?: Duration.Input | undefined
+    readonly error?: unknown
+  }) => Effect.Effect<void>
   readonly ignore: Effect.Effect<void>
   readonly record: (outcome: Outcome.Outcome) => Effect.Effect<void>
 }

@@ -24,6 +24,7 @@
  * | `failure_count`, `threshold` | failures in a row, and how many open it |
  * | `error_rate`, `slow_call_rate`, `requests_in_window` | what the window had counted |
  * | `recovery_timeout` | seconds until a probe, of an open circuit; absent if it has no end |
+ * | `last_error` | what failed last, of `circuit_opened` and `call_failed` |
  * | `elapsed_seconds` | in the state before |
  * | `changed` | fields of the policy |
  * | `suppressed` | changes that were not logged |
@@ -42,6 +43,7 @@ import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.
 import type { CallEnded, CircuitChange, StateChanged } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
 import { checkCount, checkDuration } from "./internal/check.ts"
+import { failureText } from "./internal/lastFailure.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 
 /**
@@ -202,6 +204,9 @@ const writeStateChange = (change: StateChanged, threshold: number | undefined): 
     error_rate: change.failureRate,
     slow_call_rate: change.slowCallRate,
     requests_in_window: change.calls,
+    last_error: change.to === "Open" && change.lastFailure !== undefined
+      ? failureText(change.lastFailure)
+      : undefined,
     recovery_timeout: isOpen && Duration.isFinite(change.retryAfter)
       ? Duration.toSeconds(change.retryAfter)
       : undefined,
@@ -214,7 +219,8 @@ const writeFailure = (event: CallEnded, threshold: number | undefined): Effect.E
     circuit_breaker: event.circuit,
     state: STATES[event.state],
     failure_count: event.consecutiveFailures,
-    threshold
+    threshold,
+    last_error: event.lastFailure === undefined ? undefined : failureText(event.lastFailure)
   })
 
 const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effect.Effect<void> =>

@@ -237,24 +237,24 @@ export const make = (
         if (rejected) return Effect.fail(rejection(key, breaker))
         if (circuit._tag === "Disabled") return restore(self)
 
-        const end = (outcome: EffectBreaker.Outcome): void => {
+        const end = (outcome: EffectBreaker.Outcome, exit: Exit.Exit<A, E>): void => {
           const before = breaker.ref.ref.current
           // The same values, but for an absent `retryAfter`.
-          breaker.end(call, outcome as Outcome.Outcome)
+          breaker.end(call, outcome as Outcome.Outcome, exit)
           publish(key, before, breaker.ref.ref.current)
         }
         const finish = (exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> => {
           const outcome = judge(breaker, exit, classify)
           if (!Effect.isEffect(outcome)) {
-            end(outcome)
+            end(outcome, exit)
             return exit
           }
           return Effect.flatMap(Effect.exit(restore(outcome)), (judged) => {
             if (Exit.isSuccess(judged)) {
-              end(judged.value)
+              end(judged.value, exit)
               return exit
             }
-            end(Outcome.ignored)
+            end(Outcome.ignored, exit)
             return Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, judged.cause) : judged.cause)
           })
         }

@@ -66,6 +66,7 @@ describe("CircuitLog", () => {
           error_rate: 2 / 3,
           slow_call_rate: 0,
           requests_in_window: 3,
+          last_error: "down",
           recovery_timeout: 10,
           elapsed_seconds: 3
         })
@@ -110,7 +111,7 @@ describe("CircuitLog", () => {
       assert.deepStrictEqual(yield* asked, [{
         level: "Debug",
         message: "call_failed",
-        fields: { circuit_breaker: "db", state: "closed", failure_count: 1, threshold: 2 }
+        fields: { circuit_breaker: "db", state: "closed", failure_count: 1, threshold: 2, last_error: "down" }
       }])
 
       yield* logged((lines) =>

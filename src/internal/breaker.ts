@@ -22,10 +22,11 @@ import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged
 import type { CircuitMetrics } from "../CircuitMetrics.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
 import * as Outcome from "../Outcome.ts"
-import type { CircuitOpenError } from "../ResilienceError.ts"
+import type { CircuitOpenError, LastFailure } from "../ResilienceError.ts"
 import { checkDuration } from "./check.ts"
 import * as Circuit from "./circuit.ts"
 import { EventHub, History } from "./eventHub.ts"
+import { describeFailure } from "./lastFailure.ts"
 import { monotonicMillis } from "./monotonic.ts"
 import { OneStep, onExitInStep } from "./oneStep.ts"
 import { exponentialOpenTime } from "./openTime.ts"
@@ -130,6 +131,7 @@ export class Breaker implements CircuitBreaker {
   readonly tally = emptyTally()
   private tallyAtReset: Tally | undefined
   private lastFailureAt: number | undefined
+  private lastFailure: LastFailure | undefined
   private observers: ReadonlyArray<Observer> = noObservers
   private sequence = 0
   private changedAt: number
@@ -210,8 +212,8 @@ export class Breaker implements CircuitBreaker {
     return undefined
   }
 
-  /** Ends an admitted call, once. */
-  end(call: Call, outcome: Outcome.Outcome): void {
+  /** Ends an admitted call, once. The exit says what failed, if it did. */
+  end(call: Call, outcome: Outcome.Outcome, exit?: Exit.Exit<unknown, unknown>): void {
     const { generation } = call
     if (generation === NOT_ADMITTED) return
     call.generation = NOT_ADMITTED
@@ -245,6 +247,7 @@ export class Breaker implements CircuitBreaker {
       } else {
         this.tally.failure++
         this.lastFailureAt = call.now
+        this.lastFailure = describeFailure(exit, this.currentPolicy.describeFailure)
         if (outcome.retryAfter !== undefined) call.retryAfter = Duration.toMillis(outcome.retryAfter)
       }
     }
@@ -266,7 +269,7 @@ export class Breaker implements CircuitBreaker {
     try {
       outcome = this.judge(exit, classify)
     } finally {
-      this.end(call, outcome)
+      this.end(call, outcome, exit)
     }
   }
 
@@ -284,7 +287,8 @@ export class Breaker implements CircuitBreaker {
     // The states that reject.
     const state = circuit._tag as CircuitOpenError["state"]
     // Whole milliseconds, since timers drop the fraction and a caller that waits has to be late enough.
-    return Effect.fail(circuitOpenError(this.name, state, Math.ceil(Circuit.timeUntilRetry(circuit, now))))
+    const retryAfter = Math.ceil(Circuit.timeUntilRetry(circuit, now))
+    return Effect.fail(circuitOpenError(this.name, state, retryAfter, this.lastFailure))
   }
 
   // ---------------------------------------------------------------------------
@@ -364,6 +368,7 @@ export class Breaker implements CircuitBreaker {
       lastFailureTime: this.lastFailureAt === undefined
         ? undefined
         : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - this.lastFailureAt)),
+      lastFailure: this.lastFailure,
       timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
       currentBackoff: circuit.openings === 0 && circuit.lastOpenTime === 0
         ? undefined
@@ -421,6 +426,7 @@ export class Breaker implements CircuitBreaker {
       const done = breaker.command({ _tag: "Reset" }, fiber)
       breaker.tallyAtReset = { ...breaker.tally }
       breaker.lastFailureAt = undefined
+      breaker.lastFailure = undefined
       return done
     })
   }
@@ -593,8 +599,13 @@ export class Breaker implements CircuitBreaker {
       consecutiveFailures,
       failureRate: rate(window.failures, window.calls),
       slowCallRate: rate(window.slowCalls, window.calls),
-      calls: window.calls
+      calls: window.calls,
+      ...this.withLastFailure
     })
+  }
+
+  private get withLastFailure(): { readonly lastFailure?: LastFailure } {
+    return this.lastFailure === undefined ? {} : { lastFailure: this.lastFailure }
   }
 
   private tellDuration(duration: number): void {
@@ -611,7 +622,8 @@ export class Breaker implements CircuitBreaker {
       state: circuit._tag,
       slow: call?.slow ?? false,
       duration: measured ? Duration.millis(call.now - call.startedAt) : undefined,
-      consecutiveFailures: circuit.counts.consecutiveFailures
+      consecutiveFailures: circuit.counts.consecutiveFailures,
+      ...(outcome === "Failure" ? this.withLastFailure : {})
     })
   }
 
@@ -706,7 +718,11 @@ class CallPermit implements Permit {
   }
 
   get failure(): Permit["failure"] {
-    return (options) => this.record(Outcome.failure(options))
+    return (options) => {
+      const outcome = Outcome.failure(options)
+      const exit = options?.error === undefined ? undefined : Exit.fail(options.error)
+      return Effect.sync(() => this.breaker.end(this.call, outcome, exit))
+    }
   }
 
   get ignore(): Permit["ignore"] {

@@ -12,6 +12,7 @@ import type * as Schema from "effect/Schema"
 import type { CircuitEvent } from "../CircuitEvent.ts"
 import type { Circuit } from "./adminApi.ts"
 import { formatDuration } from "./formatDuration.ts"
+import { failureText } from "./lastFailure.ts"
 
 // -----------------------------------------------------------------------------
 // text
@@ -259,6 +260,7 @@ export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string
     circuit.average_response_time_ms === null ? "" : formatDuration(Duration.millis(circuit.average_response_time_ms))
   )
   add("last failure", clean(circuit.last_failure_time ?? ""))
+  add("what failed last", circuit.last_failure === null ? "" : clean(failureText(circuit.last_failure)))
   add("retry in", retryText(circuit))
   add("latest open time", circuit.current_backoff === null ? "" : seconds(circuit.current_backoff))
   add("openings in a row", String(circuit.consecutive_openings))
@@ -291,7 +293,8 @@ export const change = (event: Exclude<CircuitEvent, { readonly _tag: "CallEnded"
   if (event._tag === "Reconfigured") return `${circuit}: reconfigured, ${clean(event.changed.join(", "))}`
   const from = STATE[STATE_OF_EVENT[event.from]]
   const to = STATE[STATE_OF_EVENT[event.to]]
-  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}`
+  const failure = event.to === "Open" && event.lastFailure !== undefined ? ` (${failureText(event.lastFailure)})` : ""
+  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}${clean(failure)}`
 }
 
 const reasonOf = (event: Extract<CircuitEvent, { readonly _tag: "StateChanged" }>): string => {

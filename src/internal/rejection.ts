@@ -5,6 +5,7 @@ import {
   BulkheadFullError,
   CallTimeoutError,
   CircuitOpenError,
+  type LastFailure,
   RateLimitExceededError,
   RetryExhaustedError,
   type TierAttempt
@@ -44,9 +45,13 @@ const allTiersFailed = /* @__PURE__ */ stackless(AllTiersFailedError.prototype)
 export const circuitOpenError = (
   circuit: string,
   state: CircuitOpenError["state"],
-  retryAfterMillis: number
-): CircuitOpenError =>
-  make(circuitOpen, { _tag: "CircuitOpenError", circuit, state, retryAfter: Duration.millis(retryAfterMillis) })
+  retryAfterMillis: number,
+  lastFailure?: LastFailure
+): CircuitOpenError => {
+  const fields = { _tag: "CircuitOpenError", circuit, state, retryAfter: Duration.millis(retryAfterMillis) } as const
+  // An own key only if there is one, as the constructor would have it.
+  return make(circuitOpen, lastFailure === undefined ? fields : { ...fields, lastFailure })
+}
 
 export const bulkheadFullError = (bulkhead: string, limit: number): BulkheadFullError =>
   make(bulkheadFull, { _tag: "BulkheadFullError", bulkhead, limit })
