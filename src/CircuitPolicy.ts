@@ -52,6 +52,19 @@ export type Window =
   | { readonly duration: Duration.Input; readonly buckets?: number | undefined }
 
 /**
+ * A ramp between the successes that would close a circuit and its closing:
+ * the share of calls let through grows from `initial` (0.1) to all of them
+ * over `duration`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Recovery {
+  readonly duration: Duration.Input
+  readonly initial?: number | undefined
+}
+
+/**
  * How long a circuit stays open: always the same time, a time that grows with
  * each opening in a row, or the delays of a `Schedule`.
  *
@@ -95,6 +108,7 @@ export interface CircuitPolicy {
   readonly successThreshold: number
   readonly halfOpenSample: { readonly calls: number; readonly failureRate: number } | undefined
   readonly halfOpenTimeout: Duration.Duration
+  readonly recovery: { readonly duration: Duration.Duration; readonly initial: number } | undefined
   readonly measureDuration: boolean
   readonly classify: Outcome.Classifier | undefined
   readonly interruptedAfter: Duration.Duration | undefined
@@ -130,6 +144,7 @@ export interface Options {
   readonly successThreshold?: number | undefined
   readonly halfOpenSample?: { readonly calls: number; readonly failureRate: number } | undefined
   readonly halfOpenTimeout?: Duration.Input | undefined
+  readonly recovery?: Recovery | undefined
   readonly measureDuration?: boolean | undefined
   readonly classify?: Outcome.Classifier | undefined
   readonly interruptedAfter?: Duration.Input | undefined
@@ -177,6 +192,13 @@ const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
  *   admits ten probes in all and opens again if a fifth of them fail.
  * - `halfOpenTimeout`: the circuit opens again if probes run that long without
  *   a verdict, 60 seconds; `"Infinity"` waits for ever.
+ * - `recovery`: instead of closing at once, lets a growing share of calls
+ *   through, so that not all of them come back in the same moment.
+ *   `{ duration: "1 minute", initial: 0.1 }` admits a tenth of them at first
+ *   and all after a minute, when the circuit closes; `initial` is above 0 and
+ *   at most 1, 0.1 by default. The ramp has its own counts, and opens again by
+ *   the rules of the policy, or if half of them fail where it names no
+ *   `failureRate`. By default there is no ramp.
  *
  * What it counts.
  *
@@ -244,6 +266,7 @@ export const make = (options: Options = {}): CircuitPolicy => {
     halfOpenTimeout: checkDuration(field("halfOpenTimeout"), options.halfOpenTimeout ?? "60 seconds", {
       positive: true
     }),
+    recovery: makeRecovery(field, options.recovery),
     measureDuration: options.measureDuration ?? ("duration" in window || slowCallRate !== undefined),
     classify: checkFunction(field("classify"), options.classify),
     interruptedAfter: options.interruptedAfter === undefined
@@ -323,6 +346,24 @@ const makeWindow = (window: Window): CircuitPolicy["window"] =>
       duration: checkDuration("CircuitPolicy.make: window.duration", window.duration, { positive: true, finite: true }),
       buckets: checkCount("CircuitPolicy.make: window.buckets", window.buckets ?? 10, 1_000)
     }
+
+const makeRecovery = (
+  field: (name: string) => string,
+  recovery: Recovery | undefined
+): CircuitPolicy["recovery"] =>
+  recovery === undefined
+    ? undefined
+    : !isObject(recovery)
+    ? refuse(field("recovery"), "an object with duration", recovery)
+    : {
+      duration: checkDuration(field("recovery.duration"), recovery.duration, { positive: true, finite: true }),
+      initial: checkShare(field("recovery.initial"), recovery.initial ?? 0.1)
+    }
+
+const checkShare = (field: string, value: number): number =>
+  typeof value === "number" && value > 0 && value <= 1
+    ? value
+    : refuse(field, "a number above 0 and at most 1", value)
 
 const isExponential = (openDuration: OpenDuration): openDuration is Exponential =>
   typeof openDuration === "object" && "_tag" in openDuration && openDuration._tag === "Exponential"
@@ -461,12 +502,15 @@ export const describe = (self: CircuitPolicy): string => {
   const recovery = self.halfOpenSample === undefined
     ? self.successThreshold === 1 ? "a success closes it" : `${self.successThreshold} successes close it`
     : `closes unless ${percent(self.halfOpenSample.failureRate)} of ${self.halfOpenSample.calls} probes fail`
+  const ramp = self.recovery === undefined
+    ? ""
+    : `, after a ramp of ${Duration.format(self.recovery.duration)} from ${percent(self.recovery.initial)} of the calls`
   const interrupted = self.interruptedAfter === undefined
     ? ""
     : `; a call interrupted after ${Duration.format(self.interruptedAfter)} counts as failed`
   return `opens after ${trips.join(" or ")}, for ${
     describeOpenDuration(self.openDuration)
-  }; ${probes}, ${recovery}${interrupted}`
+  }; ${probes}, ${recovery}${ramp}${interrupted}`
 }
 
 const describeOpenDuration = (openDuration: CircuitPolicy["openDuration"]): string => {

@@ -11,6 +11,7 @@ const millis = (policy: CircuitPolicy.CircuitPolicy) => ({
   openDuration: openMillis(policy.openDuration),
   maxOpenDuration: Duration.toMillis(policy.maxOpenDuration),
   halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
+  recovery: policy.recovery && { ...policy.recovery, duration: Duration.toMillis(policy.recovery.duration) },
   interruptedAfter: policy.interruptedAfter && Duration.toMillis(policy.interruptedAfter)
 })
 
@@ -40,6 +41,7 @@ describe("make", () => {
       successThreshold: 2,
       halfOpenSample: undefined,
       halfOpenTimeout: 60_000,
+      recovery: undefined,
       measureDuration: true,
       classify: undefined,
       interruptedAfter: undefined,
@@ -66,6 +68,7 @@ describe("make", () => {
         successThreshold: 8,
         halfOpenSample: { calls: 9, failureRate: 1 },
         halfOpenTimeout: "Infinity",
+        recovery: { duration: "10 seconds", initial: 0.25 },
         measureDuration: false,
         classify,
         interruptedAfter: 0,
@@ -85,6 +88,7 @@ describe("make", () => {
         successThreshold: 8,
         halfOpenSample: { calls: 9, failureRate: 1 },
         halfOpenTimeout: Infinity,
+        recovery: { duration: 10_000, initial: 0.25 },
         measureDuration: false,
         classify,
         interruptedAfter: 0,
@@ -144,10 +148,17 @@ describe("make", () => {
     }
   })
 
+  it("ramps up from a tenth of the calls, if it ramps", () => {
+    const { recovery } = CircuitPolicy.make({ recovery: { duration: "1 minute" } })
+    assert.strictEqual(recovery?.initial, 0.1)
+    assert.strictEqual(CircuitPolicy.make({ recovery: { duration: 1, initial: 1 } }).recovery?.initial, 1)
+  })
+
   it("does not change its options", () => {
     const options = Object.freeze({
       window: Object.freeze({ duration: "1 minute" as const }),
-      halfOpenSample: Object.freeze({ calls: 3, failureRate: 0.5 })
+      halfOpenSample: Object.freeze({ calls: 3, failureRate: 0.5 }),
+      recovery: Object.freeze({ duration: "1 minute" as const })
     })
     CircuitPolicy.make(options)
   })
@@ -198,6 +209,8 @@ describe("a value out of range throws a RangeError that names the field and the 
     ["halfOpenSample.calls", notCounts, (calls) => ({ halfOpenSample: { calls, failureRate: 0.5 } })],
     ["halfOpenSample.failureRate", notRates, (failureRate) => ({ halfOpenSample: { calls: 5, failureRate } })],
     ["halfOpenTimeout", notPositive, (halfOpenTimeout) => ({ halfOpenTimeout })],
+    ["recovery.duration", [...notPositive, ...notFinite, undefined], (duration) => ({ recovery: { duration } })],
+    ["recovery.initial", [...notRates, 0], (initial) => ({ recovery: { duration: 1, initial } })],
     ["interruptedAfter", noDurations, (interruptedAfter) => ({ interruptedAfter })],
     ["countUnreported", ["failure", "", true, 0], (countUnreported) => ({ countUnreported })],
     ["describeFailure", [true, 0, "", "message", {}], (describeFailure) => ({ describeFailure })]
@@ -270,6 +283,7 @@ describe("a value out of range throws a RangeError that names the field and the 
       const cases = [
         [() => CircuitPolicy.make({ window: value as never }), "make: window must be an object with calls, or with a"],
         [() => CircuitPolicy.make({ halfOpenSample: value as never }), "make: halfOpenSample must be an object with"],
+        [() => CircuitPolicy.make({ recovery: value as never }), "make: recovery must be an object with duration, got"],
         [() => CircuitPolicy.exponential(value as never), "exponential: options must be an object, got "]
       ] as const
       for (const [build, message] of cases) assert.include(thrown(build).message, `CircuitPolicy.${message}`)
@@ -418,6 +432,7 @@ describe("difference", () => {
     const policy = CircuitPolicy.make()
     const options: ReadonlyArray<CircuitPolicy.Options> = [
       { interruptedAfter: 1 },
+      { recovery: { duration: 1 } },
       { countUnreported: "success" },
       { describeFailure: false }
     ]
@@ -446,6 +461,13 @@ describe("difference", () => {
     const policy = classified()
     assert.deepStrictEqual(CircuitPolicy.difference(policy, policy), [])
     assert.deepStrictEqual(CircuitPolicy.difference(policy, classified()), ["classify"])
+  })
+
+  it("compares ramps by value", () => {
+    const ramp = (duration: Duration.Input, initial?: number) => CircuitPolicy.make({ recovery: { duration, initial } })
+    assert.deepStrictEqual(CircuitPolicy.difference(ramp("1 second"), ramp(1_000, 0.1)), [])
+    assert.deepStrictEqual(CircuitPolicy.difference(ramp(1_000), ramp(1_001)), ["recovery"])
+    assert.deepStrictEqual(CircuitPolicy.difference(ramp(1_000), ramp(1_000, 0.2)), ["recovery"])
   })
 
   it("is symmetric", () => {
@@ -487,6 +509,13 @@ describe("describe", () => {
       }),
       "opens after 33.33% failures in the last 9 calls (at least 9), for the delays of its schedule; " +
         "up to 3 probes at once, closes unless 20% of 10 probes fail"
+    )
+  })
+
+  it("says how a circuit ramps up", () => {
+    assert.match(
+      text({ recovery: { duration: "90 seconds", initial: 0.05 } }),
+      /2 successes close it, after a ramp of 1m 30s from 5% of the calls$/
     )
   })
 

@@ -75,6 +75,8 @@ const policyOptions = {
   halfOpenTimeout: someTime,
   window: anObject,
   halfOpenSample: anObject,
+  recovery: anObject,
+  interruptedAfter: time,
   classify: aFunction
 }
 
@@ -99,6 +101,11 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
     make: (halfOpenSample) => exercise(CircuitPolicy.make({ halfOpenSample })),
     base: { calls: 3, failureRate: 0.5 },
     options: { calls: count(), failureRate: rate }
+  },
+  "CircuitPolicy.make, a ramp": {
+    make: (recovery) => exercise(CircuitPolicy.make({ recovery })),
+    base: { duration: "1 second" },
+    options: { duration: someFiniteTime, initial: { _tag: "Number", accepts: (n) => n > 0 && n <= 1 } }
   },
   "CircuitPolicy.exponential": {
     make: (o) => exercise(CircuitPolicy.make({ openDuration: CircuitPolicy.exponential(o) })),
