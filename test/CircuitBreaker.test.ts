@@ -2086,6 +2086,20 @@ describe("9. observers", () => {
       ])
     }))
 
+  it.effect("onFailure hears the calls that count as failed, and what failed, and nothing else", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ consecutiveFailures: 2, classify: Outcome.ignoreIf((error) => error === "mine") })
+      const heard: Array<unknown> = []
+      yield* breaker.onFailure((event) => Effect.sync(() => heard.push([event.outcome, event.lastFailure?.message])))
+      yield* succeed(breaker)
+      yield* call(breaker, Effect.fail("mine"))
+      yield* call(breaker, Effect.fail("down"))
+      yield* call(breaker, Effect.die(new Error("bug")))
+      yield* call(breaker, Effect.void)
+      yield* settle
+      assert.deepStrictEqual(heard, [["Failure", "down"], ["Failure", "bug"]])
+    }))
+
   it.effect("stop with their scope, in the middle of their work, without a word in the log", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -2726,13 +2740,13 @@ describe("withCircuitBreakerStream", () => {
       assert.deepInclude(yield* breaker.metrics, { failedCalls: 1, callsInFlight: 0 })
     }))
 
-  it.effect("a probe holds its slot as long as its stream runs", () =>
+  it.effect("a probe holds its slot until its stream delivers", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       yield* halfOpen(breaker)
       const gate = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(
-        Stream.runDrain(guard(breaker)(Stream.concat(elements, Stream.fromEffect(Deferred.await(gate))))),
+        Stream.runDrain(guard(breaker)(Stream.concat(Stream.fromEffectDrain(Deferred.await(gate)), elements))),
         { startImmediately: true }
       )
       yield* settle
