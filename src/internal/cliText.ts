@@ -233,6 +233,7 @@ export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
     givesWay: 6,
     cell: ({ calls_in_flight }) => ({ text: String(calls_in_flight) })
   },
+  { title: "IGNORED", align: "right", givesWay: 7, cell: ({ ignored_calls }) => ({ text: String(ignored_calls) }) },
   { title: "REJECTED", align: "right", givesWay: 5, cell: ({ rejected_calls }) => ({ text: String(rejected_calls) }) },
   { title: "RETRY IN", align: "right", givesWay: 2, cell: (circuit) => ({ text: retryText(circuit) }) }
 ]
