@@ -689,6 +689,8 @@ export const checkToJson = (self: CheckHealth) => {
     circuit_breaker: circuit?.state ?? null,
     failure_count: circuit?.failure_count ?? null,
     error_rate: circuit?.error_rate ?? null,
+    failure_rate: circuit?.failure_rate ?? null,
+    last_failure: circuit?.last_failure ?? null,
     time_until_retry: circuit?.time_until_retry ?? null,
     last_probe: self.lastProbe === undefined ? null : {
       success: self.lastProbe.error === undefined,

@@ -37,6 +37,7 @@ import { DurationOrInfinity } from "./internal/durationCodec.ts"
 import { formatDuration } from "./internal/durationText.ts"
 import { asValue } from "./internal/errorValue.ts"
 import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/insideError.ts"
+import { failureText } from "./internal/lastFailure.ts"
 import { messageOf } from "./internal/messageOf.ts"
 import { WireError } from "./internal/wireError.ts"
 
@@ -59,6 +60,25 @@ export type TypeId = typeof ERROR_TYPE_ID
 const is = <E>(tag: string) => (u: unknown): u is E => brandOf(u) === tag
 
 /**
+ * What failed last, for people: the class of the error and its message, in one
+ * line of at most 200 characters each. `describeFailure` of the policy changes
+ * the message or leaves it out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const LastFailure = Schema.Struct({
+  error: Schema.String,
+  message: Schema.String
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type LastFailure = typeof LastFailure.Type
+
+/**
  * A circuit did not let a call run.
  *
  * **Details**
@@ -69,6 +89,7 @@ const is = <E>(tag: string) => (u: unknown): u is E => brandOf(u) === tag
  * - `retryAfter`: time until the circuit lets a call through. Zero while it is
  *   `HalfOpen`, since that depends on the probes; infinite for a circuit that
  *   stays forced open until it is released.
+ * - `lastFailure`: what failed last in the circuit, if that is known.
  *
  * @category errors
  * @since 0.1.0
@@ -78,7 +99,8 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
   {
     circuit: Schema.String,
     state: Schema.Literals(["Open", "HalfOpen", "ForcedOpen"]),
-    retryAfter: DurationOrInfinity
+    retryAfter: DurationOrInfinity,
+    lastFailure: Schema.optional(LastFailure)
   }
 ) {
   static {
@@ -86,11 +108,13 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
   }
 
   override get message(): string {
+    const lastFailure = this.lastFailure === undefined ? "" : `; last failure: ${failureText(this.lastFailure)}`
     switch (this.state) {
       case "Open":
-        return `Circuit "${this.circuit}" is open, retry after ${formatDuration(this.retryAfter)}`
+        return `Circuit "${this.circuit}" is open, retry after ${formatDuration(this.retryAfter)}${lastFailure}`
       case "HalfOpen":
-        return `Circuit "${this.circuit}" is half-open and all of its probes are running`
+        return `Circuit "${this.circuit}" is half-open and all of its probes are running${lastFailure}`
+      // An operator's reasons are not its failures.
       case "ForcedOpen":
         return Duration.isFinite(this.retryAfter)
           ? `Circuit "${this.circuit}" was forced open, retry after ${formatDuration(this.retryAfter)}`

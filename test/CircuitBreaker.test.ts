@@ -2110,6 +2110,20 @@ describe("9. observers", () => {
       ])
     }))
 
+  it.effect("onFailure hears the calls that count as failed, and what failed, and nothing else", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ consecutiveFailures: 2, classify: Outcome.ignoreIf((error) => error === "mine") })
+      const heard: Array<unknown> = []
+      yield* breaker.onFailure((event) => Effect.sync(() => heard.push([event.outcome, event.lastFailure?.message])))
+      yield* succeed(breaker)
+      yield* call(breaker, Effect.fail("mine"))
+      yield* call(breaker, Effect.fail("down"))
+      yield* call(breaker, Effect.die(new Error("bug")))
+      yield* call(breaker, Effect.void)
+      yield* settle
+      assert.deepStrictEqual(heard, [["Failure", "down"], ["Failure", "bug"]])
+    }))
+
   it.effect("stop with their scope, in the middle of their work, without a word in the log", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -2750,13 +2764,13 @@ describe("withCircuitBreakerStream", () => {
       assert.deepInclude(yield* breaker.metrics, { failedCalls: 1, callsInFlight: 0 })
     }))
 
-  it.effect("a probe holds its slot as long as its stream runs", () =>
+  it.effect("a probe holds its slot until its stream delivers", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       yield* halfOpen(breaker)
       const gate = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(
-        Stream.runDrain(guard(breaker)(Stream.concat(elements, Stream.fromEffect(Deferred.await(gate))))),
+        Stream.runDrain(guard(breaker)(Stream.concat(Stream.fromEffectDrain(Deferred.await(gate)), elements))),
         { startImmediately: true }
       )
       yield* settle
@@ -2834,6 +2848,7 @@ describe("metrics", () => {
         slowCallRate: 0,
         averageResponseTime: undefined,
         lastFailureTime: undefined,
+        lastFailure: undefined,
         timeUntilRetry: undefined,
         currentBackoff: undefined,
         consecutiveOpenings: 0,
@@ -2993,10 +3008,12 @@ describe("metrics", () => {
         calls_in_flight: 0,
         requests_in_window: 4,
         error_rate: 0.5,
+        failure_rate: 0.5,
         success_rate: 0.5,
         slow_call_rate: 0.25,
         average_response_time_ms: 1_200,
         last_failure_time: "1970-01-01T00:00:03.000Z",
+        last_failure: { error: "string", message: "down" },
         time_until_retry: 6,
         current_backoff: 10,
         consecutive_openings: 1,

@@ -1688,6 +1688,8 @@ describe("forms", () => {
             circuit_breaker: "closed",
             failure_count: 0,
             error_rate: 0,
+            failure_rate: 0,
+            last_failure: null,
             time_until_retry: null,
             last_probe: null
           },
@@ -1701,6 +1703,8 @@ describe("forms", () => {
             circuit_breaker: "open",
             failure_count: 1,
             error_rate: 1,
+            failure_rate: 1,
+            last_failure: { error: "string", message: "refused" },
             time_until_retry: 4,
             last_probe: { success: false, error: "refused", timestamp: "1970-01-01T00:00:04.000Z", duration_ms: 0 }
           },
@@ -1714,6 +1718,8 @@ describe("forms", () => {
             circuit_breaker: "open",
             failure_count: 1,
             error_rate: 1,
+            failure_rate: 1,
+            last_failure: { error: "string", message: "down" },
             time_until_retry: 6,
             last_probe: null
           }

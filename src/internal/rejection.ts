@@ -6,6 +6,7 @@ import {
   BulkheadFullError,
   CallTimeoutError,
   CircuitOpenError,
+  type LastFailure,
   RateLimitExceededError,
   RetryExhaustedError,
   type TierAttempt
@@ -29,14 +30,13 @@ export const stackless = <E extends Error>(prototype: E): E => Object.create(pro
 export const circuitOpenError = (
   circuit: string,
   state: CircuitOpenError["state"],
-  retryAfterMillis: number
-): CircuitOpenError =>
-  make(CircuitOpenError.prototype, {
-    _tag: "CircuitOpenError",
-    circuit,
-    state,
-    retryAfter: Duration.millis(retryAfterMillis)
-  })
+  retryAfterMillis: number,
+  lastFailure?: LastFailure
+): CircuitOpenError => {
+  const fields = { _tag: "CircuitOpenError", circuit, state, retryAfter: Duration.millis(retryAfterMillis) } as const
+  // An own key only if there is one, as the constructor would have it.
+  return make(CircuitOpenError.prototype, lastFailure === undefined ? fields : { ...fields, lastFailure })
+}
 
 export const bulkheadFullError = (bulkhead: string, limit: number): BulkheadFullError =>
   make(BulkheadFullError.prototype, { _tag: "BulkheadFullError", bulkhead, limit })

@@ -147,6 +147,8 @@ describe("circuits", () => {
       assert.strictEqual(json.state, "open")
       assert.strictEqual(json.failure_count, 2)
       assert.strictEqual(json.error_rate, 1)
+      assert.strictEqual(json.failure_rate, 1)
+      assert.deepStrictEqual(json.last_failure, { error: "string", message: "down" })
       assert.strictEqual(json.time_until_retry, 60)
       assert.strictEqual(
         json.policy,

@@ -140,12 +140,12 @@ class Subject {
 
   private start(): Answer {
     const call = new Call()
-    const rejection = this.breaker.admit(call)
-    if (rejection === undefined) {
+    const admission = this.breaker.admit(call)
+    if (admission === undefined || admission === "Probe") {
       this.calls.push(call)
       return { _tag: "Runs" }
     }
-    const { retryAfter, state } = Effect.runSync(Effect.flip(rejection))
+    const { retryAfter, state } = Effect.runSync(Effect.flip(admission))
     return { _tag: "Rejected", state, retryAfter: Duration.toMillis(retryAfter) }
   }
 
