@@ -74,10 +74,23 @@ class Alarms {
       const wait = alarm.at - this.now()
       if (wait > ROUNDING) return Effect.andThen(Effect.sleep(wait), this.watch)
       this.pending.delete(alarm)
-      alarm.ring()
+      this.ring(alarm)
     }
+    // In this very step, since the fiber can be paused before it ends, and what is set meanwhile needs another.
+    this.stop()
     return Effect.void
   })
+
+  /** An observer of the call that throws must not take the alarms of other calls with it. */
+  private ring(alarm: Alarm): void {
+    try {
+      alarm.ring()
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
 
   private now(): number {
     return monotonicMillis(this.clock)
