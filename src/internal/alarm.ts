@@ -82,7 +82,8 @@ class Alarms {
     for (const alarm of this.pending) {
       const wait = alarm.at - this.now()
       if (wait > ROUNDING) {
-        return Effect.andThen(Effect.sleep(wait > LAST_PART ? wait - LAST_PART : wait), this.watch)
+        // What rounding leaves above the last part is no sleep of its own: a clock that stands still would never end it.
+        return Effect.andThen(Effect.sleep(wait > LAST_PART + ROUNDING ? wait - LAST_PART : wait), this.watch)
       }
       this.pending.delete(alarm)
       this.ring(alarm)
