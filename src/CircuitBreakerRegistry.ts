@@ -118,8 +118,8 @@ export interface CircuitBreakerRegistry {
 
   /**
    * Forgets a circuit and ends its events, which no longer go to the
-   * registry's either. `false` if there was none. Whoever holds it can use it
-   * on. The events of an adopted circuit do not end.
+   * registry's either. `false` if there was none. Its holders can use it on. The
+   * events of an adopted circuit do not end.
    */
   readonly remove: (name: string) => Effect.Effect<boolean>
 
@@ -449,7 +449,7 @@ function makeParsed(
       if (policy === named?.first || policy === named?.latest) return
       checkPolicy(breaker.name, policy)
       if (named === undefined) {
-        // Somebody has used the name before the one who knows its policy.
+        // The name was used before a policy was named for it.
         declare(breaker, policy)
         if (!breaker.reconfigured) breaker.follow(policyOf(breaker.name, policy))
       } else if (differingSettings(named.first, policy).length === 0) {
@@ -540,8 +540,8 @@ function makeParsed(
         : circuit.generation > 1
     }
 
-    // A circuit that nobody used for long is forgotten, though whoever still
-    // holds it finds or restores the one of its name with the next call.
+    // A circuit that was not used for long is forgotten, though a handle that is
+    // still held finds or restores the one of its name with the next call.
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current

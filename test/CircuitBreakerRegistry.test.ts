@@ -1577,6 +1577,27 @@ describe("a registry made by hand", () => {
     }).pipe(Effect.provide(Logger.layer([logger])))
   })
 
+  it.effect("of another version is as one that was made by hand", () =>
+    Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      Object.defineProperty(registry, "~effect-resilience/registry", { value: { version: 2 } })
+      const stop = CircuitBreakerRegistry.watchCircuits(registry, {
+        onKept: () => assert.fail(),
+        onForgotten: () => assert.fail()
+      })
+      yield* registry.getOrCreate("a")
+      stop()
+      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+    }))
+
+  it.effect("that is frozen works, with its tiers uncounted", () =>
+    Effect.gen(function*() {
+      const registry = Object.freeze({ ...(yield* make()) })
+      const flows = watchFlows(registry)
+      yield* Tiers.make("get", [Tiers.tier("a", Effect.void)]).pipe(Effect.provideService(Registry, registry))
+      assert.isEmpty(flows.all)
+    }))
+
   it.effect("has its tiers counted all the same", () =>
     Effect.gen(function*() {
       const registry = { ...(yield* make()) }
@@ -1602,6 +1623,17 @@ describe("a Layer that is provided to each call", () => {
         "A CircuitBreakerRegistry with \"a\" was built and released 1000 times in a row: circuits of a Layer that is " +
         "provided to each call never open. Provide it once, at the edge of the program"
       ])
+    }).pipe(Effect.provide(logger)))
+
+  it.live("is warned of with some of its circuits, if there are many", () =>
+    Effect.gen(function*() {
+      lines.length = 0
+      const circuits = Object.fromEntries(["a", "b", "c", "d", "e", "f", "g"].map((name) => [name, undefined]))
+      // One that is used starts the count anew.
+      yield* repeat(call, 11).pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+      yield* repeat(call.pipe(Effect.provide(CircuitBreakerRegistry.layer({ circuits }))), 1_000)
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], "with \"a\", \"b\", \"c\", \"d\", \"e\" and 2 more circuits was built")
     }).pipe(Effect.provide(logger)))
 
   it.live("is told from one that is used, from those for tests, and from tests under a clock of their own", () =>
