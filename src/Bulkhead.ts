@@ -18,8 +18,8 @@
  *   bulkhead needs two slots. With a queue, such calls can wait for each other
  *   until `maxWait` ends: use two bulkheads.
  * - A slot is held until the call has ended, finalizers included. A call that
- *   is cut off by a timeout with `disconnect` keeps its slot for as long as it
- *   goes on in the background, which is what it costs.
+ *   is cut off by a timeout with `disconnect` keeps its slot until it has ended
+ *   in the background, which is what it costs.
  *
  * **Example** (Limiting concurrent calls)
  *
@@ -45,7 +45,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import { setAlarm } from "./internal/alarm.ts"
@@ -53,6 +52,7 @@ import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./
 import { onExitInStep } from "./internal/oneStep.ts"
 import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
 /**
@@ -231,17 +231,12 @@ export const withBulkhead: {
     self: Effect.Effect<A, E, R>,
     target: T
   ): Effect.Effect<A, E | BulkheadFullError, R | TargetServices<T>>
-} = dual(
-  2,
-  <A, E, R, T extends Target>(
-    self: Effect.Effect<A, E, R>,
-    target: T
-  ): Effect.Effect<A, E | BulkheadFullError, R | TargetServices<T>> => {
-    if (isBulkhead(target)) return target.execute(self)
-    const key = checkTarget(target)
-    return Effect.withFiber((fiber) => Context.getUnsafe(fiber.context, key).execute(self))
-  }
-)
+} = ((...args: [self: AnyCall, target: Target] | [target: Target]) => {
+  const [first, second] = args
+  if (args.length > 1) return runIn(checkTarget(second), first as AnyCall)
+  const target = checkTarget(first)
+  return (self: AnyCall) => runIn(target, self)
+}) as never
 
 // -----------------------------------------------------------------------------
 // services
@@ -274,6 +269,12 @@ export interface ServiceClass<Self, Name extends string>
  *
  * Throws a `RangeError` if an option is out of its range.
  *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different options are provided together, the one that meets the bulkhead of
+ * the other dies with a `RangeError`.
+ *
  * **Example** (Providing a bulkhead by Layer)
  *
  * ```ts import.meta.vitest
@@ -297,13 +298,14 @@ export const Service = <Self>() =>
 ): ServiceClass<Self, Name> => {
   const size = parse("Bulkhead.Service", options, OPTIONS)
   checkString("Bulkhead.Service: name", name)
-  const tag = Context.Service<Self, Bulkhead>()(`effect-resilience/Bulkhead/${name}` as const)
+  const definition: Definition = { maker: "Bulkhead.Service", name, settings: size }
+  const tag = guard(Context.Service<Self, Bulkhead>()(`effect-resilience/Bulkhead/${name}` as const), definition)
   return Object.assign(tag, {
     description: describe(size),
     layer: Layer.effect(
       tag,
       Effect.gen(function*() {
-        const slots = new Slots(name, size)
+        const slots = remember(new Slots(name, size), definition)
         const recorder = yield* Recorder
         if (recorder !== undefined) yield* recorder.watchBulkhead(slots)
         return slots
@@ -348,14 +350,21 @@ const checkQueue = (caller: string, queue: number): number => {
   return refuse(`${caller}: queue`, "an integer >= 0 or Infinity", queue)
 }
 
-const checkTarget = (target: unknown): Context.Key<never, Bulkhead> =>
-  Context.isKey(target)
-    ? target as Context.Key<never, Bulkhead>
+type AnyCall = Effect.Effect<unknown, unknown>
+
+const checkTarget = (target: unknown): Target =>
+  isBulkhead(target) || Context.isKey(target)
+    ? target as Target
     : refuse(
       "Bulkhead.withBulkhead: the bulkhead",
       "a value made with Bulkhead.make or the class of a service",
       target
     )
+
+const runIn = (target: Target, self: AnyCall): AnyCall =>
+  isBulkhead(target)
+    ? target.execute(self)
+    : Effect.withFiber((fiber) => getService(fiber.context, target).execute(self))
 
 const describe = ({ limit, maxWait, queue }: Size): string => {
   const calls = `at most ${limit} ${limit === 1 ? "call" : "calls"} at once`
@@ -372,7 +381,7 @@ class Call {
   place: "Outside" | "Queued" | "Inside" = "Outside"
   previous: Call | undefined = undefined
   next: Call | undefined = undefined
-  /** Lets the fiber go on. Absent until it is suspended. */
+  /** Resumes the fiber. Absent until it is suspended. */
   resume: (() => void) | undefined = undefined
   cancelAlarm: (() => void) | undefined = undefined
   readonly fiber: Fiber.Fiber<unknown, unknown>

@@ -54,6 +54,7 @@ import * as Predicate from "effect/Predicate"
 import { checkCount, checkDuration, checkFunction, checkOptions } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import { recorderOf } from "./internal/recorder.ts"
+import { getService } from "./internal/serviceNames.ts"
 import * as Outcome from "./Outcome.ts"
 import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
 
@@ -354,7 +355,7 @@ class Race<A, E, R, R2> {
     this.left = policy.maxHedges
     this.budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
-      : Context.getUnsafe(caller.context as Context.Context<R2>, policy.budget)
+      : getService(caller.context, policy.budget)
   }
 
   begin(resume: (exit: Exit.Exit<A, E>) => void): void {

@@ -58,6 +58,7 @@ import { monotonicMillis, nanosToMillis } from "./internal/monotonic.ts"
 import { type Recorder, recorderOf } from "./internal/recorder.ts"
 import { retryExhaustedError } from "./internal/rejection.ts"
 import { retryDelay } from "./internal/retryDelay.ts"
+import { getService } from "./internal/serviceNames.ts"
 import * as Outcome from "./Outcome.ts"
 import { CircuitOpenError, type RetryExhaustedError } from "./ResilienceError.ts"
 import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
@@ -437,7 +438,7 @@ const run = <A, E, R, R2>(
     const startedAt = clock.monotonicTimeNanosUnsafe()
     const budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
-      : Context.getUnsafe(fiber.context as Context.Context<R2>, policy.budget)
+      : getService(fiber.context, policy.budget)
     if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
     return Effect.catchCause(self, (cause) => {
       const error = retryableError(cause, policy)

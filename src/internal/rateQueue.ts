@@ -19,15 +19,15 @@ export interface Request<A, E, R, E2> {
 
 /**
  * One call that waits. One that is `Called` has tokens kept for it, and takes
- * them when its fiber goes on.
+ * them when its fiber resumes.
  */
 class Call {
   place: "Outside" | "Waiting" | "Called" = "Outside"
   previous: Call | undefined = undefined
   next: Call | undefined = undefined
-  /** Whether its fiber may go on, which it may not yet be suspended for. */
+  /** Whether its fiber may resume, which it may not yet be suspended for. */
   isItsTurn = false
-  /** Lets the fiber go on. Absent until it is suspended. */
+  /** Resumes the fiber. Absent until it is suspended. */
   begin: (() => void) | undefined = undefined
   cancelAlarm: (() => void) | undefined = undefined
   readonly fiber: AnyFiber

@@ -42,7 +42,7 @@ export const make = (rules: Rules): Tokens =>
     : new SlidingWindow(rules)
 
 /** The most tokens that can be taken in any time of the length of the window, its end not included. */
-export const mostInAnyWindow = ({ algorithm, limit }: Rules): number =>
+export const mostInAnyWindow = ({ algorithm, limit }: Pick<Rules, "algorithm" | "limit">): number =>
   // All at the end of a window or of a rest, and all but the first that came before again.
   algorithm === "sliding-window" ? limit : 2 * limit - 1
 
