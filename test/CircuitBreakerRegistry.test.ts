@@ -357,6 +357,15 @@ describe("circuits that the Layer names", () => {
       assert.deepStrictEqual(yield* registry.names, ["search", "kafka"])
     }))
 
+  it.effect("conflict with another policy also after they were removed", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      yield* registry.remove("kafka")
+      const error = yield* Effect.flip(registry.getOrCreate("kafka", CircuitPolicy.database))
+      assert.strictEqual(error._tag, "CircuitConflictError")
+      assert.deepStrictEqual(yield* registry.names, ["search"])
+    }))
+
   it.effect("without a policy take over the first one that is named", () =>
     Effect.gen(function*() {
       const registry = yield* make({ circuits })
