@@ -535,8 +535,9 @@ export interface ServiceClass<Self, Name extends string>
   /** A circuit of its own. */
   readonly layer: Layer.Layer<Self>
   /**
-   * A circuit of its own, whose policy the environment changes: the variables
-   * of that name over the class's policy, see `Environment`.
+   * A circuit of its own, whose policy the environment changes and which it
+   * can switch off: the variables of that name over the class's policy, see
+   * `Environment`.
    */
   readonly layerConfig: Layer.Layer<Self, Config.ConfigError>
   /** The circuit of that name in the registry, registered with the class's policy, or the registry's if the class has none. */
@@ -596,7 +597,14 @@ export const Service = <Self>() =>
   const own = makeOwn(policy)
   return Object.assign(tag, {
     layer: Layer.effect(tag, own),
-    layerConfig: Layer.effect(tag, Effect.flatMap(Environment.circuitPolicy(name, options?.policy), makeOwn)),
+    layerConfig: Layer.effect(
+      tag,
+      Effect.flatMap(
+        Environment.loadCircuit(name, options?.policy),
+        ({ circuitPolicy, enabled }) =>
+          Effect.tap(makeOwn(circuitPolicy(name)), (breaker) => enabled(name) ? Effect.void : breaker.disable)
+      )
+    ),
     layerRegistered: Layer.effect(
       tag,
       Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, options?.policy))

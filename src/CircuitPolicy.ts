@@ -33,12 +33,27 @@ import {
   checkCount,
   checkDuration,
   checkFunction,
+  checkKnown,
   checkOptions,
   checkRate,
   isObject,
   refuse
 } from "./internal/check.ts"
 import type * as Outcome from "./Outcome.ts"
+
+/**
+ * Marks policies.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/CircuitPolicy"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-resilience/CircuitPolicy"
 
 /**
  * The calls a circuit judges: the last `calls`, or those of the last
@@ -50,6 +65,19 @@ import type * as Outcome from "./Outcome.ts"
 export type Window =
   | { readonly calls: number }
   | { readonly duration: Duration.Input; readonly buckets?: number | undefined }
+
+/**
+ * A ramp between the successes that would close a circuit and its closing:
+ * the share of calls let through grows from `initial` (0.1) to all of them
+ * over `duration`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Recovery {
+  readonly duration: Duration.Input
+  readonly initial?: number | undefined
+}
 
 /**
  * How long a circuit stays open: always the same time, a time that grows with
@@ -83,6 +111,7 @@ export interface Exponential {
  * @since 0.1.0
  */
 export interface CircuitPolicy {
+  readonly [TypeId]: object
   readonly consecutiveFailures: number | undefined
   readonly failureRate: number | undefined
   readonly slowCallRate: number | undefined
@@ -95,9 +124,22 @@ export interface CircuitPolicy {
   readonly successThreshold: number
   readonly halfOpenSample: { readonly calls: number; readonly failureRate: number } | undefined
   readonly halfOpenTimeout: Duration.Duration
+  readonly recovery: { readonly duration: Duration.Duration; readonly initial: number } | undefined
   readonly measureDuration: boolean
   readonly classify: Outcome.Classifier | undefined
+  readonly interruptedAfter: Duration.Duration | undefined
+  readonly countUnreported: "ignored" | "success"
+  readonly describeFailure: FailureDescription | undefined
 }
+
+/**
+ * What is kept of a failure for people: the text that a function makes of its
+ * error, or nothing at all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FailureDescription = ((error: unknown) => string | undefined) | false
 
 /**
  * Options of `make`.
@@ -118,22 +160,54 @@ export interface Options {
   readonly successThreshold?: number | undefined
   readonly halfOpenSample?: { readonly calls: number; readonly failureRate: number } | undefined
   readonly halfOpenTimeout?: Duration.Input | undefined
+  readonly recovery?: Recovery | undefined
   readonly measureDuration?: boolean | undefined
   readonly classify?: Outcome.Classifier | undefined
+  readonly interruptedAfter?: Duration.Input | undefined
+  readonly countUnreported?: "ignored" | "success" | undefined
+  readonly describeFailure?: FailureDescription | undefined
 }
 
 const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
 
-/** The options that a policy was made from, by name. */
-const named = /* @__PURE__ */ new WeakMap<CircuitPolicy, ReadonlySet<keyof CircuitPolicy>>()
+const FIELDS = [
+  ...TRIPS,
+  "slowCallDuration",
+  "minimumCalls",
+  "window",
+  "openDuration",
+  "maxOpenDuration",
+  "halfOpenMaxCalls",
+  "successThreshold",
+  "halfOpenSample",
+  "halfOpenTimeout",
+  "recovery",
+  "measureDuration",
+  "classify",
+  "interruptedAfter",
+  "countUnreported",
+  "describeFailure"
+] as const satisfies ReadonlyArray<keyof Options>
 
-/** Nobody chose the fields of a policy that is spread into options: `undefined`, unless options lack some. */
-const namesOf = (options: Options, policy: CircuitPolicy): ReadonlySet<keyof CircuitPolicy> | undefined => {
-  const fields = Object.keys(policy) as Array<keyof CircuitPolicy>
-  return fields.every((field) => Object.hasOwn(options, field))
-    ? undefined
-    : new Set(fields.filter((field) => options[field] !== undefined))
+/**
+ * What a policy was made of: itself, and the fields that were named for it. The
+ * others follow from these, or are defaults. A spread carries it along under
+ * the `TypeId`, so that they follow the fields of the new policy, and comparing
+ * two policies does not see it.
+ */
+interface Origin {
+  readonly policy: CircuitPolicy
+  readonly named: ReadonlySet<keyof Options>
 }
+
+const origins = /* @__PURE__ */ new WeakMap<object, Origin>()
+
+/** Whether options, in which a policy may be spread, name a field. */
+const names = (origin: Origin | undefined, options: Options) => (field: keyof Options): boolean =>
+  options[field] !== undefined &&
+  (origin === undefined || origin.named.has(field) || options[field] !== origin.policy[field])
+
+const policies = /* @__PURE__ */ new WeakSet<object>()
 
 /**
  * Makes a policy.
@@ -173,72 +247,135 @@ const namesOf = (options: Options, policy: CircuitPolicy): ReadonlySet<keyof Cir
  *   admits ten probes in all and opens again if a fifth of them fail.
  * - `halfOpenTimeout`: the circuit opens again if probes run that long without
  *   a verdict, 60 seconds; `"Infinity"` waits for ever.
+ * - `recovery`: instead of closing at once, lets a growing share of calls
+ *   through, so that not all of them come back in the same moment.
+ *   `{ duration: "1 minute", initial: 0.1 }` admits a tenth of them at first
+ *   and all after a minute, when the circuit closes; `initial` is above 0 and
+ *   at most 1, 0.1 by default. The ramp has its own counts, and opens again by
+ *   the rules of the policy, or if half of them fail where it names no
+ *   `failureRate`. By default there is no ramp.
  *
  * What it counts.
  *
  * - `classify`: decides the outcome of a call, see `Outcome`.
+ * - `interruptedAfter`: a call that is interrupted after it ran at least that
+ *   long counts as failed, for callers that give up before a timeout does. By
+ *   default an interrupted call says nothing.
+ * - `countUnreported`: what a permit counts whose scope ends well without a
+ *   report, `"ignored"` (the default) or `"success"`.
  * - `measureDuration`: times every call, for `averageResponseTime`. By default
  *   only if the policy needs the time anyway: with a window of a duration or
  *   with slow calls.
  *
+ * What it keeps.
+ *
+ * - `describeFailure`: the text kept of a failure for people. By default the
+ *   class of the error and the first 200 characters of its message. A function
+ *   returns another text, without what must not be shown, or `undefined` for
+ *   none; `false` keeps nothing.
+ *
  * **Gotchas**
  *
- * Throws a `RangeError` that names the field for a value out of its range.
+ * `minimumCalls` holds for rates only: five failures in a row open the circuit
+ * though it has had but five calls. For a minimum number of calls in any case,
+ * name `failureRate` and not `consecutiveFailures`.
+ *
+ * A policy may be spread into the options of another, and counts as the options
+ * it was made from: what follows from other fields there, as `minimumCalls` from
+ * the window, follows from the new ones, also if the same value is written
+ * beside the spread.
+ *
+ * Throws a `RangeError` that names the field for a value out of its range, and
+ * for an option that there is not.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): CircuitPolicy => {
-  const policy = fromOptions(options)
-  const names = namesOf(options, policy)
-  if (names !== undefined) named.set(policy, names)
+export const make = (options: Options = {}): CircuitPolicy =>
+  build("CircuitPolicy.make", (name) => `CircuitPolicy.make: ${name}`, checkOptions("CircuitPolicy.make", options))
+
+const build = (owner: string, field: (name: string) => string, options: Options): CircuitPolicy => {
+  const { [TypeId]: spread, ...given } = options as Options & { readonly [TypeId]?: object }
+  checkKnown(owner, given, FIELDS)
+  const isNamed = names(spread === undefined ? undefined : origins.get(spread), given)
+  const { slowCallDuration, slowCallRate } = given
+  if ((slowCallRate === undefined) !== (slowCallDuration === undefined)) {
+    const [named, missing] = slowCallRate === undefined
+      ? ["slowCallDuration", "slowCallRate"]
+      : ["slowCallRate", "slowCallDuration"]
+    throw new RangeError(`${field(named)} needs ${missing} beside it, got none`)
+  }
+  const anyNamed = TRIPS.some(isNamed)
+  const [own, ownRate] = (["consecutiveFailures", "failureRate"] as const).map((trip) =>
+    !anyNamed || isNamed(trip) ? given[trip] : undefined
+  )
+  const none = own === undefined && ownRate === undefined && slowCallRate === undefined
+  const consecutiveFailures = none ? 5 : own
+  const failureRate = none ? 0.5 : ownRate
+  const window = makeWindow(field, otherwise(given.window, { duration: "60 seconds" }))
+  const size = "calls" in window ? window.calls : Number.MAX_SAFE_INTEGER
+  const policy: CircuitPolicy = {
+    [TypeId]: Object.freeze({}),
+    consecutiveFailures: ifGiven(consecutiveFailures, (value) => checkCount(field("consecutiveFailures"), value)),
+    failureRate: ifGiven(failureRate, (value) => checkRate(field("failureRate"), value)),
+    slowCallRate: ifGiven(slowCallRate, (value) => checkRate(field("slowCallRate"), value)),
+    slowCallDuration: ifGiven(slowCallDuration, (value) => checkDuration(field("slowCallDuration"), value)),
+    minimumCalls: isNamed("minimumCalls")
+      ? checkCount(field("minimumCalls"), given.minimumCalls!, size)
+      : Math.min(10, size),
+    window,
+    openDuration: makeOpenDuration(field, otherwise(given.openDuration, exponential({ initial: "60 seconds" }))),
+    maxOpenDuration: checkDuration(field("maxOpenDuration"), otherwise(given.maxOpenDuration, "1 hour")),
+    halfOpenMaxCalls: checkCount(field("halfOpenMaxCalls"), otherwise(given.halfOpenMaxCalls, 3)),
+    successThreshold: checkCount(field("successThreshold"), otherwise(given.successThreshold, 2)),
+    halfOpenSample: ifGiven(given.halfOpenSample, (sample) => makeSample(field, sample)),
+    halfOpenTimeout: checkDuration(field("halfOpenTimeout"), otherwise(given.halfOpenTimeout, "60 seconds"), {
+      positive: true
+    }),
+    recovery: ifGiven(given.recovery, (recovery) => makeRecovery(field, recovery)),
+    measureDuration: isNamed("measureDuration")
+      ? checkBoolean(field("measureDuration"), given.measureDuration!)
+      : "duration" in window || slowCallRate !== undefined,
+    classify: checkFunction(field("classify"), given.classify),
+    interruptedAfter: ifGiven(
+      given.interruptedAfter,
+      (value) => checkDuration(field("interruptedAfter"), value)
+    ),
+    countUnreported: checkUnreported(field("countUnreported"), otherwise(given.countUnreported, "ignored")),
+    describeFailure: checkDescription(field("describeFailure"), given.describeFailure)
+  }
+  origins.set(policy[TypeId], { policy, named: new Set(FIELDS.filter(isNamed)) })
+  policies.add(policy)
   return policy
 }
 
-const fromOptions = (options: Options): CircuitPolicy => {
-  const field = (name: string) => `CircuitPolicy.make: ${name}`
-  const named = TRIPS.some((trip) => options[trip] !== undefined)
-  const consecutiveFailures = options.consecutiveFailures ?? (named ? undefined : 5)
-  const failureRate = options.failureRate ?? (named ? undefined : 0.5)
-  const { slowCallRate } = options
-  if ((slowCallRate === undefined) !== (options.slowCallDuration === undefined)) {
-    const [given, missing] = slowCallRate === undefined
-      ? ["slowCallDuration", "slowCallRate"]
-      : ["slowCallRate", "slowCallDuration"]
-    throw new RangeError(`${field(given)} needs ${missing} beside it, got none`)
-  }
-  const window = makeWindow(options.window ?? { duration: "60 seconds" })
-  const size = "calls" in window ? window.calls : Number.MAX_SAFE_INTEGER
-  const sample = options.halfOpenSample
-  if (sample !== undefined && !isObject(sample)) {
-    return refuse(field("halfOpenSample"), "an object with calls and failureRate", sample)
-  }
-  return {
-    consecutiveFailures: consecutiveFailures === undefined
-      ? undefined
-      : checkCount(field("consecutiveFailures"), consecutiveFailures),
-    failureRate: failureRate === undefined ? undefined : checkRate(field("failureRate"), failureRate),
-    slowCallRate: slowCallRate === undefined ? undefined : checkRate(field("slowCallRate"), slowCallRate),
-    slowCallDuration: options.slowCallDuration === undefined
-      ? undefined
-      : checkDuration(field("slowCallDuration"), options.slowCallDuration),
-    minimumCalls: checkCount(field("minimumCalls"), options.minimumCalls ?? Math.min(10, size), size),
-    window,
-    openDuration: makeOpenDuration(options.openDuration ?? exponential({ initial: "60 seconds" })),
-    maxOpenDuration: checkDuration(field("maxOpenDuration"), options.maxOpenDuration ?? "1 hour"),
-    halfOpenMaxCalls: checkCount(field("halfOpenMaxCalls"), options.halfOpenMaxCalls ?? 3),
-    successThreshold: checkCount(field("successThreshold"), options.successThreshold ?? 2),
-    halfOpenSample: sample === undefined ? undefined : {
-      calls: checkCount(field("halfOpenSample.calls"), sample.calls),
-      failureRate: checkRate(field("halfOpenSample.failureRate"), sample.failureRate)
-    },
-    halfOpenTimeout: checkDuration(field("halfOpenTimeout"), options.halfOpenTimeout ?? "60 seconds", {
-      positive: true
-    }),
-    measureDuration: options.measureDuration ?? ("duration" in window || slowCallRate !== undefined),
-    classify: checkFunction(field("classify"), options.classify)
-  }
-}
+/** A `null` is no default, and is refused like any other value. */
+const otherwise = <A>(value: A | undefined, byDefault: A): A => value === undefined ? byDefault : value
+
+const ifGiven = <A, B>(value: A | undefined, check: (value: A) => B): B | undefined =>
+  value === undefined ? undefined : check(value)
+
+const checkBoolean = (field: string, value: boolean): boolean =>
+  typeof value === "boolean" ? value : refuse(field, "true or false", value)
+
+const checkUnreported = (field: string, value: CircuitPolicy["countUnreported"]): CircuitPolicy["countUnreported"] =>
+  value === "ignored" || value === "success" ? value : refuse(field, `"ignored" or "success"`, value)
+
+const checkDescription = (
+  field: string,
+  value: FailureDescription | undefined
+): FailureDescription | undefined =>
+  value === undefined || value === false || typeof value === "function"
+    ? value
+    : refuse(field, "a function of the error, or false", value)
+
+/**
+ * Whether a value is a policy, also if another copy of this package made it.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCircuitPolicy = (u: unknown): u is CircuitPolicy => isObject(u) && TypeId in u
 
 /**
  * What JavaScript may have passed for a policy, options of one in particular.
@@ -246,9 +383,29 @@ const fromOptions = (options: Options): CircuitPolicy => {
  * @internal
  */
 export const check = <P extends CircuitPolicy | undefined>(field: string, policy: P): P =>
-  policy === undefined || (isObject(policy) && isObject(policy.window) && Duration.isDuration(policy.halfOpenTimeout))
+  policy === undefined || isCircuitPolicy(policy)
     ? policy
     : refuse(field, "a policy made with CircuitPolicy.make", policy)
+
+/**
+ * The policy that an option called `field` stands for: a policy as it is, or
+ * one made of options, of a policy that was spread and changed by hand in
+ * particular. Mistakes are named as those of `field`.
+ *
+ * @internal
+ */
+export const from: {
+  (field: string, policy: CircuitPolicy | Options): CircuitPolicy
+  (field: string, policy: CircuitPolicy | Options | undefined): CircuitPolicy | undefined
+} =
+  ((field: string, policy: CircuitPolicy | Options | undefined): CircuitPolicy | undefined =>
+    policy === undefined || isMade(policy)
+      ? policy
+      : isObject(policy)
+      ? build(field, (name) => `${field}.${name}`, policy)
+      : refuse(field, "a policy or its options", policy)) as typeof from
+
+const isMade = (policy: CircuitPolicy | Options): policy is CircuitPolicy => policies.has(policy)
 
 /**
  * An open time that starts at `initial` and is multiplied by `multiplier` (2)
@@ -269,12 +426,17 @@ export const exponential = (options: {
   readonly maximum?: Duration.Input | undefined
   readonly jitter?: number | undefined
 }): Exponential => {
-  checkOptions("CircuitPolicy.exponential", options)
+  const { _tag: _, ...given } = checkOptions("CircuitPolicy.exponential", options) as typeof options & { _tag?: string }
+  checkKnown("CircuitPolicy.exponential", given, ["initial", "multiplier", "maximum", "jitter"])
   const field = (name: string) => `CircuitPolicy.exponential: ${name}`
   const initial = checkDuration(field("initial"), options.initial, { positive: true, finite: true })
-  const maximum = checkDuration(field("maximum"), options.maximum ?? Duration.max(initial, Duration.minutes(5)), {
-    finite: true
-  })
+  const maximum = checkDuration(
+    field("maximum"),
+    otherwise(options.maximum, Duration.max(initial, Duration.minutes(5))),
+    {
+      finite: true
+    }
+  )
   if (Duration.isLessThan(maximum, initial)) {
     throw new RangeError(
       `${field("maximum")} must be at least initial (${Duration.format(initial)}), got ${Duration.format(maximum)}`
@@ -283,29 +445,78 @@ export const exponential = (options: {
   return {
     _tag: "Exponential",
     initial,
-    multiplier: checkAtLeast(field("multiplier"), 1, options.multiplier ?? 2),
+    multiplier: checkAtLeast(field("multiplier"), 1, otherwise(options.multiplier, 2)),
     maximum,
-    jitter: checkRate(field("jitter"), options.jitter ?? 0)
+    jitter: checkRate(field("jitter"), otherwise(options.jitter, 0))
   }
 }
 
-const makeWindow = (window: Window): CircuitPolicy["window"] =>
-  !isObject(window)
-    ? refuse("CircuitPolicy.make: window", "an object with calls, or with a duration", window)
-    : "calls" in window
-    ? { calls: checkCount("CircuitPolicy.make: window.calls", window.calls, 1_000_000) }
+type Field = (name: string) => string
+
+const makeWindow = (field: Field, window: Window): CircuitPolicy["window"] => {
+  const { buckets, calls, duration } = checkFields(
+    field("window"),
+    "an object with calls, or with a duration",
+    window as { readonly calls?: number; readonly duration?: Duration.Input; readonly buckets?: number },
+    ["calls", "duration", "buckets"]
+  )
+  if ((calls === undefined) === (duration === undefined) || (calls !== undefined && buckets !== undefined)) {
+    return refuse(field("window"), "an object with calls, or with a duration and its buckets", window)
+  }
+  return calls !== undefined
+    ? { calls: checkCount(field("window.calls"), calls, 1_000_000) }
     : {
-      duration: checkDuration("CircuitPolicy.make: window.duration", window.duration, { positive: true, finite: true }),
-      buckets: checkCount("CircuitPolicy.make: window.buckets", window.buckets ?? 10, 1_000)
+      duration: checkDuration(field("window.duration"), duration!, { positive: true, finite: true }),
+      buckets: checkCount(field("window.buckets"), otherwise(buckets, 10), 1_000)
     }
+}
+
+const makeSample = (
+  field: Field,
+  sample: NonNullable<Options["halfOpenSample"]>
+): NonNullable<CircuitPolicy["halfOpenSample"]> => {
+  const { calls, failureRate } = checkFields(field("halfOpenSample"), "an object with calls and failureRate", sample, [
+    "calls",
+    "failureRate"
+  ])
+  return {
+    calls: checkCount(field("halfOpenSample.calls"), calls),
+    failureRate: checkRate(field("halfOpenSample.failureRate"), failureRate)
+  }
+}
+
+const makeRecovery = (field: Field, recovery: Recovery): NonNullable<CircuitPolicy["recovery"]> => {
+  const { duration, initial } = checkFields(field("recovery"), "an object with duration", recovery, [
+    "duration",
+    "initial"
+  ])
+  return {
+    duration: checkDuration(field("recovery.duration"), duration, { positive: true, finite: true }),
+    initial: checkShare(field("recovery.initial"), otherwise(initial, 0.1))
+  }
+}
+
+const checkFields = <O extends object>(field: string, accepted: string, value: O, known: ReadonlyArray<string>): O => {
+  if (!isObject(value)) return refuse(field, accepted, value)
+  checkKnown(field, value, known)
+  return value
+}
+
+const checkShare = (field: string, value: number): number =>
+  typeof value === "number" && value > 0 && value <= 1
+    ? value
+    : refuse(field, "a number above 0 and at most 1", value)
 
 const isExponential = (openDuration: OpenDuration): openDuration is Exponential =>
-  typeof openDuration === "object" && "_tag" in openDuration && openDuration._tag === "Exponential"
+  isObject(openDuration) && "_tag" in openDuration && openDuration._tag === "Exponential"
 
-const makeOpenDuration = (openDuration: OpenDuration): CircuitPolicy["openDuration"] =>
-  Schedule.isSchedule(openDuration) || isExponential(openDuration)
+const makeOpenDuration = (field: Field, openDuration: OpenDuration): CircuitPolicy["openDuration"] =>
+  Schedule.isSchedule(openDuration)
     ? openDuration
-    : checkDuration("CircuitPolicy.make: openDuration", openDuration)
+    : isExponential(openDuration)
+    // It may have been spread and changed by hand.
+    ? exponential(openDuration)
+    : checkDuration(field("openDuration"), openDuration)
 
 // -----------------------------------------------------------------------------
 // presets
@@ -410,16 +621,22 @@ export const kafka: CircuitPolicy = /* @__PURE__ */ make({
  * @since 0.1.0
  */
 export const difference = (self: CircuitPolicy, that: CircuitPolicy): ReadonlyArray<keyof CircuitPolicy> =>
-  (Object.keys(self) as Array<keyof CircuitPolicy>).filter((field) => !Equal.equals(self[field], that[field]))
+  FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
 
 /**
- * The fields that code has chosen: the options of `make`, or for a policy that
- * another one was spread into, those that are not the defaults.
+ * The fields that code has named: the options of `make`, those of a policy that
+ * was spread into them included. Of a policy that another copy of the package
+ * made, the fields that are not the defaults.
  *
  * @internal
  */
-export const namedFields = (self: CircuitPolicy): ReadonlySet<keyof CircuitPolicy> =>
-  named.get(self) ?? new Set(difference(self, make()))
+export const namedFields = (self: CircuitPolicy): ReadonlySet<keyof Options> => {
+  const origin = origins.get(self[TypeId])
+  return new Set(FIELDS.filter(origin === undefined ? isChanged(self, make()) : names(origin, self)))
+}
+
+const isChanged = (self: CircuitPolicy, that: CircuitPolicy) => (field: keyof Options): boolean =>
+  !Equal.equals(self[field], that[field])
 
 /**
  * Says in words what a policy does.
@@ -445,7 +662,15 @@ export const describe = (self: CircuitPolicy): string => {
   const recovery = self.halfOpenSample === undefined
     ? self.successThreshold === 1 ? "a success closes it" : `${self.successThreshold} successes close it`
     : `closes unless ${percent(self.halfOpenSample.failureRate)} of ${self.halfOpenSample.calls} probes fail`
-  return `opens after ${trips.join(" or ")}, for ${describeOpenDuration(self.openDuration)}; ${probes}, ${recovery}`
+  const ramp = self.recovery === undefined
+    ? ""
+    : `, after a ramp of ${Duration.format(self.recovery.duration)} from ${percent(self.recovery.initial)} of the calls`
+  const interrupted = self.interruptedAfter === undefined
+    ? ""
+    : `; a call interrupted after ${Duration.format(self.interruptedAfter)} counts as failed`
+  return `opens after ${trips.join(" or ")}, for ${
+    describeOpenDuration(self.openDuration)
+  }; ${probes}, ${recovery}${ramp}${interrupted}`
 }
 
 const describeOpenDuration = (openDuration: CircuitPolicy["openDuration"]): string => {

@@ -21,7 +21,7 @@
  * A policy names the options that `CircuitPolicy.make` was given: the rules that
  * open the circuit together, and each other option by itself. One made with
  * `classify` alone names nothing that a variable sets. A policy that another one
- * was spread into names what differs from `CircuitPolicy.make()`.
+ * was spread into names what either names.
  *
  * Everything that is wrong is one `ConfigError`, whose message has a line for
  * each problem. Misspelt names are problems, too.
@@ -64,6 +64,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { readAll, type Texts } from "./internal/configSource.ts"
 import { formatDuration, parseDuration, parsePlain } from "./internal/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
+import { ofCalls, ofCircuits, type Synonym, synonymOf } from "./internal/synonyms.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -319,7 +320,7 @@ interface Field<out A extends Value> {
   /** What a policy has for it. A setting that is not of a policy has none. */
   readonly read: ((policy: CircuitPolicy.CircuitPolicy) => A) | undefined
   /** The fields of a policy of which any one claims the setting. */
-  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>
+  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.Options>
   readonly description: string
 }
 
@@ -339,7 +340,7 @@ const builtIn = CircuitPolicy.make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
-  claimedBy: keyof CircuitPolicy.CircuitPolicy | ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>,
+  claimedBy: keyof CircuitPolicy.Options | ReadonlyArray<keyof CircuitPolicy.Options>,
   read: (policy: CircuitPolicy.CircuitPolicy) => A | B,
   description: string
 ): Field<A | B> => ({
@@ -572,9 +573,11 @@ export const variableName = (circuit: string): string => Str.configCase(circuit)
  * It fails with a `ConfigError` that has all problems, one a line: values that
  * are not accepted, settings that contradict each other, and misspelt names.
  * Every name that starts with `CIRCUIT_BREAKER_`, or with the prefix of a
- * circuit of `circuits`, has to be known. Other names are only misspelt if they
- * are nearly known, since other software has variables with `CB_` and `RETRY_`
- * as well. Their values are never shown.
+ * circuit of `circuits`, has to be known. Other names are only refused if they
+ * are nearly known or are those of other libraries, such as `MAX_RETRIES`, since
+ * other software has variables with `CB_` and `RETRY_` as well. The name of a
+ * circuit is refused if it is nearly one of `circuits`. Values of unknown names
+ * are never shown.
  *
  * Values that are set have to agree. A value that is not set yields to one that
  * is: `CIRCUIT_BREAKER_RECOVERY_TIMEOUT=600` alone raises the maximum of the
@@ -604,17 +607,34 @@ export const variableName = (circuit: string): string => Str.configCase(circuit)
  * @category constructors
  * @since 0.1.0
  */
-export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> =>
+export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> => loadFor(options, true)
+
+/**
+ * `load` for the one circuit that somebody names, while others may have names
+ * much like it.
+ *
+ * @internal
+ */
+export const loadCircuit = (
+  name: string,
+  policy?: CircuitPolicy.CircuitPolicy | undefined
+): Effect.Effect<Environment, Config.ConfigError> => loadFor({ circuits: { [name]: policy } }, false)
+
+/** `isComplete`: whether `circuits` has all circuits that the code names. */
+const loadFor = (options: Options, isComplete: boolean): Effect.Effect<Environment, Config.ConfigError> =>
+  Effect.matchEffect(read(options), {
+    onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
+    onSuccess: (texts) => {
+      const { environment, problems } = decode(texts, options, isComplete)
+      return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
+    }
+  })
+
+const read = (options: Options): Effect.Effect<Texts, ConfigProvider.SourceError> =>
   Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
     const circuits = Object.keys(options.circuits ?? {}).map(variableName).filter((name) => name !== "")
     const known = globalNames.concat(circuits.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
-    return Effect.matchEffect(readAll(provider, known, isOurs, (word) => word === "CB"), {
-      onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
-      onSuccess: (texts) => {
-        const { environment, problems } = decode(texts, options)
-        return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
-      }
-    })
+    return readAll(provider, known, isOurs, (word) => word === "CB")
   })
 
 /**
@@ -651,7 +671,7 @@ export const circuitPolicy = (
   name: string,
   policy?: CircuitPolicy.CircuitPolicy | undefined
 ): Effect.Effect<CircuitPolicy.CircuitPolicy, Config.ConfigError> =>
-  Effect.map(load({ circuits: { [name]: policy } }), (environment) => environment.circuitPolicy(name))
+  Effect.map(loadCircuit(name, policy), (environment) => environment.circuitPolicy(name))
 
 const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
   const [first, ...others] = problems.map((message) => new SchemaIssue.InvalidValue({ message }))
@@ -664,15 +684,36 @@ const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
 // decoding
 // -----------------------------------------------------------------------------
 
-type Report = (problem: string) => void
+/** Takes a problem and the variables that it is about. */
+type Report = (problem: string, variables: ReadonlyArray<string>) => void
 
-const decode = (texts: Texts, options: Options) => {
+interface Decoded {
+  readonly environment: Environment
+  readonly problems: ReadonlyArray<string>
+  /** The variables that the problems are about. */
+  readonly wrong: ReadonlySet<string>
+}
+
+const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
   const problems = new Set<string>()
-  const report: Report = (problem) => problems.add(problem)
+  const wrong = new Set<string>()
+  const report: Report = (problem, variables) => {
+    problems.add(problem)
+    for (const variable of variables) wrong.add(variable)
+  }
+
+  const declared = declare(Object.keys(options.circuits ?? {}), isComplete)
+  const misnamed = new Map(
+    Array.from(all.keys()).flatMap((variable) => {
+      const problem = problemOf(variable, declared)
+      return problem === undefined ? [] : [[variable, problem] as const]
+    })
+  )
+  const texts: Texts = new Map(Array.from(all).filter(([variable]) => !misnamed.has(variable)))
 
   const global = decodeCircuitLevel(texts, GLOBAL, report)
   const others = fitRetry(decide(otherFields, "", { global: decodeLevel(texts, otherFields, "", report) }), report)
-  const all = fit(
+  const ofAll = fit(
     decide(circuitFields, GLOBAL, { global, defaults: options.defaults }),
     options.defaults ?? builtIn,
     GLOBAL,
@@ -681,10 +722,9 @@ const decode = (texts: Texts, options: Options) => {
 
   // Circuits that the code names, and those that only the environment does.
   const circuits = new Map<string, CircuitPolicy.CircuitPolicy | undefined>(Object.entries(options.circuits ?? {}))
-  const declared = new Set(Array.from(circuits.keys(), variableName))
   for (const variable of texts.keys()) {
     const name = circuitOf(variable)
-    if (name !== undefined && !declared.has(name)) circuits.set(name, undefined)
+    if (name !== undefined && !declared.names.has(name)) circuits.set(name, undefined)
   }
   const levels = new Map<string, Level<CircuitFields>>()
   for (const name of new Set(Array.from(circuits.keys(), variableName))) {
@@ -705,24 +745,24 @@ const decode = (texts: Texts, options: Options) => {
   const levelOf = (circuit: string | undefined): Level<CircuitFields> | undefined =>
     circuit === undefined || levels.size === 0 ? undefined : levels.get(variableName(circuit))
 
-  const settings = [...listSettings(all.settings, undefined), ...listSettings(others, undefined)]
+  const settings = [...listSettings(ofAll.settings, undefined), ...listSettings(others, undefined)]
   const policies = new Map<string, CircuitPolicy.CircuitPolicy>()
   for (const [circuit, policy] of circuits) {
     const name = variableName(circuit)
     const fitted = fitCircuit(name, policy, report)
-    policies.set(circuit, policy === undefined && !levels.has(name) ? all.policy : fitted.policy)
+    policies.set(circuit, policy === undefined && !levels.has(name) ? ofAll.policy : fitted.policy)
     settings.push(...listSettings(fitted.settings, circuit))
   }
-  reportUnknown(texts, declared, report)
+  for (const [variable, problem] of misnamed) report(`${shorten(variable)} ${problem}`, [variable])
 
   const environment: Environment = {
-    defaults: all.policy,
-    circuitPolicy: makeCircuitPolicy({ policies, levels, global, defaults: all.policy, fitCircuit }),
+    defaults: ofAll.policy,
+    circuitPolicy: makeCircuitPolicy({ policies, levels, global, defaults: ofAll.policy, fitCircuit }),
     requestTimeout: (circuit) => {
-      const timeout = givenOr(levelOf(circuit)?.REQUEST_TIMEOUT_SECONDS, all.settings.REQUEST_TIMEOUT_SECONDS.value)
+      const timeout = givenOr(levelOf(circuit)?.REQUEST_TIMEOUT_SECONDS, ofAll.settings.REQUEST_TIMEOUT_SECONDS.value)
       return timeout === "off" ? Duration.infinity : timeout
     },
-    enabled: (circuit) => givenOr(levelOf(circuit)?.ENABLED, all.settings.ENABLED.value),
+    enabled: (circuit) => givenOr(levelOf(circuit)?.ENABLED, ofAll.settings.ENABLED.value),
     retry: {
       maxAttempts: others.MAX_RETRY_ATTEMPTS.value,
       baseDelay: others.RETRY_BASE_DELAY.value,
@@ -733,7 +773,7 @@ const decode = (texts: Texts, options: Options) => {
     healthCheckInterval: others.HEALTH_CHECK_INTERVAL.value,
     settings
   }
-  return { environment, problems: Array.from(problems) }
+  return { environment, problems: Array.from(problems), wrong }
 }
 
 /** Finds the policy of a circuit that is named or that comes with a policy while the program runs. */
@@ -798,13 +838,14 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
       const other = level[key]
       if (value === undefined) {
         const problem = field.kind.explain?.(text) ?? `must be ${field.kind.accepts}`
-        report(`${quote(variable, text)} ${problem}`)
+        report(`${quote(variable, text)} ${problem}`, [variable])
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }
       } else if (other !== "invalid" && !isSame(other.value, value)) {
         report(
-          `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; set one of them`
+          `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; set one of them`,
+          [other.variable, variable]
         )
         level[key] = "invalid"
       }
@@ -824,7 +865,8 @@ const decodeCircuitLevel = (texts: Texts, prefix: string, report: Report): Level
   if (time === undefined) return { ...level, FAILURE_WINDOW_SECONDS: { ...size!, value: "off" } }
   if (size === undefined) return { ...level, WINDOW_SIZE: { ...time, value: "off" } }
   report(
-    `${quote(time.variable, time.text)} and ${quote(size.variable, size.text)} exclude each other; set one of them`
+    `${quote(time.variable, time.text)} and ${quote(size.variable, size.text)} exclude each other; set one of them`,
+    [time.variable, size.variable]
   )
   return { ...level, FAILURE_WINDOW_SECONDS: "invalid", WINDOW_SIZE: "invalid" }
 }
@@ -905,6 +947,9 @@ const givenOr = <A extends Value>(said: Given<A> | "invalid" | undefined, otherw
 
 const isSet = (setting: Decided<Value>): boolean => setting.source === "Variable"
 
+const variablesOf = (settings: ReadonlyArray<Decided<Value>>): ReadonlyArray<string> =>
+  settings.filter(isSet).map(({ variable }) => variable)
+
 const show = ({ text, variable }: Decided<Value>): string => quote(variable, text)
 
 // -----------------------------------------------------------------------------
@@ -938,7 +983,7 @@ const fit = (
   const conflict: Conflict = (concerned, problem) => {
     // What the variables of all circuits do wrong among themselves is not reported again for each circuit.
     const isNews = concerned.some((setting) => isSet(setting) && setting.variable.startsWith(prefix))
-    if (isNews && !concerned.some((setting) => setting.invalid)) report(problem)
+    if (isNews && !concerned.some((setting) => setting.invalid)) report(problem, variablesOf(concerned))
   }
   fitSlowCalls(settings, conflict)
   fitTrips(settings, conflict)
@@ -960,8 +1005,10 @@ const fit = (
   }
   // For a policy that is not known when the variables are read, nobody hears that they leave it no rule.
   const trips = Object.values(set).every(Predicate.isUndefined) ? own : set
+  // Settings are meant as they are, also those that say what the base has by default.
+  const { [CircuitPolicy.TypeId]: __, ...fields } = base
   const policy = CircuitPolicy.make({
-    ...base,
+    ...fields,
     ...trips,
     minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
     // Of time and size, one is off.
@@ -1056,7 +1103,12 @@ const fitOpenDuration = (
   settings.MAX_BACKOFF_SECONDS = { ...maximum, value: time.maximum }
   if (!time.grows) return time.initial
   const jitter = "_tag" in base.openDuration && base.openDuration._tag === "Exponential" ? base.openDuration.jitter : 0
-  return CircuitPolicy.exponential({ ...time, jitter })
+  return CircuitPolicy.exponential({
+    initial: time.initial,
+    multiplier: time.multiplier,
+    maximum: time.maximum,
+    jitter
+  })
 }
 
 const unlessScheduled = <A>(value: A | "schedule", otherwise: A): A => value === "schedule" ? otherwise : value
@@ -1064,7 +1116,9 @@ const unlessScheduled = <A>(value: A | "schedule", otherwise: A): A => value ===
 const fitRetry = (settings: Settings<typeof otherFields>, report: Report): Settings<typeof otherFields> => {
   const { RETRY_BASE_DELAY: base, RETRY_MAX_DELAY: maximum } = settings
   if (!Duration.isLessThan(maximum.value, base.value)) return settings
-  if (isSet(base) && isSet(maximum)) report(`${show(maximum)} must be at least ${show(base)}`)
+  if (isSet(base) && isSet(maximum)) {
+    report(`${show(maximum)} must be at least ${show(base)}`, variablesOf([maximum, base]))
+  }
   return isSet(maximum)
     ? { ...settings, RETRY_BASE_DELAY: { ...base, value: maximum.value } }
     : { ...settings, RETRY_MAX_DELAY: { ...maximum, value: base.value } }
@@ -1086,35 +1140,99 @@ const circuitOf = (variable: string): string | undefined => {
   return name === "" ? undefined : name
 }
 
-const reportUnknown = (texts: Texts, circuits: ReadonlySet<string>, report: Report): void => {
-  for (const variable of texts.keys()) {
-    if (globalNames.includes(variable) || circuitOf(variable) !== undefined) continue
-    const prefix = prefixOfUnknown(variable, circuits)
-    const meant = variable.startsWith(CIRCUIT) ? closestOfCircuit(variable) : closest(variable, globalNames, TYPO)
-    // Others have variables with such names as well, unless they start like this.
-    if (prefix === undefined && meant === undefined) continue
-    const help = meant === undefined
-      ? `after ${prefix} goes one of ${Object.keys(circuitFields).join(", ")}`
-      : `did you mean ${meant}?`
-    report(`${shorten(variable)} is unknown; ${help}`)
-  }
+/** What is wrong with the name of a variable. */
+const problemOf = (variable: string, declared: Declared): string | undefined =>
+  variable.startsWith(CIRCUIT) ? problemOfCircuit(variable, declared) : problemOfName(variable)
+
+// Others have variables with such names as well, so that a name is only wrong if it is nearly one of ours or starts so.
+
+const problemOfName = (variable: string): string | undefined => {
+  if (globalNames.includes(variable)) return undefined
+  const prefix = variable.startsWith(GLOBAL) ? GLOBAL : ""
+  const synonym = synonymOf(variable.slice(prefix.length), prefix === "" ? ofCalls : ofCircuits)
+  if (synonym !== undefined) return isUnknown(prefix, synonym)
+  const meant = closest(variable, globalNames, TYPO)
+  if (meant !== undefined) return isUnknown("", { means: [meant], note: undefined })
+  return prefix === "" ? undefined : isNoneOf(prefix)
 }
 
-/** The prefix of a variable, if all that start with it are ours. */
-const prefixOfUnknown = (variable: string, circuits: ReadonlySet<string>): string | undefined => {
-  if (variable.startsWith(GLOBAL)) return GLOBAL
-  const circuit = Array.from(circuits).find((name) => name !== "" && variable.startsWith(prefixOf(name)))
-  return circuit === undefined ? undefined : prefixOf(circuit)
-}
-
-/** No key has more words, with one more for a slip. */
-const MAX_KEY_WORDS = 5
-
-const closestOfCircuit = (variable: string): string | undefined => {
+const problemOfCircuit = (variable: string, declared: Declared): string | undefined => {
+  const circuit = circuitOf(variable)
+  if (circuit !== undefined && declared.names.has(circuit)) return undefined
+  const prefix = declaredPrefix(variable, declared)
+  const ofDeclared = prefix === undefined ? undefined : synonymOf(variable.slice(prefix.length), ofCircuits)
+  if (ofDeclared !== undefined) return isUnknown(prefix!, ofDeclared)
+  const near = declared.isComplete ? (name: string) => nearestCircuit(name, declared) : () => undefined
   const words = variable.slice(CIRCUIT.length).split("_")
   for (let i = Math.max(0, words.length - MAX_KEY_WORDS); i < words.length; i++) {
-    const key = closest(words.slice(i).join("_"), circuitKeys, TYPO)
-    if (key !== undefined) return (i === 0 ? GLOBAL : prefixOf(words.slice(0, i).join("_"))) + key
+    const name = words.slice(0, i).join("_")
+    const key = words.slice(i).join("_")
+    // Of what is the variable of a circuit already, only more can be a synonym, and `CB_SLIDING_WINDOW_SIZE` is one.
+    const isTaken = circuit !== undefined && (i === 0 || key.length <= variable.length - prefixOf(circuit).length)
+    const synonym = isTaken || !isTelling(key) ? undefined : synonymOf(key, ofCircuits)
+    const meant = circuit === undefined ? closest(key, circuitKeys, TYPO) : undefined
+    if (synonym === undefined && meant === undefined) continue
+    return isUnknown(
+      i === 0 ? GLOBAL : prefixOf(near(name) ?? name),
+      synonym ?? { means: [meant!], note: undefined }
+    )
+  }
+  if (circuit === undefined) return prefix === undefined ? undefined : isNoneOf(prefix)
+  const known = near(circuit)
+  return known === undefined
+    ? undefined
+    : `is of no circuit that the code names; did you mean ${prefixOf(known)}${
+      variable.slice(prefixOf(circuit).length)
+    }?`
+}
+
+const isUnknown = (prefix: string, { means, note }: Synonym): string =>
+  `is unknown; did you mean ${means.map((key) => prefix + key).join(" or ")}?${note === undefined ? "" : ` ${note}`}`
+
+const isNoneOf = (prefix: string): string =>
+  `is unknown; after ${prefix} goes one of ${Object.keys(circuitFields).join(", ")}`
+
+/** No circuit has more words in its name. */
+const MAX_NAME_WORDS = 64
+
+/** The longest prefix of a circuit in code that a variable starts with. */
+const declaredPrefix = (variable: string, { names }: Declared): string | undefined => {
+  const words = variable.slice(CIRCUIT.length).split("_", MAX_NAME_WORDS)
+  for (let i = words.length; i > 0; i--) {
+    const name = words.slice(0, i).join("_")
+    if (names.has(name)) return prefixOf(name)
   }
   return undefined
+}
+
+/** `CB_…_TIMEOUT` may be anything of others, `CB_…_RESET_TIMEOUT` hardly. */
+const isTelling = (key: string): boolean => key.replace(/_(?:MS|MILLIS|MILLISECONDS|SECONDS)$/, "").includes("_")
+
+/** No key and no synonym has more words, with one more for a slip. */
+const MAX_KEY_WORDS = 10
+
+/** The circuit that is meant by a name that is not quite its own. Names that differ in a number are several circuits. */
+const nearestCircuit = (name: string, declared: Declared): string | undefined =>
+  closest(name, declared.byDigits.get(digitsOf(name)) ?? [], name.length >= 8 ? TYPO : name.length >= 5 ? 1 : 0)
+
+const digitsOf = (name: string): string => name.replace(/\D/g, "")
+
+/** The circuits that the code names. */
+interface Declared {
+  readonly names: ReadonlySet<string>
+  readonly byDigits: ReadonlyMap<string, ReadonlyArray<string>>
+  /** Whether these are all that the code names. */
+  readonly isComplete: boolean
+}
+
+const declare = (circuits: ReadonlyArray<string>, isComplete: boolean): Declared => {
+  const names = new Set(circuits.map(variableName).filter((name) => name !== ""))
+  const byDigits = new Map<string, Array<string>>()
+  for (const name of names) {
+    const digits = digitsOf(name)
+    const others = byDigits.get(digits)
+    if (others === undefined) byDigits.set(digits, [name])
+    else others.push(name)
+  }
+  return { names, byDigits, isComplete }
 }

@@ -395,7 +395,7 @@ export const config = <const O extends Omit<Options, "name"> = {}>(
   options?: O
 ): Effect.Effect<Resilience<Standard<O>>, Config.ConfigError> =>
   Effect.map(
-    Environment.load({ circuits: { [name]: undefined } }),
+    Environment.loadCircuit(name),
     ({ requestTimeout, retry }) =>
       make<Standard<O>>({ retry, attemptTimeout: requestTimeout(name), ...options, name } as unknown as Standard<O>)
   )

@@ -11,7 +11,16 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy, Environment, Outcome, Retry } from "effect-resilience"
+import * as Synonyms from "../src/internal/synonyms.ts"
+import {
+  CircuitBreaker,
+  CircuitBreakerRegistry,
+  CircuitPolicy,
+  Environment,
+  Outcome,
+  Resilience,
+  Retry
+} from "effect-resilience"
 
 type Env = Record<string, string>
 
@@ -620,8 +629,28 @@ describe("precedence", () => {
         { classify },
         { maxOpenDuration: "2 hours" },
         { halfOpenSample: { calls: 10, failureRate: 0.2 } },
-        { measureDuration: false }
+        { measureDuration: false },
+        { recovery: { duration: "1 minute" } },
+        { interruptedAfter: "1 second" },
+        { countUnreported: "success" },
+        { describeFailure: false }
       ]
+      assert.sameMembers(
+        [
+          ...options.flatMap((option) => Object.keys(option)),
+          "consecutiveFailures",
+          "failureRate",
+          "slowCallRate",
+          "slowCallDuration",
+          "minimumCalls",
+          "window",
+          "openDuration",
+          "halfOpenMaxCalls",
+          "halfOpenTimeout",
+          "successThreshold"
+        ],
+        Object.keys(CircuitPolicy.make()).filter((key) => key !== CircuitPolicy.TypeId)
+      )
       for (const option of options) {
         const policy = CircuitPolicy.make(option)
         assert.deepStrictEqual(yield* claimed(policy), [])
@@ -631,21 +660,30 @@ describe("precedence", () => {
       }
     }))
 
-  it.effect("a policy that another was spread into claims what is not the default", () =>
+  it.effect("a policy that another was spread into claims what either names", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.make({ successThreshold: 4 }), classify }), [
+      const own = CircuitPolicy.make({ successThreshold: 4 })
+      assert.deepStrictEqual(yield* claimed({ ...own, classify }), ["SUCCESS_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...own, minimumCalls: 20 })), [
+        "MINIMUM_REQUEST_THRESHOLD",
+        "SUCCESS_THRESHOLD"
+      ])
+      assert.deepStrictEqual(yield* claimed({ ...own, minimumCalls: 20 }), [
+        "MINIMUM_REQUEST_THRESHOLD",
         "SUCCESS_THRESHOLD"
       ])
       assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.make({ classify }) })), [])
-      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.kafka, classify })), [
-        "FAILURE_THRESHOLD",
-        "FAILURE_RATE_THRESHOLD",
-        ...OPEN_TIME,
-        "HALF_OPEN_CALLS",
-        "SUCCESS_THRESHOLD",
-        "SLOW_CALL_THRESHOLD_MS",
-        "SLOW_CALL_RATE_THRESHOLD"
-      ])
+      const ofPreset = yield* claimed(CircuitPolicy.production)
+      assert.include(ofPreset, "HALF_OPEN_CALLS")
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.production, classify })), ofPreset)
+      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.production, classify }), ofPreset)
+    }))
+
+  it.effect("a policy that another copy of the package made claims what is not the default", () =>
+    Effect.gen(function*() {
+      const foreign = { ...CircuitPolicy.kafka, [CircuitPolicy.TypeId]: {} }
+      assert.notInclude(yield* claimed(foreign), "HALF_OPEN_TIMEOUT")
+      assert.include(yield* claimed(foreign), "SUCCESS_THRESHOLD")
     }))
 
   it.effect("a policy with nothing but code in it follows the variables like none, here and with a call", () =>
@@ -975,6 +1013,117 @@ describe("names", () => {
       }
     }))
 
+  it.effect("that other libraries and habits have are told by what to write", () =>
+    Effect.gen(function*() {
+      const expected = {
+        RETRY_BASE_DELAY_MS: `did you mean RETRY_BASE_DELAY? It takes seconds, or a duration such as "500ms"`,
+        RETRY_INITIAL_DELAY_MS: `did you mean RETRY_BASE_DELAY? It takes seconds, or a duration such as "500ms"`,
+        RETRY_MAX_DELAY_MILLIS: `did you mean RETRY_MAX_DELAY? It takes seconds, or a duration such as "500ms"`,
+        RETRY_MAX_ATTEMPTS: "did you mean MAX_RETRY_ATTEMPTS?",
+        RETRY_ATTEMPTS: "did you mean MAX_RETRY_ATTEMPTS?",
+        MAX_RETRIES: "did you mean MAX_RETRY_ATTEMPTS? It counts the first call as well",
+        RETRY_MULTIPLIER: "did you mean RETRY_EXPONENTIAL_BASE?",
+        RETRY_JITTER: "did you mean RETRY_JITTER_ENABLED?",
+        HEALTH_CHECK_INTERVAL_MS: `did you mean HEALTH_CHECK_INTERVAL? It takes seconds, or a duration such as "500ms"`,
+        CIRCUIT_BREAKER_TIMEOUT:
+          "did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT or CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS?",
+        CIRCUIT_BREAKER_RESET_TIMEOUT: "did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT?",
+        CIRCUIT_BREAKER_RECOVERY_TIMEOUT_MS:
+          `did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT? It takes seconds, or a duration such as "500ms"`,
+        CIRCUIT_BREAKER_ERROR_THRESHOLD_PERCENTAGE:
+          "did you mean CIRCUIT_BREAKER_FAILURE_RATE_THRESHOLD? It takes a share from 0 to 1",
+        CIRCUIT_BREAKER_DISABLED: "did you mean CIRCUIT_BREAKER_ENABLED? It says the opposite",
+        CB_PAYMENT_API_RESET_TIMEOUT: "did you mean CB_PAYMENT_API_RECOVERY_TIMEOUT?",
+        CB_PAYMENT_API_SLIDING_WINDOW_SIZE: "did you mean CB_PAYMENT_API_WINDOW_SIZE?",
+        CB_RESET_TIMEOUT: "did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT?"
+      }
+      for (const [name, problem] of Object.entries(expected)) {
+        assert.deepStrictEqual(yield* problems({ [name]: "5" }), [`${name} is unknown; ${problem}`])
+      }
+    }))
+
+  it.effect("that are synonyms are refused, each of them, for what there is", () =>
+    Effect.gen(function*() {
+      const names = Environment.variables.flatMap(({ aliases, name }) => [name, ...aliases])
+      const all = (table: typeof Synonyms.ofCalls, prefix: string) =>
+        table.rows.flatMap(([, names]) => names.trim().split(/\s+/)).flatMap((name) =>
+          ["", "_MS", "_MILLIS", "_MILLISECONDS"].flatMap((ending) => {
+            const synonym = Synonyms.synonymOf(name + ending, table)
+            return synonym === undefined ? [] : [{ name, ending, prefix, means: synonym.means }]
+          })
+        )
+      const synonyms = [
+        ...all(Synonyms.ofCircuits, "CIRCUIT_BREAKER_"),
+        ...all(Synonyms.ofCircuits, "CB_PAYMENT_API_"),
+        ...all(Synonyms.ofCalls, "")
+      ]
+      assert.isAbove(synonyms.length, 200)
+      for (const { ending, means, name, prefix } of synonyms) {
+        const options = { circuits: { "payment-api": undefined } }
+        const variable = prefix + name + ending
+        const [problem, ...others] = yield* problems({ [variable]: "5" }, options)
+        assert.deepStrictEqual(others, [])
+        const meant = means.map((key) => prefix + key)
+        assert.include(problem, `${variable} is unknown; did you mean ${meant.join(" or ")}?`)
+        for (const name of meant) {
+          assert.include(names, name.replace("CB_PAYMENT_API_", "CIRCUIT_BREAKER_"))
+        }
+        assert.notInclude(names, variable)
+      }
+    }))
+
+  it.effect("of circuits that are nearly those in code are told, others are left alone", () =>
+    Effect.gen(function*() {
+      const circuits = {
+        "payment-api": undefined,
+        kafka: undefined,
+        "tenant-1": undefined,
+        "api-v1": undefined,
+        a: undefined
+      }
+      assert.sameMembers(
+        [
+          ...yield* problems({
+            CB_PAYMNT_API_FAILURE_THRESHOLD: "3",
+            CB_PAYMENTAPI_RECOVERY_TIMEOUT_SECONDS: "3",
+            CB_KAFAK_ENABLED: "false",
+            CB_PAYMNT_API_FAILURE_TRESHOLD: "3"
+          }, { circuits })
+        ],
+        [
+          "CB_PAYMNT_API_FAILURE_THRESHOLD is of no circuit that the code names; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?",
+          "CB_PAYMENTAPI_RECOVERY_TIMEOUT_SECONDS is of no circuit that the code names; did you mean CB_PAYMENT_API_RECOVERY_TIMEOUT_SECONDS?",
+          "CB_KAFAK_ENABLED is of no circuit that the code names; did you mean CB_KAFKA_ENABLED?",
+          "CB_PAYMNT_API_FAILURE_TRESHOLD is unknown; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?"
+        ]
+      )
+      // What is far from all of them, short, or another number, may come while the program runs.
+      const others = { EMAIL_API: "2", TENANT_2: "3", TENANT_12: "4", API_V2: "5", B: "6", PAYMENT: "7" }
+      const environment = yield* load(
+        Object.fromEntries(
+          Object.entries(others).map(([name, threshold]) => [`CB_${name}_FAILURE_THRESHOLD`, threshold])
+        ),
+        { circuits }
+      )
+      for (const [name, threshold] of Object.entries(others)) {
+        assert.strictEqual(environment.circuitPolicy(name).consecutiveFailures, Number(threshold))
+      }
+      // A name in code is right, however near to another.
+      yield* load({ CB_PAYMNT_API_FAILURE_THRESHOLD: "3" }, { circuits: { ...circuits, "paymnt-api": undefined } })
+      // Where no circuit is named, any may be meant.
+      yield* load({ CB_PAYMNT_API_FAILURE_THRESHOLD: "3" })
+    }))
+
+  it.effect("of circuits that are alike do not disturb each other where each is read for itself", () =>
+    Effect.gen(function*() {
+      const env = withEnv({ CB_USER_API_FAILURE_THRESHOLD: "2", CB_USERS_API_FAILURE_THRESHOLD: "3" })
+      assert.strictEqual((yield* env(Environment.circuitPolicy("user-api"))).consecutiveFailures, 2)
+      assert.strictEqual((yield* env(Environment.circuitPolicy("users-api"))).consecutiveFailures, 3)
+      yield* env(Resilience.config("user-api"))
+      class UserApi extends CircuitBreaker.Service<UserApi>()("user-api") {}
+      yield* env(Effect.asVoid(UserApi).pipe(Effect.provide(UserApi.layerConfig)))
+    }))
+
   it.effect("have to be known after CIRCUIT_BREAKER_, and after the prefix of a circuit in code", () =>
     Effect.gen(function*() {
       const known = "FAILURE_THRESHOLD, FAILURE_RATE_THRESHOLD, MINIMUM_REQUEST_THRESHOLD, FAILURE_WINDOW_SECONDS, "
@@ -991,7 +1140,8 @@ describe("names", () => {
         CB_PASSWORD: "secret",
         CB_PAYMENT_API_URL: "secret",
         CB: "secret",
-        MAX_RETRIES: "secret",
+        CB_CONNECT_TIMEOUT: "secret",
+        CB_QUERY_TIMEOUT_MS: "secret",
         MAX_OLD_SPACE: "secret",
         RETRY_TOKEN: "secret",
         RETRY: "secret",
@@ -1596,6 +1746,17 @@ describe("layerConfig of a service", () => {
       const policy = yield* Effect.flatMap(EmailApi, (breaker) => breaker.policy)
       assert.strictEqual(policy.successThreshold, 9)
     }).pipe(Effect.provide(EmailApi.layerConfig), withEnv({ CIRCUIT_BREAKER_SUCCESS_THRESHOLD: "9" })))
+
+  it.effect("is off if its variable says so, or that of all circuits", () =>
+    Effect.gen(function*() {
+      const state = Effect.flatMap(PaymentApi, (breaker) => breaker.state).pipe(Effect.provide(PaymentApi.layerConfig))
+      assert.strictEqual(yield* withEnv({ CB_PAYMENT_API_ENABLED: "false" })(state), "Disabled")
+      assert.strictEqual(yield* withEnv({ CIRCUIT_BREAKER_ENABLED: "off" })(state), "Disabled")
+      assert.strictEqual(
+        yield* withEnv({ CIRCUIT_BREAKER_ENABLED: "off", CB_PAYMENT_API_ENABLED: "on" })(state),
+        "Closed"
+      )
+    }))
 
   it.effect("fails to build for an unknown variable of its name", () =>
     Effect.gen(function*() {

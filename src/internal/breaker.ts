@@ -203,7 +203,7 @@ export class Breaker implements CircuitBreaker {
     if (circuit._tag !== "Closed" && circuit._tag !== "MetricsOnly") {
       const now = this.now()
       circuit = this.elapse(now)
-      const admitted = Circuit.admit(circuit, this.rules, now)
+      const admitted = Circuit.admit(circuit, this.rules, now, this.random)
       if (admitted === undefined) return this.reject(circuit, now)
       this.ref.ref.current = admitted
     }
@@ -258,7 +258,7 @@ export class Breaker implements CircuitBreaker {
     if (next._tag === circuit._tag) {
       this.ref.ref.current = next
     } else {
-      this.commit(circuit, next, reasonOfRecord(circuit, next, this.rules), call.now)
+      this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), call.now)
     }
   }
 
@@ -580,7 +580,7 @@ export class Breaker implements CircuitBreaker {
     let circuit = this.ref.ref.current
     let next = Circuit.elapse(circuit, this.rules, now)
     while (next !== circuit) {
-      this.commit(circuit, next, next._tag === "Open" ? "ProbeTimedOut" : "OpenTimeEnded", now)
+      this.commit(circuit, next, Circuit.reasonOfElapse(next), now)
       circuit = next
       next = Circuit.elapse(circuit, this.rules, now)
     }
@@ -592,8 +592,8 @@ export class Breaker implements CircuitBreaker {
     this.tally.stateChanges++
     for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
     if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
-    // A timeout of probes is noticed by whoever looks next.
-    const changedAt = to._tag === "Open" ? to.openedAt : now
+    // A timeout of probes, and the end of a ramp, are noticed by whoever looks next.
+    const changedAt = to._tag === "Open" ? to.openedAt : to._tag === "Closed" ? to.closedAt : now
     const elapsed = changedAt - this.changedAt
     this.changedAt = changedAt
     const { consecutiveFailures, window } = from.counts
@@ -753,13 +753,6 @@ const listen = <A extends CircuitEvent, E, R>(
     Effect.asVoid
   )
 
-const reasonOfRecord = (from: Circuit.Circuit, to: Circuit.Circuit, rules: Circuit.Rules): Circuit.Reason =>
-  to._tag === "Closed"
-    ? "ProbesSucceeded"
-    : from._tag === "Closed"
-    ? Circuit.trips(from.counts, rules)!
-    : "ProbeFailed"
-
 const rate = (part: number, whole: number): number => whole === 0 ? 0 : part / whole
 
 /** Those of a policy are shared by its circuits, unless each has to replay a schedule of its own. */
@@ -785,6 +778,8 @@ const compile = (policy: CircuitPolicy.CircuitPolicy, context: Context.Context<n
   successThreshold: policy.successThreshold,
   halfOpenSample: policy.halfOpenSample,
   halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
+  recovery: policy.recovery &&
+    { duration: Duration.toMillis(policy.recovery.duration), initial: policy.recovery.initial },
   openTime: openTimeOf(policy.openDuration, context),
   maxOpenTime: Duration.toMillis(policy.maxOpenDuration)
 })

@@ -25,13 +25,15 @@ export interface Rules {
   readonly successThreshold: number
   readonly halfOpenSample: { readonly calls: number; readonly failureRate: number } | undefined
   readonly halfOpenTimeout: number
+  /** The ramp between the deciding successes and closing: how long it takes, and the share it begins with. */
+  readonly recovery: { readonly duration: number; readonly initial: number } | undefined
   /** Time of the n-th consecutive opening, given a random number in [0, 1). */
   readonly openTime: (opening: number, random: number) => number
   /** The longest opening a `retryAfter` hint can ask for. */
   readonly maxOpenTime: number
 }
 
-/** What a circuit has counted since it last closed. Updated in place, like its window. */
+/** What a circuit has counted since it last closed or began to ramp. Updated in place, like its window. */
 export interface Counts {
   consecutiveFailures: number
   readonly window: Window.Window
@@ -64,6 +66,8 @@ export interface HalfOpen extends Period {
   readonly failures: number
   /** Since when the running probes have owed a verdict. */
   readonly waitingSince: number
+  /** When its recovery ramp began; `undefined` while it probes. */
+  readonly rampingSince: number | undefined
 }
 export interface ForcedOpen extends Period {
   readonly _tag: "ForcedOpen"
@@ -125,6 +129,11 @@ export const elapse = (circuit: Circuit, rules: Rules, now: number): Circuit => 
     case "ForcedOpen":
       return now >= circuit.openUntil ? halfOpen(circuit, now) : circuit
     case "HalfOpen": {
+      if (circuit.rampingSince !== undefined) {
+        // Without a ramp in the policy any more, it has closed when the ramp began.
+        const end = circuit.rampingSince + (rules.recovery?.duration ?? 0)
+        return now >= end ? close(circuit, rules, end) : circuit
+      }
       const deadline = circuit.waitingSince + rules.halfOpenTimeout
       return circuit.inFlight > 0 && now >= deadline ? open(circuit, rules, deadline, circuit.random, 0) : circuit
     }
@@ -144,25 +153,36 @@ export const settle = (circuit: Circuit, rules: Rules, now: number): Circuit => 
   return settled
 }
 
-/** Whether a call may run. Takes a settled circuit. */
+/**
+ * The share of calls that a recovery ramp admits at `now`, above 0 and at most
+ * 1; `undefined` if the circuit is in none. Takes a settled circuit.
+ */
+export const recoveryShare = (circuit: Circuit, { recovery }: Rules, now: number): number | undefined =>
+  circuit._tag === "HalfOpen" && circuit.rampingSince !== undefined && recovery !== undefined
+    ? recovery.initial + (1 - recovery.initial) * (now - circuit.rampingSince) / recovery.duration
+    : undefined
+
+/** Whether a call may run, in a ramp by chance. Takes a settled circuit. */
 export const isAvailable = (circuit: Circuit, rules: Rules): boolean => {
   switch (circuit._tag) {
     case "Open":
     case "ForcedOpen":
       return false
     case "HalfOpen":
-      return circuit.inFlight < rules.halfOpenMaxCalls &&
-        (rules.halfOpenSample === undefined ||
-          circuit.inFlight + circuit.successes + circuit.failures < rules.halfOpenSample.calls)
+      return circuit.rampingSince !== undefined || circuit.inFlight < rules.halfOpenMaxCalls &&
+          (rules.halfOpenSample === undefined ||
+            circuit.inFlight + circuit.successes + circuit.failures < rules.halfOpenSample.calls)
     default:
       return true
   }
 }
 
-/** Admits one call, or rejects it with `undefined`. Takes a settled circuit. */
-export const admit = (circuit: Circuit, rules: Rules, now: number): Circuit | undefined => {
+/** Admits one call, or rejects it with `undefined`; a ramp draws. Takes a settled circuit. */
+export const admit = (circuit: Circuit, rules: Rules, now: number, random: () => number): Circuit | undefined => {
   if (!isAvailable(circuit, rules)) return undefined
   if (circuit._tag !== "HalfOpen") return circuit
+  const share = recoveryShare(circuit, rules, now)
+  if (share !== undefined && random() >= share) return undefined
   return {
     ...circuit,
     inFlight: circuit.inFlight + 1,
@@ -196,7 +216,9 @@ export const record = (circuit: Circuit, rules: Rules, call: EndedCall, random: 
       return circuit
     }
     case "HalfOpen":
-      return recordProbe(circuit, rules, call, random)
+      return circuit.rampingSince === undefined
+        ? recordProbe(circuit, rules, call, random)
+        : recordInRamp(circuit, rules, call, random)
     default:
       return circuit
   }
@@ -208,11 +230,11 @@ const count = (counts: Counts, failed: boolean, slow: boolean, now: number): voi
 }
 
 /** The first rule that the counts break. */
-export const trips = (counts: Counts, rules: Rules): Reason | undefined => {
+export const trips = (counts: Counts, rules: Rules, failureRate = rules.failureRate): Reason | undefined => {
   if (counts.consecutiveFailures >= rules.consecutiveFailures) return "ConsecutiveFailures"
   const { calls, failures, slowCalls } = counts.window
   if (calls < rules.minimumCalls) return undefined
-  if (failures > 0 && failures / calls >= rules.failureRate) return "FailureRate"
+  if (failures > 0 && failures / calls >= failureRate) return "FailureRate"
   if (slowCalls > 0 && slowCalls / calls >= rules.slowCallRate) return "SlowCallRate"
   return undefined
 }
@@ -228,8 +250,37 @@ const recordProbe = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: (
   const reopens = sample === undefined ? failed : failures > 0 && failures / sample.calls >= sample.failureRate
   if (reopens) return open(circuit, rules, call.now, random(), call.retryAfter)
   const closes = sample === undefined ? successes >= rules.successThreshold : successes + failures >= sample.calls
-  if (closes) return close(circuit, rules, call.now)
+  if (closes) return rules.recovery === undefined ? close(circuit, rules, call.now) : ramp(circuit, rules, call.now)
   return { ...circuit, inFlight, successes, failures, waitingSince: call.now }
+}
+
+const recordInRamp = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: () => number): Circuit => {
+  if (call.verdict !== "Ignored") {
+    count(circuit.counts, call.verdict === "Failure", call.slow, call.now)
+    if (tripsInRamp(circuit, rules) !== undefined) return open(circuit, rules, call.now, random(), call.retryAfter)
+  }
+  return { ...circuit, inFlight: circuit.inFlight - 1 }
+}
+
+/** A ramp that nothing but failures in a row could end would bear with a dependency that fails every other call. */
+const RAMP_FAILURE_RATE = 0.5
+
+const tripsInRamp = ({ counts }: HalfOpen, rules: Rules): Reason | undefined =>
+  trips(counts, rules, rules.failureRate === Infinity ? RAMP_FAILURE_RATE : rules.failureRate)
+
+/** Why `elapse` made a transition. */
+export const reasonOfElapse = (to: Circuit): Reason =>
+  to._tag === "Open" ? "ProbeTimedOut" : to._tag === "Closed" ? "ProbesSucceeded" : "OpenTimeEnded"
+
+/** Why `record` made a transition. */
+export const reasonOfRecord = (from: Circuit, to: Circuit, rules: Rules): Reason => {
+  if (to._tag === "Closed") return "ProbesSucceeded"
+  const broken = from._tag === "Closed"
+    ? trips(from.counts, rules)
+    : from._tag === "HalfOpen" && from.rampingSince !== undefined
+    ? tripsInRamp(from, rules)
+    : undefined
+  return broken ?? "ProbeFailed"
 }
 
 // -----------------------------------------------------------------------------
@@ -307,13 +358,21 @@ const open = (from: Circuit, rules: Rules, openedAt: number, random: number, ret
   }
 }
 
-const halfOpen = (from: Open | ForcedOpen, now: number): HalfOpen => ({
+const halfOpen = (from: Open | ForcedOpen | HalfOpen, now: number): HalfOpen => ({
   ...period(from, now),
   _tag: "HalfOpen",
   inFlight: 0,
   successes: 0,
   failures: 0,
-  waitingSince: now
+  waitingSince: now,
+  rampingSince: undefined
+})
+
+/** A period of its own, whose counts are its own: verdicts of probes that still run are late. */
+const ramp = (from: HalfOpen, rules: Rules, now: number): HalfOpen => ({
+  ...halfOpen(from, now),
+  counts: emptyCounts(rules),
+  rampingSince: now
 })
 
 const close = (from: Circuit, rules: Rules, now: number): Closed => ({

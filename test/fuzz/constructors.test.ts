@@ -75,6 +75,8 @@ const policyOptions = {
   halfOpenTimeout: someTime,
   window: anObject,
   halfOpenSample: anObject,
+  recovery: anObject,
+  interruptedAfter: time,
   classify: aFunction
 }
 
@@ -99,6 +101,11 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
     make: (halfOpenSample) => exercise(CircuitPolicy.make({ halfOpenSample })),
     base: { calls: 3, failureRate: 0.5 },
     options: { calls: count(), failureRate: rate }
+  },
+  "CircuitPolicy.make, a ramp": {
+    make: (recovery) => exercise(CircuitPolicy.make({ recovery })),
+    base: { duration: "1 second" },
+    options: { duration: someFiniteTime, initial: { _tag: "Number", accepts: (n) => n > 0 && n <= 1 } }
   },
   "CircuitPolicy.exponential": {
     make: (o) => exercise(CircuitPolicy.make({ openDuration: CircuitPolicy.exponential(o) })),
@@ -273,6 +280,8 @@ const complaint = ({ kind, name, option, value }: Case, isRight: boolean | undef
     message = error.message
   }
   if (isRight === true) return `is refused: ${message}`
+  // An object that has what its option has not is refused for that.
+  if (/"second" is no option; there are /.test(message)) return undefined
   if (!message.includes(calls?.[option] ?? option) || !/ (must|needs) /.test(message)) {
     return `the message does not name ${option}: ${message}`
   }
@@ -412,8 +421,8 @@ const TAKES: Readonly<Record<Kind["_tag"], ReadonlyArray<string>>> = {
 const TAKES_TOO: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Hedge.make delay": ["a function"],
   "Resilience.make fallback": ["a function"],
-  // Text and classes name a circuit, and options without a rule are those of a policy.
-  "Resilience.make circuitBreaker": ["a text", "a number in a text", "an empty text", "an object"],
+  // Text and classes name a circuit.
+  "Resilience.make circuitBreaker": ["a text", "a number in a text", "an empty text"],
   "Resilience.make retry": ["an object"],
   "Tiers.tier circuit": ["a text", "a number in a text", "an empty text"],
   "Tiers.tier retry": ["an object"],
@@ -474,7 +483,7 @@ describe("values of another type", () => {
   })
 
   it("are refused for windows and samples", () => {
-    const only = ({ option }: Omit<Case, "value">) => ["window", "halfOpenSample"].includes(option)
+    const only = ({ option }: Omit<Case, "value">) => ["window", "halfOpenSample", "recovery"].includes(option)
     assert.deepStrictEqual(complaintsAbout(["Object"], PRINTABLE, only), [])
   })
 

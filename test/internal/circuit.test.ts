@@ -13,6 +13,7 @@ const rules = (options: Partial<Circuit.Rules> = {}): Circuit.Rules => ({
   successThreshold: 1,
   halfOpenSample: undefined,
   halfOpenTimeout: 60_000,
+  recovery: undefined,
   openTime: () => 1_000,
   maxOpenTime: Infinity,
   ...options
@@ -54,7 +55,7 @@ describe("elapse", () => {
 
   it("makes one transition at a time", () => {
     const policy = rules({ halfOpenTimeout: 100 })
-    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10)!
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10, draw)!
 
     const open = as(Circuit.elapse(probing, policy, 1_000_000), "Open")
     assert.strictEqual(open.openedAt, 110)
@@ -63,7 +64,7 @@ describe("elapse", () => {
 
   it("reopens at exactly the half-open timeout of a probe, and not before", () => {
     const policy = rules({ halfOpenTimeout: 100 })
-    const probing = Circuit.admit(halfOpen(policy, 10), policy, 20)!
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 20, draw)!
 
     assert.strictEqual(Circuit.elapse(probing, policy, 119.9), probing)
     const open = as(Circuit.elapse(probing, policy, 120), "Open")
@@ -72,7 +73,7 @@ describe("elapse", () => {
 
   it("waits for ever for a probe if the policy says so", () => {
     const policy = rules({ halfOpenTimeout: Infinity })
-    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10)!
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10, draw)!
 
     assert.strictEqual(Circuit.settle(probing, policy, 1e15), probing)
   })
@@ -87,8 +88,8 @@ describe("elapse", () => {
   it("measures the half-open timeout from the last verdict", () => {
     const policy = rules({ halfOpenTimeout: 100, halfOpenMaxCalls: 2, successThreshold: 5 })
     let circuit: Circuit.Circuit = halfOpen(policy, 0)
-    circuit = Circuit.admit(circuit, policy, 0)!
-    circuit = Circuit.admit(circuit, policy, 0)!
+    circuit = Circuit.admit(circuit, policy, 0, draw)!
+    circuit = Circuit.admit(circuit, policy, 0, draw)!
     circuit = Circuit.record(circuit, policy, ended("Success", 90), draw)
 
     as(Circuit.settle(circuit, policy, 189), "HalfOpen")
@@ -98,9 +99,9 @@ describe("elapse", () => {
   it("starts the half-open timeout anew with the first probe after all others left", () => {
     const policy = rules({ halfOpenTimeout: 100 })
     let circuit: Circuit.Circuit = halfOpen(policy, 0)
-    circuit = Circuit.admit(circuit, policy, 0)!
+    circuit = Circuit.admit(circuit, policy, 0, draw)!
     circuit = Circuit.record(circuit, policy, ended("Ignored", 50), draw)
-    circuit = Circuit.admit(circuit, policy, 80)!
+    circuit = Circuit.admit(circuit, policy, 80, draw)!
 
     as(Circuit.settle(circuit, policy, 179), "HalfOpen")
     as(Circuit.elapse(circuit, policy, 180), "Open")
@@ -179,7 +180,7 @@ describe("openings", () => {
       const open = as(circuit, "Open")
       times.push(open.openUntil - open.openedAt)
       now = open.openUntil
-      circuit = fails(Circuit.admit(Circuit.settle(circuit, policy, now), policy, now)!, policy, now)
+      circuit = fails(Circuit.admit(Circuit.settle(circuit, policy, now), policy, now, draw)!, policy, now)
     }
 
     assert.deepStrictEqual(times, [60, 120, 240, 300, 300])
@@ -188,7 +189,7 @@ describe("openings", () => {
   const reopenedAfter = (closedFor: number) => {
     const open = as(fails(Circuit.make(policy, 0), policy, 0), "Open")
     const now = open.openUntil
-    const probing = Circuit.admit(Circuit.settle(open, policy, now), policy, now)!
+    const probing = Circuit.admit(Circuit.settle(open, policy, now), policy, now, draw)!
     const closed = as(Circuit.record(probing, policy, ended("Success", now), draw), "Closed")
     return as(fails(closed, policy, now + closedFor), "Open")
   }
@@ -206,7 +207,7 @@ describe("openings", () => {
       const command of [{ _tag: "ForceOpen", duration: 10 }, { _tag: "Disable" }, { _tag: "MetricsOnly" }] as const
     ) {
       const open = as(fails(Circuit.make(policy, 0), policy, 0), "Open")
-      const probing = Circuit.admit(Circuit.settle(open, policy, 60), policy, 60)!
+      const probing = Circuit.admit(Circuit.settle(open, policy, 60), policy, 60, draw)!
       const closed = Circuit.record(probing, policy, ended("Success", 60), draw)
       const moved = Circuit.move(closed, policy, command, 10_000)
       const again = Circuit.move(moved, policy, { _tag: "ForceClose" }, 10_001)
@@ -217,7 +218,7 @@ describe("openings", () => {
 
   it("are still remembered if an operator moved the circuit before it had stayed closed that long", () => {
     const open = as(fails(Circuit.make(policy, 0), policy, 0), "Open")
-    const probing = Circuit.admit(Circuit.settle(open, policy, 60), policy, 60)!
+    const probing = Circuit.admit(Circuit.settle(open, policy, 60), policy, 60, draw)!
     const closed = Circuit.record(probing, policy, ended("Success", 60), draw)
     const disabled = Circuit.move(closed, policy, { _tag: "Disable" }, 70)
     const again = Circuit.move(disabled, policy, { _tag: "ForceClose" }, 80)
@@ -313,11 +314,227 @@ describe("reconfigure", () => {
   it("keeps the probes of a half-open circuit and forgets their verdicts", () => {
     const before = rules({ halfOpenMaxCalls: 3, successThreshold: 3 })
     let circuit: Circuit.Circuit = halfOpen(before, 0)
-    for (let i = 0; i < 3; i++) circuit = Circuit.admit(circuit, before, 0)!
+    for (let i = 0; i < 3; i++) circuit = Circuit.admit(circuit, before, 0, draw)!
     circuit = Circuit.record(circuit, before, ended("Success", 0), draw)
 
     const after = as(Circuit.reconfigure(circuit, rules({ successThreshold: 2 })), "HalfOpen")
     assert.deepInclude(after, { inFlight: 2, successes: 0, failures: 0, generation: circuit.generation })
+  })
+})
+
+describe("a recovery ramp", () => {
+  const recovery = { duration: 100, initial: 0.2 }
+
+  /** A circuit whose ramp began at 10, with a probe that still runs. */
+  const ramping = (policy: Circuit.Rules) => {
+    let circuit: Circuit.Circuit = halfOpen(policy, 10)
+    for (let i = 0; i < policy.successThreshold + 1; i++) circuit = Circuit.admit(circuit, policy, 10, draw)!
+    for (let i = 0; i < (policy.halfOpenSample?.calls ?? policy.successThreshold); i++) {
+      circuit = Circuit.record(circuit, policy, ended("Success", 10), draw)
+    }
+    return as(circuit, "HalfOpen")
+  }
+  const ramp = (options: Partial<Circuit.Rules> = {}) =>
+    rules({ recovery, halfOpenMaxCalls: 3, successThreshold: 2, ...options })
+
+  const admits = (circuit: Circuit.Circuit, policy: Circuit.Rules, now: number, drawn: number) =>
+    Circuit.admit(circuit, policy, now, () => drawn)
+
+  it("begins with the successes that would close the circuit, as a period of its own with empty counts", () => {
+    const policy = ramp()
+    const probing = halfOpen(policy, 10)
+    const circuit = ramping(policy)
+
+    assert.strictEqual(probing.rampingSince, undefined)
+    assert.deepInclude(circuit, {
+      rampingSince: 10,
+      generation: probing.generation + 1,
+      inFlight: 0,
+      successes: 0,
+      failures: 0
+    })
+    assert.notStrictEqual(circuit.counts, probing.counts)
+    assert.deepInclude(circuit.counts, { consecutiveFailures: 0 })
+    assert.strictEqual(circuit.counts.window.calls, 0)
+  })
+
+  it("begins after a sample of probes as well", () => {
+    const policy = ramp({ halfOpenSample: { calls: 1, failureRate: 1 } })
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10, draw)!
+    const circuit = as(Circuit.record(probing, policy, ended("Success", 12), draw), "HalfOpen")
+
+    assert.strictEqual(circuit.rampingSince, 12)
+    assert.isTrue(Circuit.isAvailable(circuit, policy))
+  })
+
+  it("does not begin where the policy has none", () => {
+    const policy = rules()
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10, () => assert.fail("drew"))!
+    const closed = as(Circuit.record(probing, policy, ended("Success", 10), draw), "Closed")
+
+    assert.strictEqual(Circuit.recoveryShare(probing, policy, 10), undefined)
+    assert.strictEqual(Circuit.recoveryShare(closed, policy, 10), undefined)
+  })
+
+  it("admits a share that grows from the initial one to all", () => {
+    const policy = ramp()
+    const circuit = ramping(policy)
+    const cases = [[10, 0.2], [35, 0.4], [60, 0.6], [85, 0.8], [109.999, 0.999992]] as const
+    for (const [now, share] of cases) {
+      assert.approximately(Circuit.recoveryShare(circuit, policy, now)!, share, 1e-12)
+      assert.strictEqual(admits(circuit, policy, now, share + 1e-9), undefined)
+      assert.strictEqual(as(admits(circuit, policy, now, share - 1e-9), "HalfOpen").inFlight, 1)
+    }
+    // A draw that equals the share is beyond it: of draws from [0, 1) a share of 0.2 are below 0.2.
+    assert.strictEqual(admits(circuit, policy, 10, 0.2), undefined)
+  })
+
+  it("draws once for each call, and only in a ramp", () => {
+    let draws = 0
+    const counted = () => {
+      draws++
+      return 0
+    }
+    const policy = ramp()
+    for (const circuit of [Circuit.make(policy, 0), halfOpen(policy, 0)]) Circuit.admit(circuit, policy, 0, counted)
+    const open = fails(Circuit.make(ramp({ consecutiveFailures: 1 }), 0), ramp({ consecutiveFailures: 1 }), 0)
+    Circuit.admit(as(open, "Open"), policy, 0, counted)
+    assert.strictEqual(draws, 0)
+
+    Circuit.admit(ramping(policy), policy, 10, counted)
+    assert.strictEqual(draws, 1)
+  })
+
+  it("has no limit of calls at once, and is always available", () => {
+    const policy = ramp({ halfOpenSample: { calls: 3, failureRate: 1 } })
+    let circuit: Circuit.Circuit = ramping(policy)
+    for (let i = 0; i < 20; i++) {
+      assert.isTrue(Circuit.isAvailable(circuit, policy))
+      circuit = admits(circuit, policy, 10, 0)!
+    }
+    assert.strictEqual(as(circuit, "HalfOpen").inFlight, 20)
+    assert.strictEqual(Circuit.timeUntilRetry(circuit, 10), 0)
+  })
+
+  it("closes by time alone, as of the moment it ends, with empty counts", () => {
+    const policy = ramp()
+    const circuit = ramping(policy)
+    Circuit.record(admits(circuit, policy, 50, 0)!, policy, ended("Success", 50), draw)
+
+    assert.strictEqual(Circuit.elapse(circuit, policy, 109.999), circuit)
+    const closed = as(Circuit.elapse(circuit, policy, 110), "Closed")
+    assert.deepInclude(closed, { closedAt: 110, generation: circuit.generation + 1 })
+    assert.strictEqual(closed.counts.window.calls, 0)
+    assert.strictEqual(as(Circuit.elapse(circuit, policy, 1e9), "Closed").closedAt, 110)
+    assert.strictEqual(Circuit.reasonOfElapse(closed), "ProbesSucceeded")
+  })
+
+  it("neither ends nor waits for calls that hang", () => {
+    const policy = ramp({ halfOpenTimeout: 1 })
+    const circuit = admits(admits(ramping(policy), policy, 10, 0)!, policy, 20, 0)!
+
+    assert.strictEqual(Circuit.elapse(circuit, policy, 109), circuit)
+    as(Circuit.elapse(circuit, policy, 110), "Closed")
+  })
+
+  it("opens again as soon as its own counts break a rule of the policy", () => {
+    const slow = { slow: true }
+    const cases: ReadonlyArray<readonly [Partial<Circuit.Rules>, ReadonlyArray<Circuit.EndedCall>, Circuit.Reason]> = [
+      [{ consecutiveFailures: 2, minimumCalls: 9 }, [
+        ended("Failure", 20),
+        ended("Failure", 20)
+      ], "ConsecutiveFailures"],
+      [{ failureRate: 0.6, minimumCalls: 3 }, [
+        ended("Failure", 20),
+        ended("Failure", 20),
+        ended("Success", 20)
+      ], "FailureRate"],
+      [{ slowCallRate: 1, minimumCalls: 2 }, [ended("Success", 20, slow), ended("Success", 20, slow)], "SlowCallRate"],
+      // Half of them, where the policy names no rate of failures.
+      [{ consecutiveFailures: 9, minimumCalls: 2 }, [ended("Success", 20), ended("Failure", 20)], "FailureRate"],
+      [{ slowCallRate: 1, minimumCalls: 2 }, [ended("Success", 20), ended("Failure", 20)], "FailureRate"]
+    ]
+    for (const [options, calls, reason] of cases) {
+      const policy = ramp(options)
+      let from: Circuit.Circuit = ramping(policy)
+      let circuit: Circuit.Circuit = from
+      calls.forEach((call, index) => {
+        assert.strictEqual(circuit._tag, "HalfOpen", `${reason} at call ${index}`)
+        from = admits(circuit, policy, 20, 0)!
+        circuit = Circuit.record(from, policy, call, draw)
+      })
+      const open = as(circuit, "Open")
+      assert.strictEqual(Circuit.reasonOfRecord(from, open, policy), reason)
+      assert.strictEqual(open.counts.window.calls, calls.length)
+      assert.strictEqual(open.openings, 1)
+    }
+  })
+
+  it("bears a failure that breaks no rule, and a rate below the policy's own", () => {
+    const policy = ramp({ failureRate: 0.9, minimumCalls: 2 })
+    let circuit: Circuit.Circuit = ramping(policy)
+    for (const verdict of ["Success", "Failure", "Failure"] as const) {
+      circuit = Circuit.record(admits(circuit, policy, 20, 0)!, policy, ended(verdict, 20), draw)
+    }
+    assert.deepInclude(as(circuit, "HalfOpen"), { inFlight: 0, rampingSince: 10, successes: 0, failures: 0 })
+    assert.deepInclude(circuit.counts.window, { calls: 3, failures: 2 })
+  })
+
+  it("opens for as long as the failure asks", () => {
+    const policy = ramp({ consecutiveFailures: 1 })
+    const open = as(fails(admits(ramping(policy), policy, 20, 0)!, policy, 20, 5_000), "Open")
+    assert.deepInclude(open, { openedAt: 20, openUntil: 5_020 })
+  })
+
+  it("counts nothing for an ignored call, though it is over", () => {
+    const policy = ramp({ consecutiveFailures: 1 })
+    const circuit = Circuit.record(admits(ramping(policy), policy, 20, 0)!, policy, ended("Ignored", 30), draw)
+    assert.deepInclude(as(circuit, "HalfOpen"), { inFlight: 0, rampingSince: 10 })
+    assert.strictEqual(circuit.counts.window.calls, 0)
+  })
+
+  it("keeps its beginning under another policy, and its counts if the window has the same shape", () => {
+    const policy = ramp()
+    const circuit = Circuit.record(admits(ramping(policy), policy, 20, 0)!, policy, ended("Success", 20), draw)
+
+    const longer = ramp({ recovery: { duration: 1_000, initial: 0.5 } })
+    const kept = as(Circuit.reconfigure(circuit, longer), "HalfOpen")
+    assert.strictEqual(kept.counts, circuit.counts)
+    assert.approximately(Circuit.recoveryShare(kept, longer, 510)!, 0.75, 1e-12)
+    assert.strictEqual(as(Circuit.elapse(kept, longer, 1_010), "Closed").closedAt, 1_010)
+  })
+
+  it("has closed when it began, under a policy without one", () => {
+    const without = rules()
+    const circuit = Circuit.reconfigure(ramping(ramp()), without)
+    assert.strictEqual(Circuit.recoveryShare(circuit, without, 50), undefined)
+    assert.strictEqual(as(Circuit.elapse(circuit, without, 50), "Closed").closedAt, 10)
+  })
+
+  it("ends with a command, and a half-open period after it probes anew", () => {
+    const policy = ramp()
+    const circuit = ramping(policy)
+    as(Circuit.move(circuit, policy, { _tag: "ForceClose" }, 20), "Closed")
+    const forced = Circuit.move(circuit, policy, { _tag: "ForceOpen", duration: 5 }, 20)
+    assert.strictEqual(as(Circuit.elapse(forced, policy, 25), "HalfOpen").rampingSince, undefined)
+  })
+})
+
+describe("the reason of a transition", () => {
+  it("is the rule that broke, the probe that decided, or time", () => {
+    const policy = rules({ consecutiveFailures: 1, successThreshold: 1, halfOpenTimeout: 50 })
+    const closed = Circuit.make(policy, 0)
+    const open = fails(closed, policy, 0)
+    assert.strictEqual(Circuit.reasonOfRecord(closed, open, policy), "ConsecutiveFailures")
+
+    const half = Circuit.elapse(open, policy, 1_000)
+    assert.strictEqual(Circuit.reasonOfElapse(as(half, "HalfOpen")), "OpenTimeEnded")
+
+    const probing = Circuit.admit(half, policy, 1_000, draw)!
+    assert.strictEqual(Circuit.reasonOfRecord(probing, fails(probing, policy, 1_001), policy), "ProbeFailed")
+    const recovered = Circuit.record(probing, policy, ended("Success", 1_001), draw)
+    assert.strictEqual(Circuit.reasonOfRecord(probing, recovered, policy), "ProbesSucceeded")
+    assert.strictEqual(Circuit.reasonOfElapse(as(Circuit.elapse(probing, policy, 1_050), "Open")), "ProbeTimedOut")
   })
 })
 
@@ -360,6 +577,7 @@ const randomRules = (random: () => number): Circuit.Rules => {
       failureRate: int(0, 10) / 10
     }),
     halfOpenTimeout: maybe(int(1, 300), Infinity),
+    recovery: maybe<Circuit.Rules["recovery"]>(undefined, { duration: int(1, 500), initial: int(1, 10) / 10 }),
     openTime: exponentialOpenTime({
       initial: int(1, 100),
       multiplier: int(1, 3),
@@ -378,6 +596,12 @@ const inWindow = (counted: ReadonlyArray<Counted>, window: Circuit.Rules["window
 }
 
 const isManual = (tag: Circuit.Circuit["_tag"]) => tag === "ForcedOpen" || tag === "Disabled" || tag === "MetricsOnly"
+
+/** A probe is counted as a probe, and a call in a ramp like one of a closed circuit. */
+const counts = (circuit: Circuit.Circuit) =>
+  circuit._tag === "Closed" || circuit._tag === "MetricsOnly" || isRamping(circuit)
+
+const isRamping = (circuit: Circuit.Circuit) => circuit._tag === "HalfOpen" && circuit.rampingSince !== undefined
 
 class Walk {
   now = 0
@@ -419,12 +643,15 @@ class Walk {
 
   transition(next: Circuit.Circuit, byHand: boolean): void {
     const from = this.circuit
-    this.visited.add(`${from._tag} -> ${next._tag}`)
+    this.visited.add(`${isRamping(from) ? "Ramp" : from._tag} -> ${isRamping(next) ? "Ramp" : next._tag}`)
     if (!byHand) {
       assert.isTrue(next._tag === from._tag || LEGAL[from._tag].includes(next._tag), `${from._tag} -> ${next._tag}`)
     }
     if (next._tag !== from._tag) {
       assert.strictEqual(next.generation, from.generation + 1, "each state change begins a generation")
+    } else if (!byHand && isRamping(next) !== isRamping(from)) {
+      assert.isTrue(isRamping(next), "a ramp ends with its state")
+      assert.strictEqual(next.generation, from.generation + 1, "a ramp begins a generation")
     }
     if (next.counts !== from.counts) {
       this.counted = []
@@ -437,15 +664,20 @@ class Walk {
     this.settle()
     const { circuit } = this
     const before = circuit._tag === "HalfOpen" ? circuit.inFlight : 0
-    const admitted = Circuit.admit(circuit, this.rules, this.now)
-    assert.strictEqual(admitted !== undefined, Circuit.isAvailable(circuit, this.rules))
+    const drawn = this.random()
+    const share = Circuit.recoveryShare(circuit, this.rules, this.now)
+    const admitted = Circuit.admit(circuit, this.rules, this.now, () => drawn)
+    assert.strictEqual(
+      admitted !== undefined,
+      share === undefined ? Circuit.isAvailable(circuit, this.rules) : drawn < share
+    )
     if (admitted === undefined) {
       assert.include(["Open", "ForcedOpen", "HalfOpen"], circuit._tag)
       if (circuit._tag !== "HalfOpen") assert.isAbove(Circuit.timeUntilRetry(circuit, this.now), 0)
       return
     }
     assert.notInclude(["Open", "ForcedOpen"], circuit._tag)
-    if (circuit._tag === "HalfOpen") assert.isBelow(before, this.rules.halfOpenMaxCalls)
+    if (circuit._tag === "HalfOpen" && share === undefined) assert.isBelow(before, this.rules.halfOpenMaxCalls)
     this.circuit = admitted
     this.running.push({ generation: admitted.generation })
   }
@@ -458,7 +690,7 @@ class Walk {
     const verdict = this.random() < 0.2 ? "Ignored" : this.random() < 0.5 ? "Success" : "Failure"
     const slow = this.random() < 0.2
     const retryAfter = this.random() < 0.2 ? this.random() * 2_000 : 0
-    const takesPart = this.circuit._tag === "Closed" || this.circuit._tag === "MetricsOnly"
+    const takesPart = counts(this.circuit)
     if (takesPart && verdict !== "Ignored") {
       this.counted.push({ at: this.now, failed: verdict === "Failure", slow })
       this.inARow = verdict === "Failure" ? this.inARow + 1 : 0
@@ -514,7 +746,7 @@ class Walk {
     if (circuit._tag === "HalfOpen") {
       assert.strictEqual(circuit.inFlight, outstanding, "every probe holds one slot, and no one else does")
     }
-    if (circuit._tag === "Closed" || circuit._tag === "MetricsOnly") {
+    if (counts(circuit)) {
       const { consecutiveFailures, window } = circuit.counts
       assert.strictEqual(consecutiveFailures, this.inARow)
       const latest = this.counted.at(-1)?.at
@@ -534,11 +766,14 @@ class Walk {
     const { rules } = this
     if (isManual(circuit._tag) && Circuit.settle(circuit, rules, now + 1_000)._tag !== "HalfOpen") return
     // Those that run now never end; with an infinite timeout they may hold all slots.
-    if (circuit._tag === "HalfOpen" && circuit.inFlight > 0 && rules.halfOpenTimeout === Infinity) return
+    if (
+      circuit._tag === "HalfOpen" && circuit.rampingSince === undefined && circuit.inFlight > 0 &&
+      rules.halfOpenTimeout === Infinity
+    ) return
     for (let i = 0; i < 40 && circuit._tag !== "Closed"; i++) {
       now += 2_000
       circuit = Circuit.settle(circuit, rules, now)
-      const admitted: Circuit.Circuit | undefined = Circuit.admit(circuit, rules, now)
+      const admitted: Circuit.Circuit | undefined = Circuit.admit(circuit, rules, now, draw)
       if (admitted?._tag === "HalfOpen") circuit = Circuit.record(admitted, rules, ended("Success", now), draw)
     }
     assert.strictEqual(circuit._tag, "Closed", `stuck from ${this.circuit._tag}`)
@@ -565,14 +800,18 @@ describe("a random walk", () => {
     for (const edge of ["Closed -> Open", "Open -> HalfOpen", "HalfOpen -> Open", "HalfOpen -> Closed"]) {
       assert.isTrue(visited.has(edge), `${edge} was never walked`)
     }
-    assert.isTrue(visited.has("ForcedOpen -> HalfOpen"))
+    for (
+      const edge of ["ForcedOpen -> HalfOpen", "HalfOpen -> Ramp", "Ramp -> Ramp", "Ramp -> Open", "Ramp -> Closed"]
+    ) {
+      assert.isTrue(visited.has(edge), `${edge} was never walked`)
+    }
   })
 })
 
 describe("what does not matter", () => {
   it("is how slow a probe was, where slow calls open nothing", () => {
     const policy = rules({ successThreshold: 1 })
-    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10)!
+    const probing = Circuit.admit(halfOpen(policy, 10), policy, 10, draw)!
 
     as(Circuit.record(probing, policy, ended("Success", 11, { slow: true }), draw), "Closed")
   })

@@ -33,7 +33,7 @@ const policy = (options: Partial<Policy>): Policy => ({
 const policies: ReadonlyArray<Policy> = [
   policy({ consecutiveFailures: 3, failureRate: 0.6 }),
   policy({ failureRate: 0.5, window: { duration: 20, buckets: 4 }, halfOpenSample: { calls: 4, failureRate: 0.5 } }),
-  policy({ slowCallRate: 0.5, slowCallDuration: 10, halfOpenMaxCalls: 3 })
+  policy({ slowCallRate: 0.5, slowCallDuration: 10, halfOpenMaxCalls: 3, recovery: { duration: 12, initial: 0.5 } })
 ]
 const realPolicies = policies.map(toPolicy)
 
@@ -109,7 +109,7 @@ beforeEach(() => {
     const witness = witnessOf(this)
     const rejection = admit.call(this, call)
     if (rejection === undefined) {
-      witness.decided({ _tag: "Start" }, { _tag: "Runs" })
+      witness.decided({ _tag: "Start", draw: 0 }, { _tag: "Runs" })
       if (this.ref.ref.current._tag === "Disabled") {
         // Nobody hears of the end of such a call.
         witness.decided({ ...ended("Success"), call: witness.calls.length })
@@ -119,7 +119,11 @@ beforeEach(() => {
       onAdmitted(witness)
     } else {
       const { retryAfter, state } = Effect.runSync(Effect.flip(rejection))
-      witness.decided({ _tag: "Start" }, { _tag: "Rejected", state, retryAfter: Duration.toMillis(retryAfter) })
+      witness.decided({ _tag: "Start", draw: 0 }, {
+        _tag: "Rejected",
+        state,
+        retryAfter: Duration.toMillis(retryAfter)
+      })
     }
     return rejection
   }

@@ -22,6 +22,18 @@ const seenIn: Readonly<Record<string, ReadonlyArray<string>>> = {
   "open times": ["HalfOpen → Open: ProbeTimedOut", "HalfOpen → Closed: ProbesSucceeded"],
   "other policies": ["Closed → Open: FailureRate", "Closed → Open: SlowCallRate", "HalfOpen → Open: ProbeFailed"],
   "rates of zero": ["Closed → Open: FailureRate", "Closed → Open: SlowCallRate", "HalfOpen → Closed: ProbesSucceeded"],
+  "recovery ramp": [
+    "HalfOpen → Closed: ProbesSucceeded",
+    "HalfOpen → Open: ProbeFailed",
+    "HalfOpen → Open: ConsecutiveFailures",
+    "HalfOpen → Open: FailureRate"
+  ],
+  "slow recovery ramp": [
+    "HalfOpen → Closed: ProbesSucceeded",
+    "HalfOpen → Open: SlowCallRate",
+    "HalfOpen → Open: FailureRate"
+  ],
+  "other recovery ramps": ["HalfOpen → Closed: ProbesSucceeded", "HalfOpen → Open: FailureRate"],
   "no half-open timeout": ["HalfOpen → Closed: ProbesSucceeded", "Open → Closed: Manual"]
 }
 

@@ -37,6 +37,8 @@ export interface World {
   readonly retryAfter?: ReadonlyArray<number>
   /** Random numbers that openings draw. */
   readonly draws?: ReadonlyArray<number>
+  /** Random numbers that calls in a ramp draw. */
+  readonly luck?: ReadonlyArray<number>
   readonly commands?: ReadonlyArray<Action>
 }
 
@@ -66,6 +68,8 @@ class Subject {
   now = 0
   policy = 0
   draw = 0
+  /** How often this action has drawn. */
+  drawn = 0
   calls: Array<Call> = []
   events: Array<CircuitEvent> = []
   readonly breaker: Breaker
@@ -76,10 +80,15 @@ class Subject {
   constructor(world: World) {
     this.policies = world.policies.map(toPolicy)
     const context = Context.make(Clock.Clock, this.clock()).pipe(
-      Context.add(Random.Random, { nextDoubleUnsafe: () => this.draw, nextIntUnsafe: () => 0 })
+      Context.add(Random.Random, { nextDoubleUnsafe: () => this.nextDraw(), nextIntUnsafe: () => 0 })
     )
     this.breaker = new Breaker({ name: "circuit", policy: this.policies[0]!, context })
     Object.assign(this.breaker, { hub: new Listener(this) })
+  }
+
+  private nextDraw(): number {
+    this.drawn++
+    return this.draw
   }
 
   get circuit(): RealCircuit.Circuit {
@@ -89,6 +98,7 @@ class Subject {
   /** Does one action. The events are then in `events`. */
   apply(action: Action): Answer | undefined {
     this.events = []
+    this.drawn = 0
     switch (action._tag) {
       case "Pass":
         this.now += action.millis
@@ -97,6 +107,7 @@ class Subject {
         this.breaker.snapshot()
         return undefined
       case "Start":
+        this.draw = action.draw
         return this.start()
       case "End": {
         const call = this.calls[action.call]!
@@ -229,6 +240,7 @@ interface Before {
   readonly counted: string
   readonly generation: number
   readonly endsLate: boolean
+  readonly ramped: boolean
   readonly sequence: number
   readonly tallied: number
   readonly tracked: number
@@ -239,10 +251,20 @@ const observe = (subject: Subject, action: Action): Before => ({
   counted: action._tag === "End" ? countsOf(subject.circuit) : "",
   generation: subject.circuit.generation,
   endsLate: action._tag === "End" && isLate(subject, subject.calls[action.call]!),
+  ramped: isRamping(subject.circuit),
   sequence: inside(subject.breaker).sequence,
   tallied: tallied(subject),
   tracked: tracked(subject)
 })
+
+const isRamping = (circuit: RealCircuit.Circuit) => circuit._tag === "HalfOpen" && circuit.rampingSince !== undefined
+
+/** The share that a ramp has to admit, worked out anew; `undefined` outside of a ramp. */
+const shareOf = (world: World, { circuit, now, policy }: Subject): number | undefined => {
+  if (circuit._tag !== "HalfOpen" || circuit.rampingSince === undefined) return undefined
+  const { duration, initial } = world.policies[policy]!.recovery!
+  return 1 - (1 - initial) * (circuit.rampingSince + duration - now) / duration
+}
 
 const countsOf = ({ counts: { consecutiveFailures, window } }: RealCircuit.Circuit): string =>
   `${consecutiveFailures} ${window.calls} ${window.failures} ${window.slowCalls}`
@@ -265,7 +287,7 @@ const invariants = (world: World, subject: Subject, before: Before, action: Acti
   const probing = subject.calls.filter((call) => call.generation === circuit.generation).length
   if (circuit._tag === "HalfOpen") {
     if (circuit.inFlight !== probing) return `${probing} probes run, and the circuit thinks it is ${circuit.inFlight}`
-    if (answer?._tag === "Runs") {
+    if (answer?._tag === "Runs" && circuit.rampingSince === undefined) {
       if (probing > policy.halfOpenMaxCalls) return `more than the allowed probes run: ${probing}`
       const asked = probing + circuit.successes + circuit.failures
       const sample = policy.halfOpenSample
@@ -273,9 +295,25 @@ const invariants = (world: World, subject: Subject, before: Before, action: Acti
     }
   }
 
+  if (action._tag === "Start") {
+    const share = shareOf(world, subject)
+    if (share !== undefined && !(share > 0 && share <= 1)) return `a ramp admits a share of ${share}`
+    if (share !== undefined && (answer?._tag === "Runs") !== (action.draw < share)) {
+      return `a ramp that admits a share of ${share} drew ${action.draw}, and the call ${describeAnswer(answer)}`
+    }
+    const draws = share === undefined ? 0 : 1
+    if (subject.drawn !== draws) return `${subject.drawn} random numbers were drawn to admit a call, ${draws} are due`
+    if (circuit._tag === "HalfOpen" && circuit.rampingSince !== undefined) {
+      const { duration } = policy.recovery!
+      const ended = subject.breaker.settled(circuit.rampingSince + duration)
+      if (ended._tag !== "Closed") return `a ramp is ${ended._tag} at its end`
+    }
+  }
+  if (policy.recovery === undefined && !before.ramped && isRamping(circuit)) return "a ramp that no policy asked for"
+
   if (answer?._tag === "Rejected") {
-    const full = circuit._tag === "HalfOpen" &&
-      (probing >= policy.halfOpenMaxCalls || policy.halfOpenSample !== undefined)
+    const full = circuit._tag === "HalfOpen" && (circuit.rampingSince !== undefined ||
+      probing >= policy.halfOpenMaxCalls || policy.halfOpenSample !== undefined)
     const open = (circuit._tag === "Open" || circuit._tag === "ForcedOpen") && subject.now < circuit.openUntil
     if (!full && !open) return `rejected in ${circuit._tag}, without a reason`
     if (open && (answer.state !== circuit._tag || subject.now + answer.retryAfter < circuit.openUntil)) {
@@ -290,7 +328,9 @@ const invariants = (world: World, subject: Subject, before: Before, action: Acti
 
   const changes = subject.events.filter((event) => event._tag === "StateChanged")
   const grown = circuit.generation - before.generation
-  const silent = action._tag === "Reset" || action._tag === "ForceOpen" ? 1 : 0
+  const rampBegins = action._tag === "End" && isRamping(circuit) && !before.ramped
+  if (rampBegins && grown !== 1) return "a ramp is no period of its own"
+  const silent = action._tag === "Reset" || action._tag === "ForceOpen" || rampBegins ? 1 : 0
   if (grown < changes.length || grown > changes.length + silent) {
     return `the generation went from ${before.generation} to ${circuit.generation} with ${changes.length} changes`
   }
@@ -397,18 +437,23 @@ const compareRecovery = (world: World, subject: Subject): Problem => {
   if (circuit._tag === "Disabled" || circuit._tag === "MetricsOnly") return undefined
   if (circuit._tag === "ForcedOpen" && circuit.openUntil === Infinity) return undefined
   // A policy may want to wait for its probes for ever.
-  if (circuit._tag === "HalfOpen" && circuit.inFlight > 0 && policy.halfOpenTimeout === Infinity) return undefined
+  if (
+    circuit._tag === "HalfOpen" && circuit.rampingSince === undefined && circuit.inFlight > 0 &&
+    policy.halfOpenTimeout === Infinity
+  ) return undefined
 
   subject.heard = false
   const { maximum } = policy.openDuration
   const opened = circuit._tag === "Open" || circuit._tag === "ForcedOpen" ? circuit.openUntil - subject.now : 0
   const patience = Math.max(0, opened) + (policy.halfOpenTimeout === Infinity ? 0 : policy.halfOpenTimeout) +
-    2 * Math.ceil(maximum)
+    2 * Math.ceil(maximum) + (policy.recovery?.duration ?? 0)
   const limit = subject.now + patience + 1
   while (subject.circuit._tag !== "Closed" && subject.now <= limit) {
-    const answer = subject.apply({ _tag: "Start" })
+    const answer = subject.apply({ _tag: "Start", draw: 0 })
     if (answer?._tag === "Runs") {
       subject.apply({ _tag: "End", call: subject.calls.length - 1, outcome: "Success", retryAfter: 0, draw: 0 })
+      // No success ends a ramp.
+      if (isRamping(subject.circuit)) subject.now += 0.5
     } else if (answer !== undefined) {
       subject.now += Math.max(0.5, answer.retryAfter)
     }
@@ -431,6 +476,7 @@ interface Bounds {
   readonly bucket: number
   readonly openTime: number
   readonly timeout: number
+  readonly ramp: number
   readonly slow: number
   readonly openings: number
   readonly row: number
@@ -448,6 +494,7 @@ const boundsOf = (world: World): Bounds => {
     ),
     openTime,
     timeout: largest(({ halfOpenTimeout }) => halfOpenTimeout),
+    ramp: largest(({ recovery }) => recovery?.duration ?? 0),
     slow: largest(({ slowCallDuration }) => slowCallDuration ?? 0),
     openings: 1 +
       largest(({ openDuration: { initial, maximum, multiplier } }) =>
@@ -495,10 +542,13 @@ class Key {
     if (period.state === "Open" || period.state === "ForcedOpen") this.put(period.until - now, -2)
     if (period.state === "HalfOpen") {
       const probes = Specification.probesOf(circuit)
+      this.put(period.ramp ? now - period.from : -1, -1, bounds.ramp + bounds.openTime + 1)
       this.put(probes.running)
       this.put(probes.successes)
       this.put(probes.failures)
-      if (probes.running > 0) this.put(now - probes.waitingSince, 0, bounds.timeout + bounds.openTime + 1)
+      if (probes.running > 0 && !period.ramp) {
+        this.put(now - probes.waitingSince, 0, bounds.timeout + bounds.openTime + 1)
+      }
     }
     const { window } = Specification.policyOf(circuit)
     const bucket = "calls" in window ? Infinity : window.duration / window.buckets
@@ -520,10 +570,14 @@ class Key {
     if (circuit._tag === "Closed") this.put(now - circuit.closedAt, 0, bounds.openTime)
     if (circuit._tag === "Open" || circuit._tag === "ForcedOpen") this.put(circuit.openUntil - now, -2)
     if (circuit._tag === "HalfOpen") {
+      const { rampingSince } = circuit
+      this.put(rampingSince === undefined ? -1 : now - rampingSince, -1, bounds.ramp + bounds.openTime + 1)
       this.put(circuit.inFlight)
       this.put(circuit.successes)
       this.put(circuit.failures)
-      if (circuit.inFlight > 0) this.put(now - circuit.waitingSince, 0, bounds.timeout + bounds.openTime + 1)
+      if (circuit.inFlight > 0 && rampingSince === undefined) {
+        this.put(now - circuit.waitingSince, 0, bounds.timeout + bounds.openTime + 1)
+      }
     }
     const { window } = circuit.counts
     this.put(window.calls)
@@ -613,7 +667,7 @@ const actionsOf = (world: World): ReadonlyArray<Action> => {
   const end = (call: number, outcome: Extract<Action, { _tag: "End" }>["outcome"], retryAfter = 0) =>
     draws.map((draw): Action => ({ _tag: "End", call, outcome, retryAfter, draw }))
   return [
-    { _tag: "Start" },
+    ...(world.luck ?? [0]).map((draw): Action => ({ _tag: "Start", draw })),
     ...world.steps.map((millis): Action => ({ _tag: "Pass", millis })),
     ...Array.from({ length: world.calls }, (_, call) => [
       ...end(call, "Success"),
@@ -876,6 +930,7 @@ const simplerThan = (action: Action): ReadonlyArray<Action> => {
       .filter((millis) => millis >= 1 && millis < action.millis)
       .map((millis) => ({ ...action, millis }))
   }
+  if (action._tag === "Start") return action.draw === 0 ? [] : [{ ...action, draw: 0 }]
   if (action._tag === "End") {
     return [
       ...(action.call === 0 ? [] : [{ ...action, call: 0 }]),
@@ -906,7 +961,7 @@ export const tell = (
 const describeAction = (action: Action, names: ReadonlyArray<number>, asked: number): string => {
   switch (action._tag) {
     case "Start":
-      return `call ${asked} comes`
+      return `call ${asked} comes${action.draw === 0 ? "" : ` (draw ${action.draw})`}`
     case "End": {
       const hint = action.retryAfter === 0 ? "" : ` (retryAfter ${action.retryAfter})`
       const draw = action.draw === 0 ? "" : ` (draw ${action.draw})`
@@ -971,7 +1026,7 @@ export function* randomWalk(world: World, random: () => number, length: number):
       const millis = choose(world.steps)
       yield { _tag: "Pass", millis: random() < 0.1 ? millis * Math.ceil(random() * 40) : millis }
     } else if (kind < 0.3 + 0.7 * (0.3 + 0.4 * rush)) {
-      yield { _tag: "Start" }
+      yield { _tag: "Start", draw: choose(world.luck ?? [0]) }
     } else {
       yield {
         _tag: "End",

@@ -24,13 +24,18 @@ export interface Policy {
   readonly successThreshold: number
   readonly halfOpenSample?: { readonly calls: number; readonly failureRate: number }
   readonly halfOpenTimeout: number
+  readonly recovery?: { readonly duration: number; readonly initial: number }
 }
 
 export type State = "Closed" | "Open" | "HalfOpen" | "ForcedOpen" | "Disabled" | "MetricsOnly"
 
 /** What can happen to a circuit. `call` counts the running calls from 0, oldest first. */
 export type Action =
-  | { readonly _tag: "Start" }
+  | {
+    readonly _tag: "Start"
+    /** The random number that a call draws if it comes in a ramp. */
+    readonly draw: number
+  }
   | {
     readonly _tag: "End"
     readonly call: number
@@ -85,6 +90,8 @@ export interface Period {
   readonly from: number
   /** `Open` and `ForcedOpen`: when it ends. */
   readonly until: number
+  /** `HalfOpen`: whether it is a ramp, in which calls are counted and no longer probes. */
+  readonly ramp: boolean
   /** `HalfOpen`: what became of the probes, and when the policy changed. */
   readonly probes: ReadonlyArray<{
     readonly at: number
@@ -157,7 +164,7 @@ export const make = (policies: ReadonlyArray<Policy>, now: number): Circuit => (
   now,
   policies,
   policy: 0,
-  periods: [{ number: 0, state: "Closed", from: now, until: Infinity, probes: [] }],
+  periods: [{ number: 0, state: "Closed", from: now, until: Infinity, ramp: false, probes: [] }],
   stateSince: now,
   failuresInARow: 0,
   window: [],
@@ -192,8 +199,7 @@ const rates = (circuit: Circuit) => {
 }
 
 /** The rule that is broken, looked at after a call that counts. */
-const brokenRule = (circuit: Circuit): string | undefined => {
-  const policy = policyOf(circuit)
+const brokenRule = (circuit: Circuit, policy: Policy): string | undefined => {
   const { calls, failureRate, slowCallRate } = rates(circuit)
   const { consecutiveFailures } = policy
   if (consecutiveFailures !== undefined && circuit.failuresInARow >= consecutiveFailures) return "ConsecutiveFailures"
@@ -255,7 +261,19 @@ export const probesOf = (circuit: Circuit) => {
   }
 }
 
-/** Whether a call would run. For a circuit in which nothing is due. */
+/**
+ * "The share of calls that run grows evenly, from `initial` at its beginning to
+ * all of them at its end"; "under a policy without a ramp it has ended".
+ */
+export const rampOf = (circuit: Circuit): { readonly until: number; readonly share: number } | undefined => {
+  const { from, ramp } = present(circuit)
+  if (!ramp) return undefined
+  const { duration, initial } = policyOf(circuit).recovery ?? { duration: 0, initial: 1 }
+  const passed = duration === 0 ? 1 : (circuit.now - from) / duration
+  return { until: from + duration, share: initial * (1 - passed) + passed }
+}
+
+/** Whether a call would run, in a ramp if it is lucky. For a circuit in which nothing is due. */
 export const isAvailable = (circuit: Circuit): boolean => {
   const policy = policyOf(circuit)
   switch (present(circuit).state) {
@@ -267,6 +285,7 @@ export const isAvailable = (circuit: Circuit): boolean => {
     case "ForcedOpen":
       return false
     case "HalfOpen": {
+      if (present(circuit).ramp) return true
       const { failures, running, successes } = probesOf(circuit)
       const asked = running + successes + failures
       return running < policy.halfOpenMaxCalls &&
@@ -295,13 +314,15 @@ interface Change {
   readonly reason: string
   readonly at?: number
   readonly until?: number
+  readonly ramp?: boolean
 }
 
-const begin = (circuit: Circuit, { to, at = circuit.now, until = Infinity }: Change): Circuit => {
+const begin = (circuit: Circuit, { to, at = circuit.now, until = Infinity, ramp = false }: Change): Circuit => {
   const number = present(circuit).number + 1
   const state = present(circuit).state
-  const begun = { ...circuit, periods: [...circuit.periods, { number, state: to, from: at, until, probes: [] }] }
-  // "A circuit that closes, for whatever reason, starts with empty counts. So does one that goes into MetricsOnly."
+  const begun = { ...circuit, periods: [...circuit.periods, { number, state: to, from: at, until, ramp, probes: [] }] }
+  // "A circuit that closes, for whatever reason, starts with empty counts. So does one that goes into MetricsOnly", and a ramp.
+  if (ramp) return emptied(begun)
   return state !== to && (to === "Closed" || to === "MetricsOnly") ? emptied(begun) : begun
 }
 
@@ -348,6 +369,13 @@ const due = (course: Course): Course => {
   if ((state === "Open" || state === "ForcedOpen") && circuit.now >= until) {
     return due(moveTo(course, { to: "HalfOpen", reason: "OpenTimeEnded" }))
   }
+  const ramp = rampOf(circuit)
+  if (ramp !== undefined) {
+    // "Time alone closes the circuit, as of the end of the ramp, whenever somebody notices."
+    return circuit.now < ramp.until
+      ? course
+      : moveTo(course, { to: "Closed", reason: "ProbesSucceeded", at: ramp.until })
+  }
   if (state === "HalfOpen") {
     const { running, waitingSince } = probesOf(circuit)
     const deadline = waitingSince + policyOf(circuit).halfOpenTimeout
@@ -370,7 +398,7 @@ export const step = (circuit: Circuit, action: Action): Step => {
     case "Read":
       return { ...course, answer: undefined }
     case "Start":
-      return start(due(course))
+      return start(due(course), action.draw)
     case "End":
       return { ...end(course, action), answer: undefined }
     case "Reset":
@@ -382,10 +410,11 @@ export const step = (circuit: Circuit, action: Action): Step => {
   }
 }
 
-const start = (course: Course): Step => {
+const start = (course: Course, draw: number): Step => {
   const { circuit } = course
   const { number, state } = present(circuit)
-  if (!isAvailable(circuit)) {
+  const { share } = rampOf(circuit) ?? { share: 1 }
+  if (!isAvailable(circuit) || draw >= share) {
     const rejected = count(circuit, "rejected")
     return {
       ...callEnded({ ...course, circuit: rejected }, "Rejected", false, undefined),
@@ -440,7 +469,7 @@ const end = (before: Course, action: Extract<Action, { _tag: "End" }>): Course =
   const retryAfter = failed ? action.retryAfter : 0
   const { state } = present(circuit)
 
-  if (state === "HalfOpen") {
+  if (state === "HalfOpen" && !present(circuit).ramp) {
     // "In a circuit that minds slow calls, a slow probe is a failed one."
     const probeFailed = failed || (slow && policy.slowCallRate !== undefined)
     const decided = withProbe(circuit, probeFailed ? "fails" : "succeeds")
@@ -453,7 +482,11 @@ const end = (before: Course, action: Extract<Action, { _tag: "End" }>): Course =
       ? successes >= policy.successThreshold
       : successes + failures >= sample.calls
     if (reopens) return open(course, "ProbeFailed", now, action.draw, retryAfter)
-    return closes ? moveTo(course, { to: "Closed", reason: "ProbesSucceeded" }) : course
+    if (!closes) return course
+    // "With `recovery`, a ramp begins instead": the state stays the same, so there is no event.
+    return policy.recovery === undefined
+      ? moveTo(course, { to: "Closed", reason: "ProbesSucceeded" })
+      : { ...course, circuit: begin(course.circuit, { to: "HalfOpen", reason: "ProbesSucceeded", ramp: true }) }
   }
 
   circuit = {
@@ -461,8 +494,14 @@ const end = (before: Course, action: Extract<Action, { _tag: "End" }>): Course =
     failuresInARow: failed ? circuit.failuresInARow + 1 : 0,
     window: [...inWindow(circuit), { at: now, failed, slow }]
   }
+  if (state === "HalfOpen") circuit = withProbe(circuit, "leaves")
   course = callEnded({ ...course, circuit }, action.outcome, slow, duration)
-  const broken = state === "Closed" ? brokenRule(circuit) : undefined
+  // In a ramp "half of its calls failing breaks it, if the policy has no `failureRate`".
+  const broken = state === "Closed"
+    ? brokenRule(circuit, policy)
+    : state === "HalfOpen"
+    ? brokenRule(circuit, { failureRate: 0.5, ...policy })
+    : undefined
   return broken === undefined ? course : open(course, broken, now, action.draw, retryAfter)
 }
 
@@ -510,7 +549,14 @@ const command = (course: Course, action: Extract<Action, { _tag: State | "ForceO
 const reset = (course: Course): Course => {
   const { circuit } = course
   const from = circuit.now
-  const closed: Period = { number: present(circuit).number + 1, state: "Closed", from, until: Infinity, probes: [] }
+  const closed: Period = {
+    number: present(circuit).number + 1,
+    state: "Closed",
+    from,
+    until: Infinity,
+    ramp: false,
+    probes: []
+  }
   const asNew: Circuit = { ...emptied(circuit), periods: [closed], draw: 0 }
   const told = present(circuit).state === "Closed"
     ? { ...course, circuit: asNew }

@@ -41,7 +41,8 @@ const randomWorld = (seed: number, random: () => number): World => {
       halfOpenMaxCalls: upTo(4),
       successThreshold: upTo(4),
       ...(random() < 0.3 ? { halfOpenSample: { calls: upTo(6), failureRate: rate() } } : {}),
-      halfOpenTimeout: choose([upTo(50), upTo(50), Infinity])
+      halfOpenTimeout: choose([upTo(50), upTo(50), Infinity]),
+      ...(random() < 0.5 ? { recovery: { duration: upTo(60), initial: choose([0.01, 0.1, 0.5, 1]) } } : {})
     }
   }
   return {
@@ -51,6 +52,7 @@ const randomWorld = (seed: number, random: () => number): World => {
     steps: choose([[1], [1, 5, 20], [0.5, 3, 40]]),
     retryAfter: [upTo(100), upTo(400)],
     draws: [0, random(), 0.999],
+    luck: [0, 0, random(), random()],
     commands: [
       { _tag: "ForceOpen", duration: Infinity },
       { _tag: "ForceOpen", duration: upTo(50) },

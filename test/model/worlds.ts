@@ -151,6 +151,52 @@ const patient = (calls: number): World => ({
   commands: [{ _tag: "ForceOpen", duration: 1 }, { _tag: "Reset" }]
 })
 
+/** Calls come back little by little, with the draws that decide who may, and a share that a draw hits exactly. */
+const ramp = (calls: number, commands: ReadonlyArray<Action>): World => ({
+  name: "recovery ramp",
+  policies: [policy({
+    consecutiveFailures: 2,
+    minimumCalls: 3,
+    window: { calls: 3 },
+    halfOpenMaxCalls: 2,
+    recovery: { duration: 3, initial: 0.25 }
+  })],
+  calls,
+  steps: [1, 20],
+  luck: [0, 0.25, 0.9],
+  commands
+})
+
+/** A ramp that minds slow calls and forgets old ones, after a sample of probes. */
+const slowRamp = (calls: number, callsInWindow: number): World => ({
+  name: "slow recovery ramp",
+  policies: [policy({
+    slowCallRate: 0.6,
+    slowCallDuration: 1,
+    minimumCalls: 2,
+    window: { duration: 4, buckets: 2 },
+    halfOpenSample: { calls: 1, failureRate: 1 },
+    recovery: { duration: 5, initial: 1 }
+  })],
+  calls,
+  callsInWindow,
+  steps: [1]
+})
+
+/** Policies with and without a ramp, while it goes on. */
+const otherRamps = (calls: number, commands: ReadonlyArray<Action>): World => ({
+  name: "other recovery ramps",
+  policies: [
+    policy({ failureRate: 0.5, minimumCalls: 2, recovery: { duration: 2, initial: 0.5 } }),
+    policy({ failureRate: 1, minimumCalls: 1, recovery: { duration: 4, initial: 0.25 } }),
+    policy({ consecutiveFailures: 1, window: { calls: 1 } })
+  ],
+  calls,
+  steps: [1],
+  luck: [0, 0.6],
+  commands
+})
+
 /** A few seconds for all. */
 export const small: ReadonlyArray<World> = [
   consecutive(3),
@@ -162,7 +208,10 @@ export const small: ReadonlyArray<World> = [
   openTimes(1, []),
   otherPolicies(1, 2, []),
   zero(2, 2),
-  patient(3)
+  patient(3),
+  ramp(2, []),
+  slowRamp(1, 2),
+  otherRamps(1, [])
 ]
 
 /** Some minutes for all. */
@@ -176,5 +225,8 @@ export const deep: ReadonlyArray<World> = [
   openTimes(4, [{ _tag: "ForceClose" }, { _tag: "Disable" }]),
   zero(4, 3),
   patient(6),
+  ramp(4, manual),
+  slowRamp(3, 4),
+  otherRamps(3, manual),
   otherPolicies(3, 4, manual)
 ]
