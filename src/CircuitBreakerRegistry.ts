@@ -211,14 +211,17 @@ export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, Cir
  *   call, one hour. A circuit is never forgotten while a call is in flight,
  *   while it is open, under manual control, reconfigured, or listened to.
  *
- * Throws a `RangeError` for an option that is unknown or out of its range.
+ * Where a policy goes, its options may stand. Throws a `RangeError` for an
+ * option that is unknown or out of its range.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy | undefined>> | undefined
+  readonly defaults?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+  readonly circuits?:
+    | Readonly<Record<string, CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined>>
+    | undefined
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
@@ -345,14 +348,14 @@ interface Settings {
 function parse(options: Options): Settings {
   const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
   checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
-  const defaults = CircuitPolicy.check(field("defaults"), options.defaults)
+  const defaults = CircuitPolicy.from(field("defaults"), options.defaults)
   if (options.circuits !== undefined && !isObject(options.circuits)) {
     return refuse(field("circuits"), "an object of policies by name", options.circuits)
   }
   const circuits = new Map(
     Object.entries(options.circuits ?? {}).map(([name, policy]) => {
       checkName(field("circuits: the name of a circuit"), name)
-      return [name, CircuitPolicy.check(field(`circuits.${name}`), policy)]
+      return [name, CircuitPolicy.from(field(`circuits.${name}`), policy)]
     })
   )
   const idleTime = Duration.toMillis(

@@ -338,6 +338,32 @@ describe("circuits that the Layer names", () => {
       assert.strictEqual(yield* registry.getUnsafe("search")!.policy, policy)
     }))
 
+  it.effect("and the defaults may be options of a policy, under the environment as well", () =>
+    Effect.gen(function*() {
+      const options = {
+        defaults: { consecutiveFailures: 4 },
+        circuits: { a: { consecutiveFailures: 3 }, b: undefined }
+      }
+      const consecutiveFailures = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry) =>
+        Effect.forEach(
+          ["a", "b", "c"],
+          (name) =>
+            Effect.flatMap(
+              registry.getOrCreate(name),
+              ({ policy }) => Effect.map(policy, (policy) => policy.consecutiveFailures)
+            )
+        )
+      assert.deepStrictEqual(yield* consecutiveFailures(yield* CircuitBreakerRegistry.make(options)), [3, 4, 4])
+      const configured = Effect.flatMap(Registry, consecutiveFailures).pipe(
+        Effect.provide(CircuitBreakerRegistry.layerConfig(options)),
+        Effect.provideService(
+          ConfigProvider.ConfigProvider,
+          ConfigProvider.fromEnv({ env: { CB_B_FAILURE_THRESHOLD: "9" } })
+        )
+      )
+      assert.deepStrictEqual(yield* configured, [3, 9, 4])
+    }))
+
   it.effect("can be forced open before the first call", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -1690,7 +1716,12 @@ describe("layers", () => {
       [{ circuits: null }, "circuits must be an object of policies by name, got null"],
       [{ circuits: Promise.resolve({}) }, "circuits must be an object of policies by name, got a Promise"],
       [{ circuits: { a: 5 } }, "circuits.a must be"],
-      [{ circuits: { a: null } }, "circuits.a must be a policy made with CircuitPolicy.make, got null"],
+      [{ circuits: { a: null } }, "circuits.a must be a policy or its options, got null"],
+      [
+        { circuits: { a: { consecutiveFailures: 0 } } },
+        "circuits.a.consecutiveFailures must be an integer >= 1, got 0"
+      ],
+      [{ defaults: { failures: 3 } }, "defaults: \"failures\" is no option"],
       [{ circuits: { "": policy } }, "circuits: the name of a circuit must be a string that is not empty, got \"\""],
       [
         { default: policy },
