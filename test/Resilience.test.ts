@@ -616,6 +616,41 @@ describe("an answer", () => {
     }).pipe(Effect.provide(registry)))
 })
 
+describe("a rate limit of a pipeline", () => {
+  it.effect("is waited for no longer than the whole call may take", () =>
+    Effect.gen(function*() {
+      const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 1, window: "10 seconds", onExceeded: "delay" })
+      const pipeline = Resilience.make({ name: "x", timeout: "3 seconds", rateLimit, circuitBreaker: false })
+      assert.deepStrictEqual(yield* settle(pipeline.apply(Effect.succeed(1)), 0), Exit.succeed(1))
+      // At once, and as a rejection: no attempt was made.
+      const error = yield* Effect.flip(pipeline.apply(Effect.succeed(2)))
+      assert.strictEqual(error._tag, "RateLimitExceededError")
+      const around = Resilience.make({
+        name: "x",
+        timeout: "3 seconds",
+        rateLimit,
+        circuitBreaker: false,
+        order: ["rateLimit", "timeout"]
+      })
+      assert.deepStrictEqual(yield* settle(around.apply(Effect.succeed(3))), Exit.succeed(3))
+    }))
+
+  it.effect("goes on letting through what it allows when callers give up", () =>
+    Effect.gen(function*() {
+      const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 1, window: "1 second", onExceeded: "delay" })
+      const pipeline = Resilience.make({ name: "x", timeout: "3 seconds", rateLimit, circuitBreaker: false })
+      let served = 0
+      const call = Effect.forkChild(Effect.exit(pipeline.apply(Effect.sync(() => void served++))), {
+        startImmediately: true
+      })
+      for (let i = 0; i < 300; i++) {
+        yield* call
+        yield* TestClock.adjust("200 millis")
+      }
+      assert.isAtLeast(served, 59)
+    }))
+})
+
 describe("a retry of a pipeline", () => {
   it.effect("asks while about errors and whileSuccess about values", () =>
     Effect.gen(function*() {
@@ -808,11 +843,8 @@ describe("unknown options", () => {
     // @ts-expect-error
     const config = () => Resilience.config("api", { retri: {} })
     assert.isFunction(config)
-    // @ts-expect-error
-    assert.throws(
-      () => Resilience.make({ name: "api", timeout: { duration: "1 second", disconect: true } }),
-      RangeError
-    )
+    const misspelt = { duration: "1 second", disconect: true } as const
+    assert.throws(() => Resilience.make({ name: "api", timeout: misspelt }), RangeError, "did you mean \"disconnect\"?")
     assert.throws(() => Resilience.make({ name: "api", retry: { attempts: 3 } as {} }), RangeError)
     assert.throws(() => Resilience.standard("api", null as never), RangeError, "Resilience.standard: options must be")
   })
