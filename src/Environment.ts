@@ -153,6 +153,19 @@ export interface Setting {
 }
 
 /**
+ * What the environment says as far as it is right, and what is wrong with it.
+ *
+ * @see {@link inspect}
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly environment: Environment
+  readonly problems: ReadonlyArray<string>
+}
+
+/**
  * A variable that the library reads.
  *
  * **Details**
@@ -390,13 +403,13 @@ const circuitFields = {
     "Calls the window must hold before a rate counts."
   ),
   FAILURE_WINDOW_SECONDS: policyField(
-    seconds(0.001, upToDay, "1m"),
+    orOff(seconds(0.001, upToDay, "1m")),
     "window",
     (policy) => "duration" in policy.window ? policy.window.duration : "off",
     "The window, as a time. Excludes `WINDOW_SIZE`."
   ),
   WINDOW_SIZE: policyField(
-    count(1_000_000),
+    orOff(count(1_000_000)),
     "window",
     (policy) => "calls" in policy.window ? policy.window.calls : "off",
     "The window, as a number of calls. Excludes `FAILURE_WINDOW_SECONDS`."
@@ -491,7 +504,7 @@ const spellings = (key: string, { kind }: Field<Value>): ReadonlyArray<string> =
 const GLOBAL = "CIRCUIT_BREAKER_"
 const CIRCUIT = "CB_"
 
-const prefixOf = (variableName: string): string => `${CIRCUIT}${variableName}_`
+const prefixOf = (variableName: string): string => variableName === "" ? GLOBAL : `${CIRCUIT}${variableName}_`
 
 const describeFields = (fields: Fields, prefix: string): ReadonlyArray<Variable> =>
   Object.entries(fields).map(([key, field]) => {
@@ -558,6 +571,48 @@ const globalNames = variables.flatMap((variable) => [variable.name, ...variable.
  */
 export const variableName = (circuit: string): string => Str.configCase(circuit)
 
+/**
+ * What a policy has for each setting, by key.
+ *
+ * @internal
+ */
+export const valuesOf = (policy: CircuitPolicy.CircuitPolicy): ReadonlyMap<string, Value> =>
+  new Map(
+    Object.entries<Field<Value>>(circuitFields).flatMap(([key, { read }]) =>
+      read === undefined ? [] : [[key, read(policy)]]
+    )
+  )
+
+/** The policies in code of those that variables have changed. */
+const ofCode = /* @__PURE__ */ new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
+
+/**
+ * The policy in code that variables have made this one of.
+ *
+ * @internal
+ */
+export const policyInCode = (policy: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
+  ofCode.get(policy) ?? policy
+
+/**
+ * Whether code has named a setting in a policy.
+ *
+ * @internal
+ */
+export const isNamed = (key: string, policy: CircuitPolicy.CircuitPolicy): boolean =>
+  Object.hasOwn(circuitFields, key) && claims(policy, circuitFields[key as keyof CircuitFields])
+
+/**
+ * The variable that a setting of one circuit is set with.
+ *
+ * @internal
+ */
+export const variableOf = (key: string, circuit: string): string => prefixOf(variableName(circuit)) + key
+
+/** @internal */
+export const isSameValue = (self: Value, that: Value): boolean =>
+  Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that
+
 // -----------------------------------------------------------------------------
 // loading
 // -----------------------------------------------------------------------------
@@ -619,6 +674,56 @@ export const loadCircuit = (
   name: string,
   policy?: CircuitPolicy.CircuitPolicy | undefined
 ): Effect.Effect<Environment, Config.ConfigError> => loadFor({ circuits: { [name]: policy } }, false)
+
+/**
+ * Reads the environment as far as it is right.
+ *
+ * **Details**
+ *
+ * Never fails. `problems` has the lines of the error that `load` would fail
+ * with; the variables that they are about are left out of `environment`. It
+ * has the defaults if the variables cannot be read at all.
+ *
+ * **Example** (Showing what counts beside what is wrong)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect } from "effect"
+ * import { Environment } from "effect-resilience"
+ *
+ * const provider = ConfigProvider.fromEnv({
+ *   env: { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7", CIRCUIT_BREAKER_SUCCESS_THRESHOLD: "none" }
+ * })
+ *
+ * const { environment, problems } = await Effect.runPromise(
+ *   Environment.inspect().pipe(Effect.provideService(ConfigProvider.ConfigProvider, provider))
+ * )
+ *
+ * problems // => ['CIRCUIT_BREAKER_SUCCESS_THRESHOLD="none" must be an integer from 1 to 10000']
+ * environment.defaults.consecutiveFailures // => 7
+ * environment.defaults.successThreshold // => 2
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const inspect = (options: Options = {}): Effect.Effect<Inspection> =>
+  Effect.match(read(options), {
+    onFailure: (error): Inspection => ({
+      environment: decode(new Map(), options, true).environment,
+      problems: [error.message]
+    }),
+    onSuccess: (texts): Inspection => {
+      const { environment, problems, wrong } = decode(texts, options, true)
+      return { environment: wrong.size === 0 ? environment : decodeRight(texts, wrong, options), problems }
+    }
+  })
+
+/** Without the variables that are wrong, and without those that only the others have hidden. */
+const decodeRight = (texts: Texts, wrong: ReadonlySet<string>, options: Options): Environment => {
+  const right = new Map(Array.from(texts).filter(([variable]) => !wrong.has(variable)))
+  const decoded = decode(right, options, true)
+  return decoded.wrong.size === 0 ? decoded.environment : decodeRight(right, decoded.wrong, options)
+}
 
 /** `isComplete`: whether `circuits` has all circuits that the code names. */
 const loadFor = (options: Options, isComplete: boolean): Effect.Effect<Environment, Config.ConfigError> =>
@@ -732,7 +837,7 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
     if (Object.keys(level).length > 0) levels.set(name, level)
   }
   const fitCircuit = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined, report: Report): Fitted => {
-    const prefix = name === "" ? GLOBAL : prefixOf(name)
+    const prefix = prefixOf(name)
     return fit(
       decide(circuitFields, prefix, { circuit: levels.get(name), policy, global, defaults: options.defaults }),
       policy ?? options.defaults ?? builtIn,
@@ -842,7 +947,7 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }
-      } else if (other !== "invalid" && !isSame(other.value, value)) {
+      } else if (other !== "invalid" && !isSameValue(other.value, value)) {
         report(
           `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; set one of them`,
           [other.variable, variable]
@@ -854,16 +959,16 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
   return level as Level<F>
 }
 
-/** A window is either a time or a number of calls, so whoever sets the one turns off the other. */
+/** A window is either a time or a number of calls, so that one of them turns off the other. */
 const decodeCircuitLevel = (texts: Texts, prefix: string, report: Report): Level<CircuitFields> => {
   const level = decodeLevel(texts, circuitFields, prefix, report)
   const { FAILURE_WINDOW_SECONDS: time, WINDOW_SIZE: size } = level
-  if (time === undefined && size === undefined) return level
   if (time === "invalid" || size === "invalid") {
     return { ...level, FAILURE_WINDOW_SECONDS: "invalid", WINDOW_SIZE: "invalid" }
   }
-  if (time === undefined) return { ...level, FAILURE_WINDOW_SECONDS: { ...size!, value: "off" } }
-  if (size === undefined) return { ...level, WINDOW_SIZE: { ...time, value: "off" } }
+  if (time === undefined && isOn(size)) return { ...level, FAILURE_WINDOW_SECONDS: { ...size, value: "off" } }
+  if (size === undefined && isOn(time)) return { ...level, WINDOW_SIZE: { ...time, value: "off" } }
+  if (!isOn(time) || !isOn(size)) return level
   report(
     `${quote(time.variable, time.text)} and ${quote(size.variable, size.text)} exclude each other; set one of them`,
     [time.variable, size.variable]
@@ -871,12 +976,12 @@ const decodeCircuitLevel = (texts: Texts, prefix: string, report: Report): Level
   return { ...level, FAILURE_WINDOW_SECONDS: "invalid", WINDOW_SIZE: "invalid" }
 }
 
+const isOn = <A extends Value>(given: Given<A> | undefined): given is Given<A> =>
+  given !== undefined && given.value !== "off"
+
 const quote = (variable: string, text: string): string => `${variable}=${JSON.stringify(shorten(text))}`
 
 const shorten = (text: string): string => text.length > 80 ? `${text.slice(0, 80)}…` : text
-
-const isSame = (self: Value, that: Value): boolean =>
-  Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that
 
 // -----------------------------------------------------------------------------
 // decoding: precedence
@@ -987,6 +1092,7 @@ const fit = (
   }
   fitSlowCalls(settings, conflict)
   fitTrips(settings, conflict)
+  fitWindow(settings, base, prefix, conflict)
   fitMinimumCalls(settings, conflict)
   const openDuration = fitOpenDuration(settings, base, conflict)
 
@@ -1025,8 +1131,8 @@ const fit = (
         ? undefined
         : base.measureDuration
   })
-  // Where there is no rule, `make` puts its own.
-  return { policy: { ...policy, ...trips }, settings }
+  ofCode.set(policy, base)
+  return { policy, settings }
 }
 
 const unlessOff = <A>(value: A | "off"): A | undefined => value === "off" ? undefined : value
@@ -1051,6 +1157,26 @@ const fitTrips = (settings: MutableSettings, conflict: Conflict): void => {
   ]
   if (trips.some((trip) => trip.value !== "off")) return
   conflict(trips, `${trips.filter(isSet).map(show).join(" and ")} must leave a rule that opens the circuit`)
+}
+
+const fitWindow = (
+  settings: MutableSettings,
+  base: CircuitPolicy.CircuitPolicy,
+  prefix: string,
+  conflict: Conflict
+): void => {
+  const { FAILURE_WINDOW_SECONDS: time, WINDOW_SIZE: size } = settings
+  if (time.value !== "off" || size.value !== "off") return
+  // One is also off where the other is set.
+  const given = [time, size].filter(({ text }) => text.trim().toLowerCase() === "off")
+  conflict(
+    given,
+    given.length === 2
+      ? `${show(time)} and ${show(size)} leave no window; set one of them`
+      : `${given.map(show)[0]} needs ${prefix}${given[0] === size ? "FAILURE_WINDOW_SECONDS" : "WINDOW_SIZE"} beside it`
+  )
+  settings.FAILURE_WINDOW_SECONDS = { ...time, value: circuitFields.FAILURE_WINDOW_SECONDS.read!(base) }
+  settings.WINDOW_SIZE = { ...size, value: circuitFields.WINDOW_SIZE.read!(base) }
 }
 
 const fitMinimumCalls = (settings: MutableSettings, conflict: Conflict): void => {
