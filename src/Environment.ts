@@ -706,23 +706,37 @@ export const loadCircuit = (
  * @category constructors
  * @since 0.1.0
  */
-export const inspect = (options: Options = {}): Effect.Effect<Inspection> =>
+export const inspect = (options: Options = {}): Effect.Effect<Inspection> => inspectFor(options, true)
+
+/**
+ * `inspect` for circuits that live, while others may come.
+ *
+ * @internal
+ */
+export const inspectLiving = (options: Options): Effect.Effect<Inspection> => inspectFor(options, false)
+
+const inspectFor = (options: Options, isComplete: boolean): Effect.Effect<Inspection> =>
   Effect.match(read(options), {
     onFailure: (error): Inspection => ({
-      environment: decode(new Map(), options, true).environment,
+      environment: decode(new Map(), options, isComplete).environment,
       problems: [error.message]
     }),
     onSuccess: (texts): Inspection => {
-      const { environment, problems, wrong } = decode(texts, options, true)
-      return { environment: wrong.size === 0 ? environment : decodeRight(texts, wrong, options), problems }
+      const { environment, problems, wrong } = decode(texts, options, isComplete)
+      return { environment: wrong.size === 0 ? environment : decodeRight(texts, wrong, options, isComplete), problems }
     }
   })
 
 /** Without the variables that are wrong, and without those that only the others have hidden. */
-const decodeRight = (texts: Texts, wrong: ReadonlySet<string>, options: Options): Environment => {
+const decodeRight = (
+  texts: Texts,
+  wrong: ReadonlySet<string>,
+  options: Options,
+  isComplete: boolean
+): Environment => {
   const right = new Map(Array.from(texts).filter(([variable]) => !wrong.has(variable)))
-  const decoded = decode(right, options, true)
-  return decoded.wrong.size === 0 ? decoded.environment : decodeRight(right, decoded.wrong, options)
+  const decoded = decode(right, options, isComplete)
+  return decoded.wrong.size === 0 ? decoded.environment : decodeRight(right, decoded.wrong, options, isComplete)
 }
 
 /** `isComplete`: whether `circuits` has all circuits that the code names. */

@@ -28,7 +28,7 @@ export const presets = {
 
 export const effectiveConfig = (policies: Policies): Effect.Effect<EffectiveConfig> =>
   Effect.map(
-    Environment.inspect({
+    Environment.inspectLiving({
       circuits: Object.fromEntries(policies.map(([circuit, policy]) => [circuit, Environment.policyInCode(policy)]))
     }),
     ({ environment, problems }) => {

@@ -164,6 +164,16 @@ describe("the configuration in force", () => {
       assert.strictEqual(of("plain")["FAILURE_THRESHOLD"], "5 default CB_PLAIN_FAILURE_THRESHOLD")
     }))
 
+  it.effect("does not take a circuit that may come for one that lives", () =>
+    Effect.gen(function*() {
+      const { config } = yield* settings({
+        env: { CB_USERS_API_FAILURE_THRESHOLD: "7" },
+        circuits: { "user-api": CircuitPolicy.kafka },
+        ignoreEnv: true
+      })
+      assert.deepStrictEqual(config.problems, [])
+    }))
+
   it.effect("has circuits of any name, a page at a time", () =>
     Effect.gen(function*() {
       const { server } = yield* settings({})
