@@ -206,17 +206,38 @@ export type Unit = "seconds" | "milliseconds"
  * **Details**
  *
  * - `defaults`: the policy of circuits that have none of their own,
- *   `CircuitPolicy.make()`.
- * - `circuits`: policies by name. A circuit without a policy of its own may be
+ *   `CircuitPolicy.make()`, or its options.
+ * - `circuits`: policies or their options by name. A circuit without a policy of its own may be
  *   named too, as `undefined`, so that misspelt variables of it are found.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy | undefined>> | undefined
+  readonly defaults?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+  readonly circuits?:
+    | Readonly<Record<string, CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined>>
+    | undefined
 }
+
+/** What the code says, checked. */
+interface Code {
+  readonly defaults: CircuitPolicy.CircuitPolicy | undefined
+  readonly circuits: ReadonlyMap<string, CircuitPolicy.CircuitPolicy | undefined>
+  /** Whether `circuits` has all circuits that the code names. */
+  readonly isComplete: boolean
+}
+
+const codeOf = (owner: string, { circuits, defaults }: Options, isComplete: boolean): Code => ({
+  defaults: CircuitPolicy.from(`${owner}: defaults`, defaults),
+  circuits: new Map(
+    Object.entries(circuits ?? {}).map(([name, policy]) => [
+      name,
+      CircuitPolicy.from(`${owner}: circuits.${name}`, policy)
+    ])
+  ),
+  isComplete
+})
 
 // -----------------------------------------------------------------------------
 // kinds of values
@@ -662,7 +683,8 @@ export const isSameValue = (self: Value, that: Value): boolean =>
  * @category constructors
  * @since 0.1.0
  */
-export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> => loadFor(options, true)
+export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> =>
+  loadFor(codeOf("Environment.load", options, true))
 
 /**
  * `load` for the one circuit that somebody names, while others may have names
@@ -672,8 +694,25 @@ export const load = (options: Options = {}): Effect.Effect<Environment, Config.C
  */
 export const loadCircuit = (
   name: string,
-  policy?: CircuitPolicy.CircuitPolicy | undefined
-): Effect.Effect<Environment, Config.ConfigError> => loadFor({ circuits: { [name]: policy } }, false)
+  policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+): Effect.Effect<Environment, Config.ConfigError> =>
+  loadFor(codeOf("Environment.circuitPolicy", { circuits: { [name]: policy } }, false))
+
+const loadFor = (code: Code): Effect.Effect<Environment, Config.ConfigError> =>
+  Effect.matchEffect(read(code), {
+    onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
+    onSuccess: (texts) => {
+      const { environment, problems } = decode(texts, code)
+      return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
+    }
+  })
+
+const read = ({ circuits }: Code): Effect.Effect<Texts, ConfigProvider.SourceError> =>
+  Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
+    const names = Array.from(circuits.keys(), variableName).filter((name) => name !== "")
+    const known = globalNames.concat(names.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
+    return readAll(provider, known, isOurs, (word) => word === "CB")
+  })
 
 /**
  * Reads the environment as far as it is right.
@@ -706,55 +745,35 @@ export const loadCircuit = (
  * @category constructors
  * @since 0.1.0
  */
-export const inspect = (options: Options = {}): Effect.Effect<Inspection> => inspectFor(options, true)
+export const inspect = (options: Options = {}): Effect.Effect<Inspection> =>
+  inspectFor(codeOf("Environment.inspect", options, true))
 
 /**
  * `inspect` for circuits that live, while others may come.
  *
  * @internal
  */
-export const inspectLiving = (options: Options): Effect.Effect<Inspection> => inspectFor(options, false)
+export const inspectLiving = (options: Options): Effect.Effect<Inspection> =>
+  inspectFor(codeOf("Environment.inspect", options, false))
 
-const inspectFor = (options: Options, isComplete: boolean): Effect.Effect<Inspection> =>
-  Effect.match(read(options), {
+const inspectFor = (code: Code): Effect.Effect<Inspection> =>
+  Effect.match(read(code), {
     onFailure: (error): Inspection => ({
-      environment: decode(new Map(), options, isComplete).environment,
+      environment: decode(new Map(), code).environment,
       problems: [error.message]
     }),
     onSuccess: (texts): Inspection => {
-      const { environment, problems, wrong } = decode(texts, options, isComplete)
-      return { environment: wrong.size === 0 ? environment : decodeRight(texts, wrong, options, isComplete), problems }
+      const { environment, problems, wrong } = decode(texts, code)
+      return { environment: wrong.size === 0 ? environment : decodeRight(texts, wrong, code), problems }
     }
   })
 
 /** Without the variables that are wrong, and without those that only the others have hidden. */
-const decodeRight = (
-  texts: Texts,
-  wrong: ReadonlySet<string>,
-  options: Options,
-  isComplete: boolean
-): Environment => {
+const decodeRight = (texts: Texts, wrong: ReadonlySet<string>, code: Code): Environment => {
   const right = new Map(Array.from(texts).filter(([variable]) => !wrong.has(variable)))
-  const decoded = decode(right, options, isComplete)
-  return decoded.wrong.size === 0 ? decoded.environment : decodeRight(right, decoded.wrong, options, isComplete)
+  const decoded = decode(right, code)
+  return decoded.wrong.size === 0 ? decoded.environment : decodeRight(right, decoded.wrong, code)
 }
-
-/** `isComplete`: whether `circuits` has all circuits that the code names. */
-const loadFor = (options: Options, isComplete: boolean): Effect.Effect<Environment, Config.ConfigError> =>
-  Effect.matchEffect(read(options), {
-    onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
-    onSuccess: (texts) => {
-      const { environment, problems } = decode(texts, options, isComplete)
-      return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
-    }
-  })
-
-const read = (options: Options): Effect.Effect<Texts, ConfigProvider.SourceError> =>
-  Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
-    const circuits = Object.keys(options.circuits ?? {}).map(variableName).filter((name) => name !== "")
-    const known = globalNames.concat(circuits.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
-    return readAll(provider, known, isOurs, (word) => word === "CB")
-  })
 
 /**
  * Reads the policy of one circuit from the environment, over `policy` if there
@@ -788,7 +807,7 @@ const read = (options: Options): Effect.Effect<Texts, ConfigProvider.SourceError
  */
 export const circuitPolicy = (
   name: string,
-  policy?: CircuitPolicy.CircuitPolicy | undefined
+  policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
 ): Effect.Effect<CircuitPolicy.CircuitPolicy, Config.ConfigError> =>
   Effect.map(loadCircuit(name, policy), (environment) => environment.circuitPolicy(name))
 
@@ -813,7 +832,7 @@ interface Decoded {
   readonly wrong: ReadonlySet<string>
 }
 
-const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
+const decode = (all: Texts, code: Code): Decoded => {
   const problems = new Set<string>()
   const wrong = new Set<string>()
   const report: Report = (problem, variables) => {
@@ -821,7 +840,7 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
     for (const variable of variables) wrong.add(variable)
   }
 
-  const declared = declare(Object.keys(options.circuits ?? {}), isComplete)
+  const declared = declare(Array.from(code.circuits.keys()), code.isComplete)
   const misnamed = new Map(
     Array.from(all.keys()).flatMap((variable) => {
       const problem = problemOf(variable, declared)
@@ -833,14 +852,14 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
   const global = decodeCircuitLevel(texts, GLOBAL, report)
   const others = fitRetry(decide(otherFields, "", { global: decodeLevel(texts, otherFields, "", report) }), report)
   const ofAll = fit(
-    decide(circuitFields, GLOBAL, { global, defaults: options.defaults }),
-    options.defaults ?? builtIn,
+    decide(circuitFields, GLOBAL, { global, defaults: code.defaults }),
+    code.defaults ?? builtIn,
     GLOBAL,
     report
   )
 
   // Circuits that the code names, and those that only the environment does.
-  const circuits = new Map<string, CircuitPolicy.CircuitPolicy | undefined>(Object.entries(options.circuits ?? {}))
+  const circuits = new Map(code.circuits)
   for (const variable of texts.keys()) {
     const name = circuitOf(variable)
     if (name !== undefined && !declared.names.has(name)) circuits.set(name, undefined)
@@ -853,8 +872,8 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
   const fitCircuit = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined, report: Report): Fitted => {
     const prefix = prefixOf(name)
     return fit(
-      decide(circuitFields, prefix, { circuit: levels.get(name), policy, global, defaults: options.defaults }),
-      policy ?? options.defaults ?? builtIn,
+      decide(circuitFields, prefix, { circuit: levels.get(name), policy, global, defaults: code.defaults }),
+      policy ?? code.defaults ?? builtIn,
       prefix,
       report
     )

@@ -308,6 +308,23 @@ describe("load", () => {
       assert.strictEqual(circuitPolicy("other", CircuitPolicy.database), CircuitPolicy.database)
     }))
 
+  it.effect("takes options of a policy wherever it takes a policy, and refuses bad ones where they are written", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy, defaults } = yield* load({ CB_A_SUCCESS_THRESHOLD: "4" }, {
+        defaults: { consecutiveFailures: 7 },
+        circuits: { a: { consecutiveFailures: 3 } }
+      })
+      assert.deepStrictEqual(defaults, { ...CircuitPolicy.make({ consecutiveFailures: 7 }) })
+      assert.deepStrictEqual([circuitPolicy("a").consecutiveFailures, circuitPolicy("a").successThreshold], [3, 4])
+      const policy = yield* withEnv({})(Environment.circuitPolicy("a", { consecutiveFailures: 3 }))
+      assert.strictEqual(policy.consecutiveFailures, 3)
+      assert.throws(
+        () => Environment.load({ circuits: { a: { consecutiveFailures: 0 } } }),
+        RangeError,
+        "Environment.load: circuits.a.consecutiveFailures must be an integer >= 1, got 0"
+      )
+    }))
+
   it.effect("makes a policy of every variable", () =>
     Effect.gen(function*() {
       const { defaults } = yield* load({
