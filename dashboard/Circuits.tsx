@@ -122,6 +122,7 @@ const Row = ({ circuit, store, trend }: {
       <td role="cell" data-title="Calls">
         <span class="figure">{rates === undefined ? "…" : perSecond(rates.calls)}</span>
         {trend === undefined ? null : <Spark all={trend.calls} bad={trend.failures} />}
+        {circuit.ignored_calls > 0 ? <span class="row__note">{circuit.ignored_calls} ignored</span> : null}
       </td>
       <td role="cell" data-title="Latency">
         {rates?.latency !== undefined

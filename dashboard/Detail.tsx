@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
 import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
-import { latency, percent, span, STATE_NAMES, stateOf, why } from "./model.ts"
+import { failureText, latency, percent, span, STATE_NAMES, stateOf, why } from "./model.ts"
 import { Moment, StateBadge } from "./parts.tsx"
 import * as Storage from "./storage.ts"
 import type { Store } from "./store.ts"
@@ -148,6 +148,7 @@ const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Tr
     ...(circuit.last_failure_time === null
       ? []
       : [["Last failure", <Moment at={Date.parse(circuit.last_failure_time)} />] as const]),
+    ...(circuit.last_failure === null ? [] : [["What failed last", failureText(circuit.last_failure)] as const]),
     ...(circuit.time_until_retry === null
       ? []
       : [["Retry", `in ${span(circuit.time_until_retry * 1000)}`] as const])

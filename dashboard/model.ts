@@ -33,6 +33,10 @@ export const STATE_SIGNS: Readonly<Record<State, string>> = {
   closed: "✓"
 }
 
+/** A failure in one line. */
+export const failureText = ({ error, message }: NonNullable<Circuit["last_failure"]>): string =>
+  message === "" || message === error ? error : `${error}: ${message}`
+
 const WIRE_STATES: Readonly<Record<Transition["to"], State>> = {
   Open: "open",
   HalfOpen: "half_open",

@@ -20,7 +20,8 @@
  * **Gotchas**
  *
  * - Put a timeout inside the breaker, where it counts as a failure. Outside,
- *   it interrupts the call, which says nothing about the dependency.
+ *   it interrupts the call, which says nothing about the dependency unless
+ *   `interruptedAfter` says so.
  * - Put `Retry` outside, so that the breaker sees every attempt and a retry
  *   stops when the circuit opens.
  *
@@ -56,6 +57,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -69,12 +71,13 @@ import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
-import type { CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
+import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker, executeInStep, SERVICE_PREFIX } from "./internal/breaker.ts"
 import { OneStep } from "./internal/oneStep.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
@@ -107,20 +110,20 @@ export interface CircuitBreaker {
 
   /**
    * Runs an effect through the circuit, or fails with `CircuitOpenError`
-   * without running it. `classify` decides the outcome of this call, or
-   * returns `undefined` to leave it to the policy's own classifier.
+   * without running it.
    */
   readonly execute: <A, E, R>(
     self: Effect.Effect<A, E, R>,
-    options?: { readonly classify?: CallClassifier<A, E> | undefined }
+    options?: CallOptions<A, E>
   ) => Effect.Effect<A, E | CircuitOpenError, R>
 
   /**
    * Asks to run something that is not one effect, and holds the permission
    * until the scope closes. Its holder reports how it went.
    *
-   * If the scope closes before that, a failed scope counts as a failed call
-   * and any other as `Ignored`.
+   * If the scope closes before that, a failed scope counts as a failed call.
+   * One that ends well is a `Success` if something was delivered, and if not
+   * what `countUnreported` of the policy says, `Ignored` by default.
    */
   readonly permit: Effect.Effect<Permit, CircuitOpenError, Scope.Scope>
 
@@ -167,6 +170,14 @@ export interface CircuitBreaker {
   ) => Effect.Effect<void, never, R | Scope.Scope>
 
   /**
+   * Runs an effect after each call that counts as failed, as `on` does.
+   * `lastFailure` of the event says what failed.
+   */
+  readonly onFailure: <E, R>(
+    listener: (event: CallEnded) => Effect.Effect<void, E, R>
+  ) => Effect.Effect<void, never, R | Scope.Scope>
+
+  /**
    * Rejects all calls until it is released by another command or until
    * `duration` ends; then the next call is a probe. `note` goes into the event.
    */
@@ -192,17 +203,65 @@ export interface CircuitBreaker {
 }
 
 /**
- * Leave to run something, whose holder reports how it went. Only the first
- * report counts.
+ * Permission to run work outside `execute`. Its holder reports the outcome.
+ *
+ * **Details**
+ *
+ * `success`, `failure`, `ignore`, `record` and `conclude` end the call, and
+ * only the first of them counts. `delivered` and `pull` do not end it: they are
+ * for answers that arrive in parts, such as the body of an HTTP response.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Permit {
   readonly success: Effect.Effect<void>
-  readonly failure: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Effect.Effect<void>
+  /** `error` is what failed, for `lastFailure`. */
+  readonly failure: (options?: {
+    readonly retryAfter?: Duration.Input | undefined
+    readonly error?: unknown
+  }) => Effect.Effect<void>
   readonly ignore: Effect.Effect<void>
   readonly record: (outcome: Outcome.Outcome) => Effect.Effect<void>
+
+  /** Ends the call as `execute` does at that exit. */
+  readonly conclude: <A, E>(exit: Exit.Exit<A, E>, options?: CallOptions<A, E>) => Effect.Effect<void>
+
+  /**
+   * Reports that the answer has begun to arrive. For a probe that is a
+   * `Success`, and frees its slot: the circuit need not wait for the end. A
+   * failure reported afterwards takes the place of that success if the circuit
+   * is still in the period that admitted the call, and is late if not. In any
+   * other state this changes nothing before the end.
+   */
+  readonly delivered: Effect.Effect<void>
+
+  /**
+   * Runs one read of an answer that arrives in parts. A read that succeeds is
+   * `delivered`, and what passes between two reads does not count as time of
+   * the call: a slow reader does not make the dependency slow.
+   */
+  readonly pull: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/**
+ * How one call is judged, where it differs from the policy.
+ *
+ * **Details**
+ *
+ * - `classify`: decides the outcome of this call, or returns `undefined` to
+ *   leave it to the policy's own classifier.
+ * - `interruptedAfter`: if the call is interrupted after it ran at least that
+ *   long, it counts as failed, for callers that give up before a timeout does.
+ *   By default what the policy says, and if that says nothing an interrupted
+ *   call is `Ignored`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallOptions<in A, in E> {
+  readonly classify?: CallClassifier<A, E> | undefined
+  readonly interruptedAfter?: Duration.Input | undefined
 }
 
 /**
@@ -290,17 +349,16 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  *
  * **Details**
  *
- * - `classify`: decides the outcome of this call, or returns `undefined` to
- *   leave it to the policy's own classifier.
+ * - `classify`, `interruptedAfter`: as in `CallOptions`.
  * - `policy`: for a circuit that is named here first. A name that lives under
  *   another policy is a programmer error and dies with
- *   `CircuitConflictError`.
+ *   `CircuitConflictError`. Functions and schedules are not compared, so a
+ *   policy may be written where the call is.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options<in A, in E> {
-  readonly classify?: CallClassifier<A, E> | undefined
+export interface Options<in A, in E> extends CallOptions<A, E> {
   readonly policy?: CircuitPolicy.CircuitPolicy | undefined
 }
 
@@ -383,20 +441,30 @@ export const wrap = <T extends Target, A2 = unknown, E2 = unknown>(
   withCircuitBreaker(Effect.suspend(() => f(...args)), target, options)
 
 /**
+ * Options of `withCircuitBreakerStream`: those of a call. `classify` is asked
+ * about a stream that fails.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamOptions<in E> extends Options<never, E> {}
+
+/**
  * Runs a stream through a circuit: it is admitted when the stream starts and
  * judged when the stream ends.
  *
  * **Details**
  *
- * A stream that ends is a `Success`, one that fails is judged like a failed
- * call, one that is interrupted is `Ignored`. A consumer that stops early has
- * seen the dependency work if it received anything, which is a `Success`, and
- * is `Ignored` if not.
- *
- * **Gotchas**
- *
- * A probe holds its slot as long as its stream runs. Rules for slow calls
- * measure the whole stream.
+ * - A stream that ends is a `Success`, one that fails is judged like a failed
+ *   call, one that is interrupted is `Ignored`. A consumer that stops early has
+ *   seen the dependency work if it received anything, which is a `Success`, and
+ *   is `Ignored` if not.
+ * - A probe succeeds with its first element, so that a stream without end
+ *   closes its circuit. If it fails later, that counts if the circuit is still
+ *   in the half-open period that admitted it.
+ * - Only waiting for the stream counts as its time: its consumer may be slow.
+ *   With `interruptedAfter`, a stream that is interrupted while its consumer has
+ *   waited that long for the next element counts as failed.
  *
  * **Example** (Protecting a stream)
  *
@@ -417,23 +485,23 @@ export const wrap = <T extends Target, A2 = unknown, E2 = unknown>(
  * @since 0.1.0
  */
 export const withCircuitBreakerStream: {
-  <T extends Target>(
+  <T extends Target, E2 = unknown>(
     target: T,
-    options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
-  ): <A, E, R>(
+    options?: StreamOptions<E2>
+  ): <A, E extends E2, R>(
     self: Stream.Stream<A, E, R>
   ) => Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
   <A, E, R, T extends Target>(
     self: Stream.Stream<A, E, R>,
     target: T,
-    options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+    options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
 } = dual(
   isDataFirst,
   <A, E, R, T extends Target>(
     self: Stream.Stream<A, E, R>,
     target: T,
-    options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+    options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>> =>
     Stream.unwrap(Effect.gen(function*() {
       // A scope of its own: the stream this one is a part of may go on long after it.
@@ -446,17 +514,23 @@ export const withCircuitBreakerStream: {
       let ended = false
       yield* Scope.addFinalizerExit(scope, (exit) => {
         if (ended) return Effect.void
+        if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
+          return permit.conclude(Exit.failCause(exit.cause), options)
+        }
         return received && !Exit.hasInterrupts(exit) ? permit.success : permit.ignore
       })
       return Stream.transformPull(self, (pull) =>
-        Effect.succeed(Effect.onExitPrimitive(pull, (exit) => {
+        Effect.succeed(Effect.onExitPrimitive(permit.pull(pull), (exit) => {
           if (Exit.isSuccess(exit)) {
             received = true
             return
           }
           ended = true
-          const end = Scope.close(scope, Pull.doneExitFromCause(exit.cause))
-          return Pull.isDoneCause(exit.cause) ? Effect.andThen(permit.success, end) : end
+          const end = Pull.doneExitFromCause(exit.cause)
+          return Effect.ensuring(
+            Exit.isSuccess(end) ? permit.success : permit.conclude(Exit.failCause(end.cause), options),
+            Scope.close(scope, end)
+          )
         })))
     }))
 )
@@ -484,7 +558,7 @@ class LocatedExecution extends OneStep<unknown, unknown, unknown> {
     const { options, self } = this
     const breaker = locate(this.target, fiber.context, options?.policy)
     return breaker instanceof Breaker
-      ? executeInStep(fiber, breaker, self, options?.classify)
+      ? executeInStep(fiber, breaker, self, options)
       : breaker.execute(self, options)
   }
 }
@@ -496,7 +570,7 @@ const locate = (
 ): CircuitBreaker =>
   typeof target === "string"
     ? Context.getUnsafe(context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
-    : Context.getUnsafe(context, target as Context.Key<never, CircuitBreaker>)
+    : getService(context, target)
 
 /** @internal */
 export const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
@@ -554,6 +628,12 @@ export interface ServiceClass<Self, Name extends string>
  * Use when a program should name the circuit it needs in its type, and get
  * another one in production, development and tests by another Layer.
  *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different policies are provided together, the one that meets the circuit of
+ * the other dies with a `RangeError`.
+ *
  * **Example** (Providing a circuit by Layer)
  *
  * ```ts import.meta.vitest
@@ -582,17 +662,20 @@ export const Service = <Self>() =>
   options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
 ): ServiceClass<Self, Name> => {
   const policy = CircuitPolicy.check("CircuitBreaker.Service: policy", options?.policy) ?? CircuitPolicy.make()
-  const tag = Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const)
-  const own = make({ name, policy })
+  const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
+  const tag = guard(Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const), definition)
+  const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
+    Effect.map(make({ name, policy }), (breaker) => remember(breaker, definition))
+  const own = makeOwn(policy)
   return Object.assign(tag, {
     layer: Layer.effect(tag, own),
     layerConfig: Layer.effect(
       tag,
-      Effect.flatMap(Environment.loadCircuit(name, options?.policy), ({ circuitPolicy, enabled }) =>
-        Effect.tap(
-          make({ name, policy: circuitPolicy(name) }),
-          (breaker) => enabled(name) ? Effect.void : breaker.disable
-        ))
+      Effect.flatMap(
+        Environment.loadCircuit(name, options?.policy),
+        ({ circuitPolicy, enabled }) =>
+          Effect.tap(makeOwn(circuitPolicy(name)), (breaker) => enabled(name) ? Effect.void : breaker.disable)
+      )
     ),
     layerRegistered: Layer.effect(
       tag,

@@ -37,6 +37,7 @@
  */
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/durationCodec.ts"
+import { LastFailure } from "./ResilienceError.ts"
 
 /**
  * The states of a circuit.
@@ -81,6 +82,7 @@ const fields = {
  * - `elapsed`: time spent in the state before.
  * - `consecutiveFailures`, `failureRate`, `slowCallRate`, `calls`: what the
  *   circuit had counted when it changed.
+ * - `lastFailure`: what failed last before it, if that is known.
  *
  * @category models
  * @since 0.1.0
@@ -106,7 +108,8 @@ export const StateChanged = Schema.TaggedStruct("StateChanged", {
   consecutiveFailures: Schema.Int,
   failureRate: Schema.Number,
   slowCallRate: Schema.Number,
-  calls: Schema.Int
+  calls: Schema.Int,
+  lastFailure: Schema.optional(LastFailure)
 })
 
 /**
@@ -122,8 +125,9 @@ export type StateChanged = typeof StateChanged.Type
  *
  * **Details**
  *
- * `duration` is there if the circuit's policy measures it. Calls are published
- * only while somebody listens.
+ * `duration` is there if the circuit's policy measures it, and `lastFailure`,
+ * what failed, if the outcome is `Failure`. Calls are published only while
+ * somebody listens.
  *
  * @category models
  * @since 0.1.0
@@ -134,7 +138,8 @@ export const CallEnded = Schema.TaggedStruct("CallEnded", {
   state: CircuitState,
   slow: Schema.Boolean,
   duration: Schema.optional(Schema.DurationFromMillis),
-  consecutiveFailures: Schema.Int
+  consecutiveFailures: Schema.Int,
+  lastFailure: Schema.optional(LastFailure)
 })
 
 /**

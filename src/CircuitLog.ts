@@ -7,13 +7,14 @@
  *
  * | message | level | when |
  * | --- | --- | --- |
- * | `circuit_opened` | Warning | a rule opened it, or a probe failed |
+ * | `circuit_opened` | Warning, or `openedLevel` | a rule opened it, or a probe failed |
  * | `circuit_half_opened` | Info | its open time is over, and a call was let through as a probe |
  * | `circuit_closed` | Info | it has recovered |
  * | `circuit_changed` | Info | an operator changed its state |
  * | `circuit_reconfigured` | Info | it has another policy |
  * | `circuit_flapping` | Warning | it has changed more often than lines are written |
  * | `call_failed` | Debug | a call counted as a failure; only with `calls` |
+ * | `call_ignored` | Debug | a call said nothing, as one that is interrupted; only with `calls` |
  *
  * | field | |
  * | --- | --- |
@@ -24,6 +25,7 @@
  * | `failure_count`, `threshold` | failures in a row, and how many open it |
  * | `error_rate`, `slow_call_rate`, `requests_in_window` | what the window had counted |
  * | `recovery_timeout` | seconds until a probe, of an open circuit; absent if it has no end |
+ * | `last_error` | what failed last, of `circuit_opened` and `call_failed` |
  * | `elapsed_seconds` | in the state before |
  * | `changed` | fields of the policy |
  * | `suppressed` | changes that were not logged |
@@ -35,13 +37,15 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.ts"
-import type { CallEnded, CircuitChange, StateChanged } from "./CircuitEvent.ts"
+import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
-import { checkCount, checkDuration } from "./internal/check.ts"
+import { checkCount, checkDuration, refuse } from "./internal/check.ts"
+import { failureText } from "./internal/lastFailure.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 
 /**
@@ -49,8 +53,9 @@ import { monotonicMillis } from "./internal/monotonic.ts"
  *
  * **Details**
  *
- * - `calls`: log each call that fails as well; `false` by default. It makes
- *   every call publish an event.
+ * - `calls`: log each call that fails or is ignored as well; `false` by
+ *   default. It makes every call publish an event.
+ * - `openedLevel`: the level of `circuit_opened`, `"Warn"` by default.
  * - `maxLines`: lines for the changes of one circuit within `window`; 10 by
  *   default. What is beyond is counted, and told in one line at the end of the
  *   window.
@@ -61,6 +66,7 @@ import { monotonicMillis } from "./internal/monotonic.ts"
  */
 export interface Options {
   readonly calls?: boolean | undefined
+  readonly openedLevel?: LogLevel.Severity | undefined
   readonly maxLines?: number | undefined
   readonly window?: Duration.Input | undefined
 }
@@ -108,6 +114,10 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
+  const openedLevel = options.openedLevel ?? "Warn"
+  if (!SEVERITIES.includes(openedLevel)) {
+    refuse("CircuitLog.layer: openedLevel", `one of ${SEVERITIES.join(", ")}`, openedLevel)
+  }
   const maxLines = checkCount("CircuitLog.layer: maxLines", options.maxLines ?? 10)
   const window = checkDuration("CircuitLog.layer: window", options.window ?? "1 minute", { positive: true })
   return Layer.effectDiscard(Effect.gen(function*() {
@@ -129,12 +139,12 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
       )
     yield* follow(
       comingChanges(registry),
-      (change, threshold) => limit(change.circuit, writeChange(change, threshold))
+      (change, threshold) => limit(change.circuit, writeChange(change, threshold, openedLevel))
     )
     if (options.calls === true) {
       yield* follow(
-        Stream.filter(registry.events, (event) => event._tag === "CallEnded" && event.outcome === "Failure"),
-        (event, threshold) => writeFailure(event as CallEnded, threshold)
+        Stream.filter(registry.events, isLogged),
+        writeCall
       )
     }
   }))
@@ -174,19 +184,29 @@ export const layerSilent: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Sil
 // lines
 // -----------------------------------------------------------------------------
 
-const writeChange = (change: CircuitChange, threshold: number | undefined): Effect.Effect<void> =>
+const SEVERITIES: ReadonlyArray<LogLevel.Severity> = ["Fatal", "Error", "Warn", "Info", "Debug", "Trace"]
+
+const writeChange = (
+  change: CircuitChange,
+  threshold: number | undefined,
+  openedLevel: LogLevel.Severity
+): Effect.Effect<void> =>
   change._tag === "Reconfigured"
     ? write(Effect.logInfo("circuit_reconfigured"), {
       circuit_breaker: change.circuit,
       changed: change.changed.join(", ")
     })
-    : writeStateChange(change, threshold)
+    : writeStateChange(change, threshold, openedLevel)
 
-const writeStateChange = (change: StateChanged, threshold: number | undefined): Effect.Effect<void> => {
+const writeStateChange = (
+  change: StateChanged,
+  threshold: number | undefined,
+  openedLevel: LogLevel.Severity
+): Effect.Effect<void> => {
   const line = change.reason === "Manual"
     ? Effect.logInfo("circuit_changed")
     : change.to === "Open"
-    ? Effect.logWarning("circuit_opened")
+    ? Effect.logWithLevel(openedLevel)("circuit_opened")
     : change.to === "HalfOpen"
     ? Effect.logInfo("circuit_half_opened")
     : Effect.logInfo("circuit_closed")
@@ -202,6 +222,9 @@ const writeStateChange = (change: StateChanged, threshold: number | undefined): 
     error_rate: change.failureRate,
     slow_call_rate: change.slowCallRate,
     requests_in_window: change.calls,
+    last_error: change.to === "Open" && change.lastFailure !== undefined
+      ? failureText(change.lastFailure)
+      : undefined,
     recovery_timeout: isOpen && Duration.isFinite(change.retryAfter)
       ? Duration.toSeconds(change.retryAfter)
       : undefined,
@@ -209,12 +232,16 @@ const writeStateChange = (change: StateChanged, threshold: number | undefined): 
   })
 }
 
-const writeFailure = (event: CallEnded, threshold: number | undefined): Effect.Effect<void> =>
-  write(Effect.logDebug("call_failed"), {
+const isLogged = (event: CircuitEvent): event is CallEnded =>
+  event._tag === "CallEnded" && (event.outcome === "Failure" || event.outcome === "Ignored")
+
+const writeCall = (event: CallEnded, threshold: number | undefined): Effect.Effect<void> =>
+  write(Effect.logDebug(event.outcome === "Failure" ? "call_failed" : "call_ignored"), {
     circuit_breaker: event.circuit,
     state: STATES[event.state],
     failure_count: event.consecutiveFailures,
-    threshold
+    threshold,
+    last_error: event.lastFailure === undefined ? undefined : failureText(event.lastFailure)
   })
 
 const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effect.Effect<void> =>

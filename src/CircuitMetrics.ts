@@ -27,6 +27,7 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { CircuitState } from "./CircuitEvent.ts"
 import { DurationOrInfinity } from "./internal/durationCodec.ts"
+import { LastFailure } from "./ResilienceError.ts"
 
 /**
  * What a circuit has counted, at one moment.
@@ -54,6 +55,7 @@ import { DurationOrInfinity } from "./internal/durationCodec.ts"
  * - `averageResponseTime`: over all timed calls; `undefined` if the policy does
  *   not measure durations.
  * - `lastFailureTime`: when a call last failed.
+ * - `lastFailure`: what failed then, if that is known.
  * - `timeUntilRetry`: time until an open circuit lets a call through;
  *   `undefined` if it is not open, infinite if it stays forced open.
  * - `currentBackoff`: how long the circuit was open the last time, or is now.
@@ -84,6 +86,7 @@ export const CircuitMetrics = Schema.Struct({
   slowCallRate: Schema.Number,
   averageResponseTime: Schema.optional(Schema.DurationFromMillis),
   lastFailureTime: Schema.optional(Schema.DateTimeUtcFromString),
+  lastFailure: Schema.optional(LastFailure),
   timeUntilRetry: Schema.optional(DurationOrInfinity),
   currentBackoff: Schema.optional(DurationOrInfinity),
   consecutiveOpenings: Schema.Int,
@@ -120,7 +123,7 @@ export const STATES = {
  *
  * **Details**
  *
- * Rates are 0 to 1, times are seconds unless the name ends in `_ms`, moments
+ * `error_rate` and `failure_rate` are the same. Rates are 0 to 1, times are seconds unless the name ends in `_ms`, moments
  * are ISO timestamps, and what does not apply is `null`. A circuit that stays
  * forced open has no `time_until_retry`.
  *
@@ -142,10 +145,14 @@ export const toJson = (self: CircuitMetrics) => ({
   calls_in_flight: self.callsInFlight,
   requests_in_window: self.callsInWindow,
   error_rate: self.failureRate,
+  failure_rate: self.failureRate,
   success_rate: self.successRate,
   slow_call_rate: self.slowCallRate,
   average_response_time_ms: self.averageResponseTime === undefined ? null : Duration.toMillis(self.averageResponseTime),
   last_failure_time: self.lastFailureTime === undefined ? null : DateTime.formatIso(self.lastFailureTime),
+  last_failure: self.lastFailure === undefined
+    ? null
+    : { error: self.lastFailure.error, message: self.lastFailure.message },
   time_until_retry: seconds(self.timeUntilRetry),
   current_backoff: seconds(self.currentBackoff),
   consecutive_openings: self.consecutiveOpenings,

@@ -58,6 +58,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as EffectBreaker from "effect/persistence/CircuitBreaker"
@@ -65,7 +66,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { type Breaker, Call } from "./internal/breaker.ts"
+import { asProbe, type Breaker, Call } from "./internal/breaker.ts"
 import * as Circuit from "./internal/circuit.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { make as makeError, stackless } from "./internal/rejection.ts"
@@ -206,6 +207,8 @@ export const make = (
 
     const publish = (key: string, from: Circuit.Circuit, to: Circuit.Circuit): void => {
       if (from.generation === to.generation || !hub.hasSubscribers) return
+      // A ramp begins, which is no state of its own.
+      if (to._tag === "HalfOpen" && to.rampingSince !== undefined) return
       // From HalfOpen to HalfOpen, the probes timed out and the open time that followed has ended as well.
       if (to._tag === "Open" || (from._tag === "HalfOpen" && to._tag === "HalfOpen")) {
         hub.publish({
@@ -227,41 +230,50 @@ export const make = (
         readonly classify?: Classify<A, E, R2> | undefined
       }
     ): Effect.Effect<A, E | EffectBreaker.CircuitBreakerError, R | R2> =>
-      Effect.uninterruptibleMask((restore): Effect.Effect<A, E | EffectBreaker.CircuitBreakerError, R | R2> => {
+      Effect.uninterruptibleMask((restore) => {
+        type Result = Effect.Effect<A, E | EffectBreaker.CircuitBreakerError, R | R2>
         const breaker = findOrMake(key)
-        const call = new Call()
-        const before = breaker.ref.ref.current
-        const rejected = breaker.admit(call) !== undefined
-        const circuit = breaker.ref.ref.current
-        publish(key, before, circuit)
-        if (rejected) return Effect.fail(rejection(key, breaker))
-        if (circuit._tag === "Disabled") return restore(self)
+        // Only a circuit that is not closed asks what else the fiber runs.
+        return breaker.ref.ref.current._tag === "Closed"
+          ? run(undefined)
+          : Effect.withFiber<A, E | EffectBreaker.CircuitBreakerError, R | R2>(run)
 
-        const end = (outcome: EffectBreaker.Outcome): void => {
+        function run(fiber: Fiber.Fiber<unknown, unknown> | undefined): Result {
+          const call = new Call()
           const before = breaker.ref.ref.current
-          // The same values, but for an absent `retryAfter`.
-          breaker.end(call, outcome as Outcome.Outcome)
-          publish(key, before, breaker.ref.ref.current)
-        }
-        const finish = (exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> => {
-          const outcome = judge(breaker, exit, classify)
-          if (!Effect.isEffect(outcome)) {
-            end(outcome)
-            return exit
+          const admission = breaker.admit(call, fiber)
+          const circuit = breaker.ref.ref.current
+          publish(key, before, circuit)
+          if (admission !== undefined && admission !== "Probe") return Effect.fail(rejection(key, breaker))
+          if (!call.isAdmitted) return restore(self)
+
+          const end = (outcome: EffectBreaker.Outcome, exit: Exit.Exit<A, E>): void => {
+            const before = breaker.ref.ref.current
+            // The same values, but for an absent `retryAfter`.
+            breaker.end(call, outcome as Outcome.Outcome, exit)
+            publish(key, before, breaker.ref.ref.current)
           }
-          return Effect.flatMap(Effect.exit(restore(outcome)), (judged) => {
-            if (Exit.isSuccess(judged)) {
-              end(judged.value)
+          const finish = (exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> => {
+            const outcome = judge(breaker, call, exit, classify)
+            if (!Effect.isEffect(outcome)) {
+              end(outcome, exit)
               return exit
             }
-            end(Outcome.ignored)
-            return Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, judged.cause) : judged.cause)
+            return Effect.flatMap(Effect.exit(restore(outcome)), (judged) => {
+              if (Exit.isSuccess(judged)) {
+                end(judged.value, exit)
+                return exit
+              }
+              end(Outcome.ignored, exit)
+              return Effect.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, judged.cause) : judged.cause)
+            })
+          }
+          const admitted = admission === "Probe" && fiber !== undefined ? asProbe(fiber, breaker, call, self) : self
+          return Effect.matchCauseEffect(restore(admitted), {
+            onSuccess: (value) => finish(Exit.succeed(value)),
+            onFailure: (cause) => finish(Exit.failCause(cause))
           })
         }
-        return Effect.matchCauseEffect(restore(self), {
-          onSuccess: (value) => finish(Exit.succeed(value)),
-          onFailure: (cause) => finish(Exit.failCause(cause))
-        })
       })
 
     return EffectBreaker.CircuitBreaker.of({
@@ -283,12 +295,13 @@ type Classify<A, E, R> = (
 
 const judge = <A, E, R>(
   breaker: Breaker,
+  call: Call,
   exit: Exit.Exit<A, E>,
   classify: Classify<A, E, R> | undefined
 ): EffectBreaker.Outcome | Effect.Effect<EffectBreaker.Outcome, never, R> => {
   try {
     return classify === undefined || (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
-      ? breaker.judge(exit, undefined)
+      ? breaker.judge(exit, undefined, call.startedAt)
       : classify(exit)
   } catch (defect) {
     return Effect.die(defect)
@@ -321,7 +334,7 @@ const everyFailure: Outcome.Classifier = (exit) => Exit.isSuccess(exit) ? Outcom
 // states
 // -----------------------------------------------------------------------------
 
-/** The circuit as the last call left it, but for probes that have timed out: nothing is left to wait for then. */
+/** The circuit as the last call left it, but for probes that have timed out and a ramp that has ended. */
 const stateOf = (key: string, breaker: Breaker): EffectBreaker.State => {
   const circuit = breaker.ref.ref.current
   switch (circuit._tag) {
@@ -334,6 +347,7 @@ const stateOf = (key: string, breaker: Breaker): EffectBreaker.State => {
       return openState(key, breaker, circuit)
     case "HalfOpen": {
       const settled = breaker.settled()
+      if (settled._tag === "Closed") return { _tag: "Closed", key }
       return settled.generation === circuit.generation
         ? { _tag: "HalfOpen", key, probing: circuit.inFlight > 0, consecutiveOpenings: circuit.openings }
         : openState(key, breaker, settled)

@@ -247,19 +247,43 @@ describe("1. states", () => {
       assert.strictEqual(yield* remaining(breaker), 60_000)
     }))
 
-  it.effect("forceOpen of a circuit that is forced open sets its end anew, which is no event", () =>
+  it.effect("forceOpen of a circuit that is forced open moves its end, which is an event and no transition", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       yield* breaker.forceOpen({ duration: "1 minute" })
       const events = yield* watch(breaker.events)
 
-      yield* breaker.forceOpen({ duration: "1 hour" })
+      yield* TestClock.adjust("10 seconds")
+      yield* breaker.forceOpen({ duration: "1 hour", note: "takes longer" })
       assert.strictEqual(yield* remaining(breaker), 3_600_000)
       yield* breaker.forceOpen()
       assert.strictEqual(yield* remaining(breaker), Infinity)
+      // The same end once more is nothing new.
+      yield* breaker.forceOpen({ note: "again" })
+      yield* breaker.forceOpen({ duration: "1 second" })
       yield* breaker.forceOpen({ duration: "1 second" })
       assert.strictEqual(yield* remaining(breaker), 1_000)
-      assert.deepStrictEqual(changes(yield* events), [])
+      assert.strictEqual((yield* breaker.metrics).stateChanges, 1)
+
+      yield* TestClock.adjust("1 second")
+      yield* breaker.execute(Effect.void)
+      const told = (yield* events).flatMap((event) =>
+        event._tag === "StateChanged"
+          ? [[
+            `${event.from} -> ${event.to}: ${event.reason}`,
+            Duration.toMillis(event.retryAfter),
+            event.note,
+            Duration.toMillis(event.elapsed)
+          ]]
+          : []
+      )
+      assert.deepStrictEqual(told, [
+        ["ForcedOpen -> ForcedOpen: Manual", 3_600_000, "takes longer", 10_000],
+        ["ForcedOpen -> ForcedOpen: Manual", Infinity, undefined, 10_000],
+        ["ForcedOpen -> ForcedOpen: Manual", 1_000, undefined, 10_000],
+        ["ForcedOpen -> HalfOpen: OpenTimeEnded", 0, undefined, 11_000],
+        ["HalfOpen -> Closed: ProbesSucceeded", 0, undefined, 0]
+      ])
     }))
 
   it.effect("the note of forceOpen is in its event", () =>
@@ -2086,6 +2110,20 @@ describe("9. observers", () => {
       ])
     }))
 
+  it.effect("onFailure hears the calls that count as failed, and what failed, and nothing else", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ consecutiveFailures: 2, classify: Outcome.ignoreIf((error) => error === "mine") })
+      const heard: Array<unknown> = []
+      yield* breaker.onFailure((event) => Effect.sync(() => heard.push([event.outcome, event.lastFailure?.message])))
+      yield* succeed(breaker)
+      yield* call(breaker, Effect.fail("mine"))
+      yield* call(breaker, Effect.fail("down"))
+      yield* call(breaker, Effect.die(new Error("bug")))
+      yield* call(breaker, Effect.void)
+      yield* settle
+      assert.deepStrictEqual(heard, [["Failure", "down"], ["Failure", "bug"]])
+    }))
+
   it.effect("stop with their scope, in the middle of their work, without a word in the log", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -2726,13 +2764,13 @@ describe("withCircuitBreakerStream", () => {
       assert.deepInclude(yield* breaker.metrics, { failedCalls: 1, callsInFlight: 0 })
     }))
 
-  it.effect("a probe holds its slot as long as its stream runs", () =>
+  it.effect("a probe holds its slot until its stream delivers", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       yield* halfOpen(breaker)
       const gate = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(
-        Stream.runDrain(guard(breaker)(Stream.concat(elements, Stream.fromEffect(Deferred.await(gate))))),
+        Stream.runDrain(guard(breaker)(Stream.concat(Stream.fromEffectDrain(Deferred.await(gate)), elements))),
         { startImmediately: true }
       )
       yield* settle
@@ -2810,6 +2848,7 @@ describe("metrics", () => {
         slowCallRate: 0,
         averageResponseTime: undefined,
         lastFailureTime: undefined,
+        lastFailure: undefined,
         timeUntilRetry: undefined,
         currentBackoff: undefined,
         consecutiveOpenings: 0,
@@ -2969,10 +3008,12 @@ describe("metrics", () => {
         calls_in_flight: 0,
         requests_in_window: 4,
         error_rate: 0.5,
+        failure_rate: 0.5,
         success_rate: 0.5,
         slow_call_rate: 0.25,
         average_response_time_ms: 1_200,
         last_failure_time: "1970-01-01T00:00:03.000Z",
+        last_failure: { error: "string", message: "down" },
         time_until_retry: 6,
         current_backoff: 10,
         consecutive_openings: 1,

@@ -66,6 +66,7 @@ describe("CircuitLog", () => {
           error_rate: 2 / 3,
           slow_call_rate: 0,
           requests_in_window: 3,
+          last_error: "down",
           recovery_timeout: 10,
           elapsed_seconds: 3
         })
@@ -98,6 +99,40 @@ describe("CircuitLog", () => {
       })
     ))
 
+  it.effect("tells of ignored calls beside those that failed", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        yield* Effect.exit(CircuitBreaker.withCircuitBreaker(Effect.interrupt, "db"))
+        yield* settle
+        assert.deepStrictEqual(lines, [{
+          level: "Debug",
+          message: "call_ignored",
+          fields: { circuit_breaker: "db", state: "closed", failure_count: 0, threshold: 2 }
+        }])
+      }), { calls: true }))
+
+  it.effect("tells of an opening at the level that it is given, and of all else as ever", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        yield* fail
+        yield* fail
+        yield* TestClock.adjust("10 seconds")
+        yield* succeed
+        yield* settle
+        assert.deepStrictEqual(lines.map(({ level, message }) => [level, message]), [
+          ["Error", "circuit_opened"],
+          ["Info", "circuit_half_opened"],
+          ["Info", "circuit_closed"]
+        ])
+      }), { openedLevel: "Error" }))
+
+  it("refuses a level that there is not, when it is made", () => {
+    assert.throws(
+      () => CircuitLog.layer({ openedLevel: "Loud" as "Error" }),
+      "CircuitLog.layer: openedLevel must be one of Fatal, Error, Warn, Info, Debug, Trace, got \"Loud\""
+    )
+  })
+
   it.effect("tells of failed calls if asked to, and else leaves calls alone", () =>
     Effect.gen(function*() {
       const asked = logged((lines) =>
@@ -110,7 +145,7 @@ describe("CircuitLog", () => {
       assert.deepStrictEqual(yield* asked, [{
         level: "Debug",
         message: "call_failed",
-        fields: { circuit_breaker: "db", state: "closed", failure_count: 1, threshold: 2 }
+        fields: { circuit_breaker: "db", state: "closed", failure_count: 1, threshold: 2, last_error: "down" }
       }])
 
       yield* logged((lines) =>

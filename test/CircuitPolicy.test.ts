@@ -306,7 +306,10 @@ describe("a value out of range throws a RangeError that names the field and the 
   for (const value of notPositive) {
     it(`idleTimeToLive of a registry's Layer: ${print(value)}`, () => {
       const { message } = thrown(() => CircuitBreakerRegistry.layer({ idleTimeToLive: value as never }))
-      assert.match(message, /^CircuitBreakerRegistry\.layer: idleTimeToLive must be a duration above zero, got .+$/)
+      assert.match(
+        message,
+        /^CircuitBreakerRegistry\.layer: idleTimeToLive must be a duration above zero such as "5 seconds", got .+$/
+      )
     })
   }
 
@@ -440,14 +443,14 @@ describe("a value out of range throws a RangeError that names the field and the 
   })
 
   it("even a value that cannot be printed", () => {
-    const hostile = Object.assign(() => {}, {
-      toString: () => {
+    const hostile = new Proxy({}, {
+      has: () => {
         throw new Error("no")
       }
     })
     assert.strictEqual(
       thrown(() => CircuitPolicy.make({ consecutiveFailures: hostile as never })).message,
-      "CircuitPolicy.make: consecutiveFailures must be an integer >= 1, got a function that cannot be printed"
+      "CircuitPolicy.make: consecutiveFailures must be an integer >= 1, got a value that cannot be printed"
     )
   })
 
@@ -461,7 +464,7 @@ describe("a value out of range throws a RangeError that names the field and the 
     for (const value of values) {
       assert.match(
         thrown(() => CircuitPolicy.make({ halfOpenTimeout: value as never })).message,
-        /^CircuitPolicy\.make: halfOpenTimeout must be a duration above zero, got /
+        /^CircuitPolicy\.make: halfOpenTimeout must be a duration above zero such as "5 seconds", got /
       )
     }
   })
@@ -471,9 +474,12 @@ describe("a value out of range throws a RangeError that names the field and the 
       [{ consecutiveFailures: 0 }, "must be an integer >= 1, got 0"],
       [{ window: { calls: 0 } }, "must be an integer from 1 to 1000000, got 0"],
       [{ failureRate: 1.5 }, "must be a number from 0 to 1, got 1.5"],
-      [{ openDuration: -1 }, "must be a duration of at least zero, got -1"],
-      [{ halfOpenTimeout: 0 }, "must be a duration above zero, got 0"],
-      [{ window: { duration: "Infinity" } }, "must be a finite duration above zero, got \"Infinity\""]
+      [{ openDuration: -1 }, "must be a duration of at least zero such as \"5 seconds\", got -1"],
+      [{ halfOpenTimeout: 0 }, "must be a duration above zero such as \"5 seconds\", got 0"],
+      [
+        { window: { duration: "Infinity" } },
+        "must be a finite duration above zero such as \"5 seconds\", got \"Infinity\""
+      ]
     ] as const
     for (const [options, message] of accepted) {
       assert.include(thrown(() => CircuitPolicy.make(options)).message, message)

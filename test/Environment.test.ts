@@ -1791,7 +1791,7 @@ describe("layerConfig of the registry", () => {
     assert.throws(
       () => CircuitBreakerRegistry.layerConfig({ idleTimeToLive: 0 }),
       RangeError,
-      "CircuitBreakerRegistry.layer: idleTimeToLive must be a duration above zero, got 0"
+      "CircuitBreakerRegistry.layer: idleTimeToLive must be a duration above zero such as \"5 seconds\", got 0"
     )
   })
 

@@ -22,14 +22,16 @@ import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged
 import type { CircuitMetrics } from "../CircuitMetrics.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
 import * as Outcome from "../Outcome.ts"
-import type { CircuitOpenError } from "../ResilienceError.ts"
+import type { CircuitOpenError, LastFailure } from "../ResilienceError.ts"
 import { checkDuration } from "./check.ts"
 import * as Circuit from "./circuit.ts"
 import { EventHub, History } from "./eventHub.ts"
+import { describeFailure } from "./lastFailure.ts"
 import { monotonicMillis } from "./monotonic.ts"
 import { OneStep, onExitInStep } from "./oneStep.ts"
 import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
+import { type Definition, ORIGIN } from "./serviceNames.ts"
 import * as Window from "./window.ts"
 
 /** A service class is keyed by the name of its circuit. */
@@ -50,6 +52,10 @@ export class Call {
   slow = false
   retryAfter = 0
   now = 0
+
+  get isAdmitted(): boolean {
+    return this.generation !== NOT_ADMITTED
+  }
 }
 
 /** Calls by how they ended, and changes of state. */
@@ -97,6 +103,38 @@ export const CommandNote = Context.Reference<string | undefined>("effect-resilie
   defaultValue: () => undefined
 })
 
+/** How one call is judged, where it differs from the policy. */
+export interface CallOptions<in A = never, in E = never> {
+  readonly classify?: CallClassifier<A, E> | undefined
+  readonly interruptedAfter?: Duration.Input | undefined
+}
+
+/**
+ * The probe that a fiber runs, and those it runs inside of. A call that goes
+ * through the same circuit again is a part of that probe: it would wait for the
+ * very slot that it holds.
+ */
+interface Probe {
+  readonly breaker: Breaker
+  readonly call: Call
+  readonly outer: Probe | undefined
+}
+
+export const RunningProbe = Context.Reference<Probe | undefined>("effect-resilience/RunningProbe", {
+  defaultValue: () => undefined
+})
+
+export const asProbe = <A, E, R>(
+  fiber: Fiber.Fiber<unknown, unknown>,
+  breaker: Breaker,
+  call: Call,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, RunningProbe, { breaker, call, outer: fiber.getRef(RunningProbe) })
+
+/** Nothing for a call that runs; or that it runs as a probe; or the rejection. */
+type Admission = undefined | "Probe" | Effect.Effect<never, CircuitOpenError>
+
 export interface BreakerOptions {
   readonly name: string
   readonly policy: CircuitPolicy.CircuitPolicy
@@ -112,6 +150,8 @@ export interface BreakerOptions {
 
 export class Breaker implements CircuitBreaker {
   readonly name: string
+  /** The class whose layer has made it. Declared, so that all circuits have one shape. */
+  readonly [ORIGIN]: Definition | undefined = undefined
   readonly ref: Ref.Ref<Circuit.Circuit>
   inFlight = 0
   lastUsedAt: number
@@ -125,11 +165,14 @@ export class Breaker implements CircuitBreaker {
   /** Whether durations are measured, and whether the end of every call needs the time. */
   private measured = false
   private clocked = false
+  /** Whether the beginning of every call needs the time. */
+  private startClocked = false
   private slowCallTime = Infinity
   /** Since the circuit was made, and as it was at the last reset. */
   readonly tally = emptyTally()
   private tallyAtReset: Tally | undefined
   private lastFailureAt: number | undefined
+  private lastFailure: LastFailure | undefined
   private observers: ReadonlyArray<Observer> = noObservers
   private sequence = 0
   private changedAt: number
@@ -172,46 +215,65 @@ export class Breaker implements CircuitBreaker {
   // ---------------------------------------------------------------------------
 
   get execute(): CircuitBreaker["execute"] {
-    return (self, options) => execute(this, self, options?.classify)
+    return (self, options) => new Execution(this, self, options)
   }
 
   get permit(): Effect.Effect<Permit, CircuitOpenError, Scope.Scope> {
-    return Effect.suspend(() => {
-      const call = new Call()
-      return Effect.acquireRelease(
+    return Effect.withFiber((fiber) =>
+      Effect.acquireRelease(
         // Found in the step that admits, since a circuit may be forgotten between two.
         Effect.suspend(() => {
           const breaker = this.live
-          return breaker.admit(call) ?? Effect.succeed(new CallPermit(breaker, call))
+          const call = new Call()
+          const admission = breaker.admit(call, fiber)
+          return admission === undefined || admission === "Probe"
+            ? Effect.succeed(new CallPermit(breaker, call, admission === "Probe"))
+            : admission
         }),
-        // A block that failed without a word has failed; one that ended without a word has said nothing.
-        ({ breaker }, exit) =>
-          Effect.sync(() =>
-            Exit.isSuccess(exit) ? breaker.end(call, Outcome.ignored) : breaker.conclude(call, exit, undefined)
-          )
+        (permit, exit) => Effect.sync(() => permit.release(exit))
       )
-    })
+    )
   }
 
-  /** Admits the call, or returns the rejection. */
-  admit(call: Call): Effect.Effect<never, CircuitOpenError> | undefined {
+  /** Admits a call of that fiber, or returns the rejection. */
+  admit(call: Call, fiber?: Fiber.Fiber<unknown, unknown>): Admission {
     let circuit = this.ref.ref.current
+    let admission: Admission = undefined
     if (circuit._tag === "Disabled") return undefined
     if (circuit._tag !== "Closed" && circuit._tag !== "MetricsOnly") {
       const now = this.now()
       circuit = this.elapse(now)
+      if (circuit._tag === "HalfOpen") {
+        if (this.isProbedBy(fiber, circuit)) return undefined
+        admission = "Probe"
+      }
       const admitted = Circuit.admit(circuit, this.rules, now, this.random)
       if (admitted === undefined) return this.reject(circuit, now)
       this.ref.ref.current = admitted
     }
-    if (this.measured) call.startedAt = this.now()
+    if (this.startClocked) call.startedAt = this.now()
     call.generation = circuit.generation
     this.inFlight++
-    return undefined
+    return admission
   }
 
-  /** Ends an admitted call, once. */
-  end(call: Call, outcome: Outcome.Outcome): void {
+  /** Whether the fiber runs a probe of this half-open period. */
+  private isProbedBy(fiber: Fiber.Fiber<unknown, unknown> | undefined, circuit: Circuit.HalfOpen): boolean {
+    let probe = fiber?.getRef(RunningProbe)
+    while (probe !== undefined) {
+      if (probe.breaker === this && probe.call.generation === circuit.generation) return true
+      probe = probe.outer
+    }
+    return false
+  }
+
+  /** Times a call whose policy does not ask for that. */
+  clockStart(call: Call): void {
+    if (call.startedAt === NOT_TIMED) call.startedAt = this.now()
+  }
+
+  /** Ends an admitted call, once. The exit says what failed, if it did. */
+  end(call: Call, outcome: Outcome.Outcome, exit?: Exit.Exit<unknown, unknown>): void {
     const { generation } = call
     if (generation === NOT_ADMITTED) return
     call.generation = NOT_ADMITTED
@@ -230,12 +292,7 @@ export class Breaker implements CircuitBreaker {
       this.tally.ignored++
       if (circuit.generation !== generation) return this.publishCall("Ignored", circuit, call)
     } else {
-      if (this.wasTimed(call)) {
-        this.tally.timed++
-        this.tally.totalDuration += call.now - call.startedAt
-        call.slow = call.now - call.startedAt > this.slowCallTime
-        if (this.observers !== noObservers) this.tellDuration(call.now - call.startedAt)
-      }
+      if (this.wasTimed(call)) this.time(call)
       if (circuit.generation !== generation) {
         this.tally.late++
         return this.publishCall("Late", circuit, call)
@@ -245,36 +302,103 @@ export class Breaker implements CircuitBreaker {
       } else {
         this.tally.failure++
         this.lastFailureAt = call.now
+        this.lastFailure = describeFailure(exit, this.currentPolicy.describeFailure)
         if (outcome.retryAfter !== undefined) call.retryAfter = Duration.toMillis(outcome.retryAfter)
       }
     }
     call.verdict = outcome._tag
     const next = Circuit.record(circuit, this.rules, call, this.random)
     this.publishCall(outcome._tag, circuit, call)
-    if (next === circuit) return
+    if (next !== circuit) this.become(circuit, next, call.now)
+  }
+
+  private become(circuit: Circuit.Circuit, next: Circuit.Circuit, now: number): void {
     if (next._tag === circuit._tag) {
       this.ref.ref.current = next
     } else {
-      this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), call.now)
+      this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), now)
     }
+  }
+
+  private time(call: Call): void {
+    const duration = call.now - call.startedAt
+    this.tally.timed++
+    this.tally.totalDuration += duration
+    call.slow = duration > this.slowCallTime
+    if (this.observers !== noObservers) this.tellDuration(duration)
   }
 
   /** Ends an admitted call with the outcome of its exit. */
-  conclude<A, E>(call: Call, exit: Exit.Exit<A, E>, classify: CallClassifier<A, E> | undefined): void {
+  conclude<A, E>(call: Call, exit: Exit.Exit<A, E>, options: CallOptions<A, E> | undefined): void {
     if (call.generation === NOT_ADMITTED) return
     let outcome = Outcome.ignored
     try {
-      outcome = this.judge(exit, classify)
+      outcome = this.judge(exit, options, call.startedAt)
     } finally {
-      this.end(call, outcome)
+      this.end(call, outcome, exit)
     }
   }
 
-  judge<A, E>(exit: Exit.Exit<A, E>, classify: CallClassifier<A, E> | undefined): Outcome.Outcome {
-    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Outcome.ignored
+  /** The outcome of what has waited for the dependency since then. */
+  judge<A, E>(exit: Exit.Exit<A, E>, options: CallOptions<A, E> | undefined, since: number): Outcome.Outcome {
+    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
+      return this.judgeInterruption(options?.interruptedAfter ?? this.currentPolicy.interruptedAfter, since)
+    }
+    const classify = options?.classify
     const own = this.currentPolicy.classify
     if (classify === undefined && own === undefined) return Outcome.classify(exit)
     return checkOutcome(classify?.(exit) ?? own?.(exit)) ?? Outcome.classify(exit)
+  }
+
+  private judgeInterruption(limit: Duration.Input | undefined, since: number): Outcome.Outcome {
+    return limit !== undefined && since !== NOT_TIMED &&
+        this.now() - since >= Duration.toMillis(Duration.fromInputUnsafe(limit))
+      ? Outcome.failure()
+      : Outcome.ignored
+  }
+
+  // ---------------------------------------------------------------------------
+  // what is delivered in parts
+  // ---------------------------------------------------------------------------
+
+  /** What a probe asked for has begun to arrive, which is its verdict, though it goes on. Returns whether it counted. */
+  deliver(call: Call): boolean {
+    const { generation } = call
+    if (generation === NOT_ADMITTED || this.ref.ref.current.generation !== generation) return false
+    if (this.ref.ref.current._tag !== "HalfOpen") return false
+    call.now = this.now()
+    const circuit = this.elapse(call.now)
+    // In a ramp no call holds a slot that another one waits for.
+    if (circuit._tag !== "HalfOpen" || circuit.generation !== generation || circuit.rampingSince !== undefined) {
+      return false
+    }
+    call.verdict = "Success"
+    call.slow = this.wasTimed(call) && call.now - call.startedAt > this.slowCallTime
+    this.become(circuit, Circuit.record(circuit, this.rules, call, this.random), call.now)
+    return true
+  }
+
+  /** Ends a call whose delivery has counted and that has nothing to add. */
+  endDelivered(call: Call): void {
+    if (call.generation === NOT_ADMITTED) return
+    call.generation = NOT_ADMITTED
+    this.inFlight--
+    if (this.clocked) call.now = this.now()
+    if (this.trackUse) this.lastUsedAt = call.now
+    if (this.wasTimed(call)) this.time(call)
+    this.tally.success++
+    this.publishCall("Success", this.ref.ref.current, call)
+  }
+
+  /** Ends a call with a failure, though its delivery has counted: instead of that, if it still can. */
+  failDelivered(call: Call, outcome: Outcome.Outcome, exit: Exit.Exit<unknown, unknown> | undefined): void {
+    if (call.generation === NOT_ADMITTED) return
+    const now = this.now()
+    const circuit = this.elapse(now)
+    if (circuit._tag === "HalfOpen" && circuit.generation === call.generation) {
+      this.ref.ref.current = Circuit.takeBack(circuit, this.rules, call.slow, now)
+    }
+    this.end(call, outcome, exit)
   }
 
   private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
@@ -284,7 +408,8 @@ export class Breaker implements CircuitBreaker {
     // The states that reject.
     const state = circuit._tag as CircuitOpenError["state"]
     // Whole milliseconds, since timers drop the fraction and a caller that waits has to be late enough.
-    return Effect.fail(circuitOpenError(this.name, state, Math.ceil(Circuit.timeUntilRetry(circuit, now))))
+    const retryAfter = Math.ceil(Circuit.timeUntilRetry(circuit, now))
+    return Effect.fail(circuitOpenError(this.name, state, retryAfter, this.lastFailure))
   }
 
   // ---------------------------------------------------------------------------
@@ -364,6 +489,7 @@ export class Breaker implements CircuitBreaker {
       lastFailureTime: this.lastFailureAt === undefined
         ? undefined
         : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - this.lastFailureAt)),
+      lastFailure: this.lastFailure,
       timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
       currentBackoff: circuit.openings === 0 && circuit.lastOpenTime === 0
         ? undefined
@@ -421,6 +547,7 @@ export class Breaker implements CircuitBreaker {
       const done = breaker.command({ _tag: "Reset" }, fiber)
       breaker.tallyAtReset = { ...breaker.tally }
       breaker.lastFailureAt = undefined
+      breaker.lastFailure = undefined
       return done
     })
   }
@@ -442,7 +569,9 @@ export class Breaker implements CircuitBreaker {
     const now = this.now()
     const circuit = this.elapse(now)
     const next = Circuit.move(circuit, this.rules, command, now)
-    if (next._tag === circuit._tag) {
+    if (next === circuit) return
+    // The other end of a forced opening is news, the reset of a closed circuit is none.
+    if (next._tag === circuit._tag && next._tag !== "ForcedOpen") {
       this.ref.ref.current = next
     } else {
       this.commit(circuit, next, "Manual", now, note)
@@ -494,18 +623,42 @@ export class Breaker implements CircuitBreaker {
       )
   }
 
+  get onFailure(): CircuitBreaker["onFailure"] {
+    return (listener) =>
+      listen(
+        this.events,
+        (event): event is CallEnded => event._tag === "CallEnded" && event.outcome === "Failure",
+        listener
+      )
+  }
+
   get hasListeners(): boolean {
     return (this.hub !== undefined && this.hub.hasSubscribers) ||
       (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
+  get hasParent(): boolean {
+    return this.parent !== undefined
+  }
+
+  /** Becomes a part of a registry, with what it remembers. */
+  join(parent: Parent): void {
+    for (const change of this.history) parent.history.add(change)
+    this.ownHistory = undefined
+    this.parent = parent
+  }
+
+  leaveParent(): void {
+    if (this.parent === undefined) return
+    const history = new History<CircuitChange>(OWN_HISTORY)
+    for (const change of this.history) history.add(change)
+    this.ownHistory = history
+    this.parent = undefined
+  }
+
   get endEvents(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.parent !== undefined) {
-        this.ownHistory = new History(OWN_HISTORY)
-        for (const change of this.history) this.ownHistory.add(change)
-        this.parent = undefined
-      }
+      this.leaveParent()
       return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
     })
   }
@@ -526,10 +679,11 @@ export class Breaker implements CircuitBreaker {
   // ---------------------------------------------------------------------------
 
   private decideWhatToTime(): void {
-    const { measureDuration, slowCallDuration, window } = this.currentPolicy
+    const { interruptedAfter, measureDuration, slowCallDuration, window } = this.currentPolicy
     this.measured = measureDuration || slowCallDuration !== undefined ||
       this.observers.some((observer) => observer.measure)
     this.clocked = this.trackUse || this.measured || "duration" in window
+    this.startClocked = this.measured || interruptedAfter !== undefined
     this.slowCallTime = slowCallDuration === undefined ? Infinity : Duration.toMillis(slowCallDuration)
   }
 
@@ -571,13 +725,16 @@ export class Breaker implements CircuitBreaker {
 
   private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
     this.ref.ref.current = to
-    this.tally.stateChanges++
-    for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
-    if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+    const isMove = from._tag !== to._tag
+    if (isMove) {
+      this.tally.stateChanges++
+      for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
+      if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+    }
     // A timeout of probes, and the end of a ramp, are noticed by whoever looks next.
     const changedAt = to._tag === "Open" ? to.openedAt : to._tag === "Closed" ? to.closedAt : now
     const elapsed = changedAt - this.changedAt
-    this.changedAt = changedAt
+    if (isMove) this.changedAt = changedAt
     const { consecutiveFailures, window } = from.counts
     Window.expire(window, now)
     this.publishChange({
@@ -593,8 +750,13 @@ export class Breaker implements CircuitBreaker {
       consecutiveFailures,
       failureRate: rate(window.failures, window.calls),
       slowCallRate: rate(window.slowCalls, window.calls),
-      calls: window.calls
+      calls: window.calls,
+      ...this.withLastFailure
     })
+  }
+
+  private get withLastFailure(): { readonly lastFailure?: LastFailure } {
+    return this.lastFailure === undefined ? {} : { lastFailure: this.lastFailure }
   }
 
   private tellDuration(duration: number): void {
@@ -611,7 +773,8 @@ export class Breaker implements CircuitBreaker {
       state: circuit._tag,
       slow: call?.slow ?? false,
       duration: measured ? Duration.millis(call.now - call.startedAt) : undefined,
-      consecutiveFailures: circuit.counts.consecutiveFailures
+      consecutiveFailures: circuit.counts.consecutiveFailures,
+      ...(outcome === "Failure" ? this.withLastFailure : {})
     })
   }
 
@@ -637,43 +800,41 @@ export class Breaker implements CircuitBreaker {
   }
 }
 
-/** Runs an effect through a circuit. */
-export const execute = <A, E, R>(
-  handle: Breaker,
-  self: Effect.Effect<A, E, R>,
-  classify: CallClassifier<A, E> | undefined
-): Effect.Effect<A, E | CircuitOpenError, R> => new Execution(handle, self, classify)
-
 class Execution<A, E, R> extends OneStep<A, E | CircuitOpenError, R> {
   private readonly handle: Breaker
   private readonly self: Effect.Effect<A, E, R>
-  private readonly classify: CallClassifier<A, E> | undefined
+  private readonly options: CallOptions<A, E> | undefined
 
-  constructor(handle: Breaker, self: Effect.Effect<A, E, R>, classify: CallClassifier<A, E> | undefined) {
+  constructor(handle: Breaker, self: Effect.Effect<A, E, R>, options: CallOptions<A, E> | undefined) {
     super()
     this.handle = handle
     this.self = self
-    this.classify = classify
+    this.options = options
   }
 
   step(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E | CircuitOpenError, R> {
-    return executeInStep(fiber, this.handle, this.self, this.classify)
+    return executeInStep(fiber, this.handle, this.self, this.options)
   }
 }
 
-/** The same in the step that a fiber is taking. */
+/** Runs an effect through a circuit in the step that a fiber is taking. */
 export const executeInStep = <A, E, R>(
   fiber: Fiber.Fiber<unknown, unknown>,
   handle: Breaker,
   self: Effect.Effect<A, E, R>,
-  classify: CallClassifier<A, E> | undefined
+  options: CallOptions<A, E> | undefined
 ): Effect.Effect<A, E | CircuitOpenError, R> => {
   const breaker = handle.live
   const call = new Call()
-  const rejection = breaker.admit(call)
-  if (rejection !== undefined) return rejection
-  return onExitInStep(fiber, self, (exit) => {
-    breaker.conclude(call, exit, classify)
+  const admission = breaker.admit(call, fiber)
+  let admitted = self
+  if (admission !== undefined) {
+    if (admission !== "Probe") return admission
+    admitted = asProbe(fiber, breaker, call, self)
+  }
+  if (options !== undefined && options.interruptedAfter !== undefined) breaker.clockStart(call)
+  return onExitInStep(fiber, admitted, (exit) => {
+    breaker.conclude(call, exit, options)
     return undefined
   })
 }
@@ -693,12 +854,21 @@ const checkOutcome = (outcome: Outcome.Outcome | undefined): Outcome.Outcome | u
 }
 
 class CallPermit implements Permit {
-  readonly breaker: Breaker
+  private readonly breaker: Breaker
   private readonly call: Call
+  private readonly isProbe: boolean
+  private hasDelivered = false
+  /** Whether the delivery was the verdict of a probe. */
+  private deliveryCounted = false
+  /** Since when somebody has waited for the dependency; `NOT_TIMED` if nobody does. */
+  private waitingSince: number
+  private pausedAt = NOT_TIMED
 
-  constructor(breaker: Breaker, call: Call) {
+  constructor(breaker: Breaker, call: Call, isProbe: boolean) {
     this.breaker = breaker
     this.call = call
+    this.isProbe = isProbe
+    this.waitingSince = call.startedAt
   }
 
   get success(): Permit["success"] {
@@ -706,7 +876,11 @@ class CallPermit implements Permit {
   }
 
   get failure(): Permit["failure"] {
-    return (options) => this.record(Outcome.failure(options))
+    return (options) => {
+      const outcome = Outcome.failure(options)
+      const exit = options?.error === undefined ? undefined : Exit.fail(options.error)
+      return Effect.sync(() => this.end(outcome, exit))
+    }
   }
 
   get ignore(): Permit["ignore"] {
@@ -714,7 +888,74 @@ class CallPermit implements Permit {
   }
 
   get record(): Permit["record"] {
-    return (outcome) => Effect.sync(() => this.breaker.end(this.call, outcome))
+    return (outcome) => Effect.sync(() => this.end(outcome))
+  }
+
+  get conclude(): Permit["conclude"] {
+    return (exit, options) => Effect.sync(() => this.judge(exit, options))
+  }
+
+  get delivered(): Permit["delivered"] {
+    return Effect.sync(() => this.deliver())
+  }
+
+  get pull(): Permit["pull"] {
+    return (effect) =>
+      Effect.withFiber((fiber) => {
+        this.resume()
+        return Effect.onExitPrimitive(
+          this.isProbe ? asProbe(fiber, this.breaker, this.call, effect) : effect,
+          (exit) => {
+            if (Exit.isSuccess(exit)) this.deliver()
+            // Who is interrupted in a pull has waited for the dependency until the end.
+            if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) this.pause()
+            return undefined
+          }
+        )
+      })
+  }
+
+  /** What its scope closes with, if nobody has reported before. */
+  release(exit: Exit.Exit<unknown, unknown>): void {
+    if (Exit.isFailure(exit)) return this.judge(exit, undefined)
+    const succeeded = this.hasDelivered || this.breaker.currentPolicy.countUnreported === "success"
+    this.end(succeeded ? Outcome.success : Outcome.ignored)
+  }
+
+  private deliver(): void {
+    this.hasDelivered = true
+    this.deliveryCounted ||= this.breaker.deliver(this.call)
+    this.waitingSince = NOT_TIMED
+  }
+
+  private pause(): void {
+    this.waitingSince = NOT_TIMED
+    if (this.call.startedAt !== NOT_TIMED) this.pausedAt = this.breaker.now()
+  }
+
+  /** What was between two pulls is not the dependency's. */
+  private resume(): void {
+    if (this.pausedAt === NOT_TIMED) return
+    this.waitingSince = this.breaker.now()
+    this.call.startedAt += this.waitingSince - this.pausedAt
+    this.pausedAt = NOT_TIMED
+  }
+
+  private judge<A, E>(exit: Exit.Exit<A, E>, options: CallOptions<A, E> | undefined): void {
+    if (this.call.generation === NOT_ADMITTED) return
+    let outcome = Outcome.ignored
+    try {
+      outcome = this.breaker.judge(exit, options, this.waitingSince)
+    } finally {
+      this.end(outcome, exit)
+    }
+  }
+
+  private end(outcome: Outcome.Outcome, exit?: Exit.Exit<unknown, unknown>): void {
+    const { breaker, call } = this
+    this.resume()
+    if (!this.deliveryCounted) return breaker.end(call, outcome, exit)
+    return outcome._tag === "Failure" ? breaker.failDelivered(call, outcome, exit) : breaker.endDelivered(call)
   }
 }
 

@@ -254,6 +254,22 @@ const recordProbe = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: (
   return { ...circuit, inFlight, successes, failures, waitingSince: call.now }
 }
 
+/**
+ * Takes back the verdict of a probe that goes on, so that it can give another
+ * one. Takes a settled circuit.
+ */
+export const takeBack = (circuit: HalfOpen, rules: Rules, slow: boolean, now: number): HalfOpen => {
+  const failed = slow && rules.slowCallRate <= 1
+  return {
+    ...circuit,
+    inFlight: circuit.inFlight + 1,
+    waitingSince: circuit.inFlight === 0 ? now : circuit.waitingSince,
+    // A circuit that was reconfigured meanwhile has forgotten it.
+    successes: Math.max(0, circuit.successes - (failed ? 0 : 1)),
+    failures: Math.max(0, circuit.failures - (failed ? 1 : 0))
+  }
+}
+
 const recordInRamp = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: () => number): Circuit => {
   if (call.verdict !== "Ignored") {
     count(circuit.counts, call.verdict === "Failure", call.slow, call.now)

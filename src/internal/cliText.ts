@@ -12,6 +12,7 @@ import type * as Schema from "effect/Schema"
 import type { CircuitEvent } from "../CircuitEvent.ts"
 import type { Circuit } from "./adminApi.ts"
 import { formatDuration, parseDuration as durationOf } from "./durationText.ts"
+import { failureText } from "./lastFailure.ts"
 
 // -----------------------------------------------------------------------------
 // text
@@ -206,6 +207,7 @@ export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
     givesWay: 6,
     cell: ({ calls_in_flight }) => ({ text: String(calls_in_flight) })
   },
+  { title: "IGNORED", align: "right", givesWay: 7, cell: ({ ignored_calls }) => ({ text: String(ignored_calls) }) },
   { title: "REJECTED", align: "right", givesWay: 5, cell: ({ rejected_calls }) => ({ text: String(rejected_calls) }) },
   { title: "RETRY IN", align: "right", givesWay: 2, cell: (circuit) => ({ text: retryText(circuit) }) }
 ]
@@ -233,6 +235,7 @@ export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string
     circuit.average_response_time_ms === null ? "" : formatDuration(Duration.millis(circuit.average_response_time_ms))
   )
   add("last failure", clean(circuit.last_failure_time ?? ""))
+  add("what failed last", circuit.last_failure === null ? "" : clean(failureText(circuit.last_failure)))
   add("retry in", retryText(circuit))
   add("latest open time", circuit.current_backoff === null ? "" : seconds(circuit.current_backoff))
   add("openings in a row", String(circuit.consecutive_openings))
@@ -265,7 +268,8 @@ export const change = (event: Exclude<CircuitEvent, { readonly _tag: "CallEnded"
   if (event._tag === "Reconfigured") return `${circuit}: reconfigured, ${clean(event.changed.join(", "))}`
   const from = STATE[STATE_OF_EVENT[event.from]]
   const to = STATE[STATE_OF_EVENT[event.to]]
-  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}`
+  const failure = event.to === "Open" && event.lastFailure !== undefined ? ` (${failureText(event.lastFailure)})` : ""
+  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}${clean(failure)}`
 }
 
 const reasonOf = (event: Extract<CircuitEvent, { readonly _tag: "StateChanged" }>): string => {

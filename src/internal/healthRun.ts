@@ -7,6 +7,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { CallTimeoutError } from "../ResilienceError.ts"
+import { RunningProbe } from "./breaker.ts"
 import { callTimeoutError } from "./rejection.ts"
 
 /** The fibers of one check. They have the services of where it was registered, not of who asks. */
@@ -57,10 +58,13 @@ export class Run<A, E> {
     return this.last !== undefined && this.last.pollUnsafe() === undefined
   }
 
-  /** One run. It has no finalizer: only the end of the check interrupts it, which ends the fiber of the effect too. */
+  /**
+   * One run. It has no finalizer: only the end of the check interrupts it, which ends the fiber of the effect too.
+   * If it is the probe of a circuit, so is the effect: it may go through that circuit itself.
+   */
   get attempt(): Effect.Effect<A, E | CallTimeoutError> {
-    return Effect.suspend(() => {
-      const fiber = this.fibers.start(this.effect)
+    return Effect.withFiber((caller) => {
+      const fiber = this.fibers.start(Effect.provideService(this.effect, RunningProbe, caller.getRef(RunningProbe)))
       if (fiber === undefined) return Effect.interrupt
       this.last = fiber
       return Effect.timeoutOrElse(Fiber.join(fiber), {

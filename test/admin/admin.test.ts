@@ -147,6 +147,8 @@ describe("circuits", () => {
       assert.strictEqual(json.state, "open")
       assert.strictEqual(json.failure_count, 2)
       assert.strictEqual(json.error_rate, 1)
+      assert.strictEqual(json.failure_rate, 1)
+      assert.deepStrictEqual(json.last_failure, { error: "string", message: "down" })
       assert.strictEqual(json.time_until_retry, 60)
       assert.strictEqual(
         json.policy,
@@ -1097,7 +1099,10 @@ describe("it does not start", () => {
           [{ maxBodySize: 0 }, "Admin.layer: maxBodySize must be an integer >= 1, got 0"],
           [{ maxSubscribers: 1.5 }, "Admin.layer: maxSubscribers must be an integer >= 1, got 1.5"],
           [{ replay: -1 }, "Admin.layer: replay must be an integer >= 1, got -1"],
-          [{ heartbeat: 0 }, "Admin.layer: heartbeat must be a finite duration above zero, got 0"],
+          [
+            { heartbeat: 0 },
+            "Admin.layer: heartbeat must be a finite duration above zero such as \"5 seconds\", got 0"
+          ],
           [{ prefix: "/a b" as const }, `Admin.layer: prefix must be a path such as "/resilience", got "/a b"`]
         ] as const
       ) {

@@ -34,7 +34,7 @@ describe("status", () => {
       assert.strictEqual(stderr, "")
       const [summary, head, ...rows] = stdout.trimEnd().split("\n")
       assert.strictEqual(summary, "healthy, 2 circuits")
-      assert.match(head!, /^CIRCUIT +STATE +FAILURES +SLOW +CALLS +IN FLIGHT +REJECTED +RETRY IN$/)
+      assert.match(head!, /^CIRCUIT +STATE +FAILURES +SLOW +CALLS +IN FLIGHT +IGNORED +REJECTED +RETRY IN$/)
       assert.match(rows[0]!, /^email-service +closed +0% +0% +1 +0 +0$/)
       assert.match(rows[1]!, /^payment-api +closed +0% +0% +1 +0 +0$/)
     }))

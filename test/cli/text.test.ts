@@ -22,10 +22,12 @@ const circuit = (name: string, state: Circuit["state"] = "closed"): Circuit => (
   calls_in_flight: 0,
   requests_in_window: 2,
   error_rate: 0.5,
+  failure_rate: 0.5,
   success_rate: 0.5,
   slow_call_rate: 0,
   average_response_time_ms: null,
   last_failure_time: null,
+  last_failure: null,
   time_until_retry: null,
   current_backoff: null,
   consecutive_openings: 0,
@@ -96,11 +98,12 @@ describe("tables", () => {
   })
 
   it("lose numbers before names and states, the least urgent first", () => {
-    const heads = [130, 70, 60, 40, 26].map((columns) =>
+    const heads = [130, 78, 70, 60, 40, 26].map((columns) =>
       Text.table(Text.circuitColumns, rows, { columns, paint: Text.plain })[0]!.split(/ {2,}/).join()
     )
 
     assert.deepStrictEqual(heads, [
+      "CIRCUIT,STATE,FAILURES,SLOW,CALLS,IN FLIGHT,IGNORED,REJECTED,RETRY IN",
       "CIRCUIT,STATE,FAILURES,SLOW,CALLS,IN FLIGHT,REJECTED,RETRY IN",
       "CIRCUIT,STATE,FAILURES,SLOW,CALLS,REJECTED,RETRY IN",
       "CIRCUIT,STATE,FAILURES,SLOW,CALLS,RETRY IN",
@@ -125,15 +128,17 @@ describe("a circuit in detail", () => {
       ...circuit("payment-api", "open"),
       average_response_time_ms: 12.4,
       last_failure_time: "2026-01-01T00:00:00.000Z",
+      last_failure: { error: "ConnectionError", message: "refused" },
       time_until_retry: 3.21,
       current_backoff: 60
     }
 
     assert.strictEqual(detail(known, "average response")?.text, "12ms")
     assert.strictEqual(detail(known, "last failure")?.text, "2026-01-01T00:00:00.000Z")
+    assert.strictEqual(detail(known, "what failed last")?.text, "ConnectionError: refused")
     assert.strictEqual(detail(known, "retry in")?.text, "3s 300ms")
     assert.strictEqual(detail(known, "latest open time")?.text, "1m")
-    for (const label of ["average response", "last failure", "retry in", "latest open time"]) {
+    for (const label of ["average response", "last failure", "what failed last", "retry in", "latest open time"]) {
       assert.isUndefined(detail(circuit("payment-api"), label))
     }
   })
@@ -181,6 +186,16 @@ describe("a change in one line", () => {
       assert.strictEqual(Text.change({ ...facts, reason }, Text.plain), `payment-api: closed → open, ${text}`)
     })
   }
+
+  it("to open says what failed last, if that is known, and controls no terminal", () => {
+    const lastFailure = { error: "ConnectionError", message: "refused\u001b[2J" }
+    assert.strictEqual(
+      Text.change({ ...facts, reason: "ProbeFailed", lastFailure }, Text.plain),
+      "payment-api: closed → open, a probe failed (ConnectionError: refused�[2J)"
+    )
+    const closing = { ...facts, from: "HalfOpen", to: "Closed", reason: "ProbesSucceeded", lastFailure } as const
+    assert.strictEqual(Text.change(closing, Text.plain), "payment-api: half-open → closed, probes succeeded")
+  })
 
   it("by hand says why, if that is known, and controls no terminal", () => {
     assert.strictEqual(

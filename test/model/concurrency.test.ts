@@ -105,10 +105,10 @@ const { commit } = hidden
 const endEvents = Object.getOwnPropertyDescriptor(Breaker.prototype, "endEvents")!
 
 beforeEach(() => {
-  Breaker.prototype.admit = function(call) {
+  Breaker.prototype.admit = function(call, fiber) {
     const witness = witnessOf(this)
-    const rejection = admit.call(this, call)
-    if (rejection === undefined) {
+    const admission = admit.call(this, call, fiber)
+    if (admission === undefined || admission === "Probe") {
       witness.decided({ _tag: "Start", draw: 0 }, { _tag: "Runs" })
       if (this.ref.ref.current._tag === "Disabled") {
         // Nobody hears of the end of such a call.
@@ -118,14 +118,14 @@ beforeEach(() => {
       }
       onAdmitted(witness)
     } else {
-      const { retryAfter, state } = Effect.runSync(Effect.flip(rejection))
+      const { retryAfter, state } = Effect.runSync(Effect.flip(admission))
       witness.decided({ _tag: "Start", draw: 0 }, {
         _tag: "Rejected",
         state,
         retryAfter: Duration.toMillis(retryAfter)
       })
     }
-    return rejection
+    return admission
   }
   Breaker.prototype.end = function(call, outcome) {
     const witness = witnessOf(this)
