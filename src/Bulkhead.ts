@@ -16,7 +16,7 @@
  *
  * - A call that runs in a bulkhead and makes another call through the same
  *   bulkhead needs two slots. With a queue, such calls can wait for each other
- *   for ever: set `maxWait`, or use two bulkheads.
+ *   until `maxWait` ends: use two bulkheads.
  * - A slot is held until the call has ended, finalizers included. A call that
  *   is cut off by a timeout with `disconnect` keeps its slot for as long as it
  *   goes on in the background, which is what it costs.
@@ -44,15 +44,15 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
+import { setAlarm } from "./internal/alarm.ts"
+import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
 import { onExitInStep } from "./internal/oneStep.ts"
 import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
 /**
@@ -114,9 +114,10 @@ export interface Bulkhead {
  * **Details**
  *
  * - `limit`: calls that run at once, from 1.
- * - `queue`: calls that may wait for a slot, from 0; none by default.
- * - `maxWait`: longest wait for a slot; no limit by default. Zero lets no call
- *   wait. Needs a `queue`.
+ * - `queue`: calls that may wait for a slot, from 0; none by default. May be
+ *   `Infinity` if `maxWait` is finite.
+ * - `maxWait`: longest wait for a slot; 30 seconds by default. Zero lets no call
+ *   wait, `Duration.infinity` sets no limit. Needs a `queue`.
  *
  * @category models
  * @since 0.1.0
@@ -169,8 +170,9 @@ export const isBulkhead = (u: unknown): u is Bulkhead => Predicate.hasProperty(u
  * @since 0.1.0
  */
 export const make = (options: Options & { readonly name?: string | undefined }): Effect.Effect<Bulkhead> => {
-  const size = parse("Bulkhead.make", options)
-  return Effect.sync(() => new Slots(options.name ?? "bulkhead", size))
+  const size = parse("Bulkhead.make", options, ["name", ...OPTIONS])
+  const name = checkString("Bulkhead.make: name", options.name ?? "bulkhead")
+  return Effect.sync(() => new Slots(name, size))
 }
 
 // -----------------------------------------------------------------------------
@@ -229,18 +231,12 @@ export const withBulkhead: {
     self: Effect.Effect<A, E, R>,
     target: T
   ): Effect.Effect<A, E | BulkheadFullError, R | TargetServices<T>>
-} = dual(
-  2,
-  <A, E, R, T extends Target>(
-    self: Effect.Effect<A, E, R>,
-    target: T
-  ): Effect.Effect<A, E | BulkheadFullError, R | TargetServices<T>> =>
-    isBulkhead(target)
-      ? target.execute(self)
-      : Effect.withFiber((fiber) =>
-        Context.getUnsafe(fiber.context, target as Context.Key<never, Bulkhead>).execute(self)
-      )
-)
+} = ((...args: [self: AnyCall, target: Target] | [target: Target]) => {
+  const [first, second] = args
+  if (args.length > 1) return runIn(checkTarget(second), first as AnyCall)
+  const target = checkTarget(first)
+  return (self: AnyCall) => runIn(target, self)
+}) as never
 
 // -----------------------------------------------------------------------------
 // services
@@ -273,6 +269,12 @@ export interface ServiceClass<Self, Name extends string>
  *
  * Throws a `RangeError` if an option is out of its range.
  *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different options are provided together, the one that meets the bulkhead of
+ * the other dies with a `RangeError`.
+ *
  * **Example** (Providing a bulkhead by Layer)
  *
  * ```ts import.meta.vitest
@@ -294,14 +296,16 @@ export const Service = <Self>() =>
   name: Name,
   options: Options
 ): ServiceClass<Self, Name> => {
-  const tag = Context.Service<Self, Bulkhead>()(`effect-resilience/Bulkhead/${name}` as const)
-  const size = parse("Bulkhead.Service", options)
+  const size = parse("Bulkhead.Service", options, OPTIONS)
+  checkString("Bulkhead.Service: name", name)
+  const definition: Definition = { maker: "Bulkhead.Service", name, settings: size }
+  const tag = guard(Context.Service<Self, Bulkhead>()(`effect-resilience/Bulkhead/${name}` as const), definition)
   return Object.assign(tag, {
     description: describe(size),
     layer: Layer.effect(
       tag,
       Effect.gen(function*() {
-        const slots = new Slots(name, size)
+        const slots = remember(new Slots(name, size), definition)
         const recorder = yield* Recorder
         if (recorder !== undefined) yield* recorder.watchBulkhead(slots)
         return slots
@@ -320,29 +324,53 @@ interface Size {
   readonly maxWait: Duration.Duration
 }
 
-const parse = (caller: string, options: Options): Size => {
-  const { limit, maxWait, queue } = checkOptions(caller, options)
+const OPTIONS = ["limit", "queue", "maxWait"]
+
+/** Longer than callers are ready to wait, and short of never. */
+const DEFAULT_MAX_WAIT: Duration.Input = "30 seconds"
+
+const parse = (caller: string, options: Options, known: ReadonlyArray<string>): Size => {
+  const { limit, maxWait, queue } = checkOptions(caller, options, known)
   if (maxWait !== undefined && queue === undefined) {
     throw new RangeError(`${caller}: maxWait must come with a queue to wait in, got no queue`)
   }
-  return {
+  const size = {
     limit: checkCount(`${caller}: limit`, limit),
     queue: queue === undefined ? 0 : checkQueue(caller, queue),
-    maxWait: maxWait === undefined ? Duration.infinity : checkDuration(`${caller}: maxWait`, maxWait)
+    maxWait: checkDuration(`${caller}: maxWait`, maxWait ?? DEFAULT_MAX_WAIT)
   }
+  if (size.queue === Infinity && !Duration.isFinite(size.maxWait)) {
+    throw new RangeError(`${caller}: queue must be finite where maxWait is infinite, got Infinity`)
+  }
+  return size
 }
 
 const checkQueue = (caller: string, queue: number): number => {
-  if (Number.isSafeInteger(queue) && queue >= 0) return queue
-  return refuse(`${caller}: queue`, "an integer >= 0", queue)
+  if ((Number.isSafeInteger(queue) && queue >= 0) || queue === Infinity) return queue
+  return refuse(`${caller}: queue`, "an integer >= 0 or Infinity", queue)
 }
+
+type AnyCall = Effect.Effect<unknown, unknown>
+
+const checkTarget = (target: unknown): Target =>
+  isBulkhead(target) || Context.isKey(target)
+    ? target as Target
+    : refuse(
+      "Bulkhead.withBulkhead: the bulkhead",
+      "a value made with Bulkhead.make or the class of a service",
+      target
+    )
+
+const runIn = (target: Target, self: AnyCall): AnyCall =>
+  isBulkhead(target)
+    ? target.execute(self)
+    : Effect.withFiber((fiber) => getService(fiber.context, target).execute(self))
 
 const describe = ({ limit, maxWait, queue }: Size): string => {
   const calls = `at most ${limit} ${limit === 1 ? "call" : "calls"} at once`
   if (queue === 0 || Duration.isZero(maxWait)) return `${calls}, no queue`
-  return Duration.isFinite(maxWait)
-    ? `${calls}, queue of ${queue}, waiting up to ${Duration.format(maxWait)}`
-    : `${calls}, queue of ${queue}`
+  const waiting = queue === Infinity ? `${calls}, queue without bound` : `${calls}, queue of ${queue}`
+  return Duration.isFinite(maxWait) ? `${waiting}, waiting up to ${Duration.format(maxWait)}` : waiting
 }
 
 /**
@@ -353,9 +381,9 @@ class Call {
   place: "Outside" | "Queued" | "Inside" = "Outside"
   previous: Call | undefined = undefined
   next: Call | undefined = undefined
-  /** Ends the wait. Absent until the fiber of a queued call is suspended. */
-  resume: ((outcome: BulkheadFullError | undefined) => void) | undefined = undefined
-  timer: Fiber.Fiber<void> | undefined = undefined
+  /** Lets the fiber go on. Absent until it is suspended. */
+  resume: (() => void) | undefined = undefined
+  cancelAlarm: (() => void) | undefined = undefined
   readonly fiber: Fiber.Fiber<unknown, unknown>
 
   constructor(fiber: Fiber.Fiber<unknown, unknown>) {
@@ -439,8 +467,13 @@ class Slots implements Bulkhead {
     return Effect.callback((resume) => {
       // Handed a slot before its fiber got here.
       if (call.place === "Inside") return resume(self)
-      call.resume = (rejection) => resume(rejection === undefined ? self : Effect.fail(rejection))
-      if (Duration.isFinite(this.size.maxWait)) this.startTimer(call, this.size.maxWait)
+      call.resume = () => resume(self)
+      if (!Duration.isFinite(this.size.maxWait)) return
+      call.cancelAlarm = setAlarm(call.fiber, Duration.toMillis(this.size.maxWait), () => {
+        if (call.place !== "Queued") return
+        this.leave(call)
+        resume(Effect.fail(this.reject(call.fiber)))
+      })
     })
   }
 
@@ -479,17 +512,7 @@ class Slots implements Bulkhead {
   private readonly resumeGranted = (): void => {
     const calls = this.granted
     this.granted = []
-    for (const call of calls) call.resume?.(undefined)
-  }
-
-  private startTimer(call: Call, maxWait: Duration.Duration): void {
-    call.timer = Effect.runForkWith(call.fiber.context)(Effect.sleep(maxWait))
-    call.timer.addObserver((exit) => {
-      if (Exit.isFailure(exit) || call.place !== "Queued") return
-      this.dequeue(call)
-      call.place = "Outside"
-      call.resume!(this.reject(call.fiber))
-    })
+    for (const call of calls) call.resume?.()
   }
 
   private enqueue(call: Call): void {
@@ -508,7 +531,7 @@ class Slots implements Bulkhead {
     else call.next.previous = call.previous
     call.previous = call.next = undefined
     this.waiting--
-    call.timer?.interruptUnsafe(call.fiber.id)
-    call.timer = undefined
+    call.cancelAlarm?.()
+    call.cancelAlarm = undefined
   }
 }

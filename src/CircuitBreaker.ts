@@ -77,6 +77,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker, executeInStep, SERVICE_PREFIX } from "./internal/breaker.ts"
 import { OneStep } from "./internal/oneStep.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
@@ -351,7 +352,8 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  * - `classify`, `interruptedAfter`: as in `CallOptions`.
  * - `policy`: for a circuit that is named here first. A name that lives under
  *   another policy is a programmer error and dies with
- *   `CircuitConflictError`.
+ *   `CircuitConflictError`. Functions and schedules are not compared, so a
+ *   policy may be written where the call is.
  *
  * @category models
  * @since 0.1.0
@@ -568,7 +570,7 @@ const locate = (
 ): CircuitBreaker =>
   typeof target === "string"
     ? Context.getUnsafe(context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
-    : Context.getUnsafe(context, target as Context.Key<never, CircuitBreaker>)
+    : getService(context, target)
 
 /** @internal */
 export const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
@@ -605,8 +607,9 @@ export interface ServiceClass<Self, Name extends string>
   /** A circuit of its own. */
   readonly layer: Layer.Layer<Self>
   /**
-   * A circuit of its own, whose policy the environment changes: the variables
-   * of that name over the class's policy, see `Environment`.
+   * A circuit of its own, whose policy the environment changes and which it
+   * can switch off: the variables of that name over the class's policy, see
+   * `Environment`.
    */
   readonly layerConfig: Layer.Layer<Self, Config.ConfigError>
   /** The circuit of that name in the registry, registered with the class's policy, or the registry's if the class has none. */
@@ -624,6 +627,12 @@ export interface ServiceClass<Self, Name extends string>
  *
  * Use when a program should name the circuit it needs in its type, and get
  * another one in production, development and tests by another Layer.
+ *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different policies are provided together, the one that meets the circuit of
+ * the other dies with a `RangeError`.
  *
  * **Example** (Providing a circuit by Layer)
  *
@@ -653,13 +662,20 @@ export const Service = <Self>() =>
   options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
 ): ServiceClass<Self, Name> => {
   const policy = CircuitPolicy.check("CircuitBreaker.Service: policy", options?.policy) ?? CircuitPolicy.make()
-  const tag = Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const)
-  const own = make({ name, policy })
+  const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
+  const tag = guard(Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const), definition)
+  const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
+    Effect.map(make({ name, policy }), (breaker) => remember(breaker, definition))
+  const own = makeOwn(policy)
   return Object.assign(tag, {
     layer: Layer.effect(tag, own),
     layerConfig: Layer.effect(
       tag,
-      Effect.flatMap(Environment.circuitPolicy(name, options?.policy), (policy) => make({ name, policy }))
+      Effect.flatMap(
+        Environment.loadCircuit(name, options?.policy),
+        ({ circuitPolicy, enabled }) =>
+          Effect.tap(makeOwn(circuitPolicy(name)), (breaker) => enabled(name) ? Effect.void : breaker.disable)
+      )
     ),
     layerRegistered: Layer.effect(
       tag,

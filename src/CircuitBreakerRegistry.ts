@@ -1,10 +1,11 @@
 /**
  * The named circuits of a program, provided by Layer.
  *
- * Whoever names a circuit gets the same one, `withCircuitBreaker("payment-api")`
- * included. A circuit that was only named is made with the policy the Layer
- * has for it, and forgotten once it has been idle for long, so that a name per
- * tenant cannot fill the memory.
+ * Every place that names a circuit gets the same one,
+ * `withCircuitBreaker("payment-api")` included. Circuits that the Layer names
+ * exist from the start. Others are made when they are first named, and
+ * forgotten once they have been idle for long, so that a name per tenant cannot
+ * fill the memory.
  *
  * **Example** (One circuit per dependency)
  *
@@ -31,12 +32,15 @@
  */
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.ts"
@@ -45,8 +49,9 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
-import { checkDuration, isObject, refuse } from "./internal/check.ts"
+import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.ts"
 import type { Circuit, Command } from "./internal/circuit.ts"
+import { differingSettings } from "./internal/differingSettings.ts"
 import { EventHub, History } from "./internal/eventHub.ts"
 import { CircuitConflictError } from "./ResilienceError.ts"
 
@@ -65,8 +70,9 @@ export interface CircuitBreakerRegistry {
 
   /**
    * The circuit of that name, made now if need be. With a policy it fails if
-   * another one was named for it before. A circuit for which none was named
-   * takes it over.
+   * one with other settings was named for it before; functions and schedules
+   * are not compared, and the first ones stay. A circuit for which none was
+   * named takes it over.
    */
   readonly getOrCreate: {
     (name: string): Effect.Effect<CircuitBreaker>
@@ -86,14 +92,34 @@ export interface CircuitBreakerRegistry {
   ) => Effect.Effect<CircuitBreaker, CircuitConflictError>
 
   /**
+   * Puts a circuit that was made elsewhere into the registry under its own
+   * name, and keeps it as `register` does. Its events and changes come through
+   * the registry from now on. Fails if the name lives. Dies if the circuit is in
+   * a registry already, or was made by another implementation or another copy
+   * of this package.
+   */
+  readonly adopt: (breaker: CircuitBreaker) => Effect.Effect<CircuitBreaker, CircuitConflictError>
+
+  /**
    * Gives a living circuit another policy; its state, backoff and listeners
    * stay. `false` if there is none of that name.
    */
   readonly reconfigure: (name: string, policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<boolean>
 
   /**
+   * Reads the environment again, and makes living circuits what it says now:
+   * their policies, and whether they are on. Returns those that changed. If
+   * anything is wrong with the variables it fails and changes nothing.
+   *
+   * A circuit that was reconfigured by hand keeps its policy. A registry of
+   * `layer` has nothing to read, and returns none.
+   */
+  readonly reload: Effect.Effect<ReadonlyArray<Reloaded>, Config.ConfigError>
+
+  /**
    * Forgets a circuit and ends its events, which no longer go to the
-   * registry's either. `false` if there was none. Whoever holds it can use it on.
+   * registry's either. `false` if there was none. Whoever holds it can use it
+   * on. The events of an adopted circuit do not end.
    */
   readonly remove: (name: string) => Effect.Effect<boolean>
 
@@ -151,6 +177,18 @@ export interface SystemStatus {
 }
 
 /**
+ * What `reload` has changed in one circuit: fields of its policy, and whether
+ * it is on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reloaded {
+  readonly circuit: string
+  readonly changed: ReadonlyArray<keyof CircuitPolicy.CircuitPolicy | "enabled">
+}
+
+/**
  * The named circuits of a program.
  *
  * @category services
@@ -167,17 +205,20 @@ export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, Cir
  *
  * - `defaults`: the policy of circuits that have none of their own,
  *   `CircuitPolicy.make()`.
- * - `circuits`: policies by name.
+ * - `circuits`: circuits that exist from the start and are kept, with their
+ *   policies. `undefined` takes the defaults, or the policy that a call names.
  * - `idleTimeToLive`: how long a circuit that was only named is kept without a
  *   call, one hour. A circuit is never forgotten while a call is in flight,
  *   while it is open, under manual control, reconfigured, or listened to.
+ *
+ * Throws a `RangeError` for an option that is unknown or out of its range.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy>> | undefined
+  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy | undefined>> | undefined
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
@@ -237,12 +278,22 @@ export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry
  */
 export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry, Config.ConfigError> => {
   // Options are checked where they are written, not where the Layer is built.
-  idleMillis(options)
+  const settings = parse(options)
+  const load = Environment.load({ defaults: settings.defaults, circuits: Object.fromEntries(settings.circuits) })
   return Layer.effect(
     CircuitBreakerRegistry,
-    Effect.flatMap(Environment.load(options), (environment) => makeStarting(options, undefined, environment))
+    Effect.contextWith((context: Context.Context<never>) => {
+      const read = Effect.suspend(() => Effect.provideService(load, ConfigProvider.ConfigProvider, providerOf(context)))
+      return Effect.flatMap(read, (environment) => makeParsed(settings, { environment, read }))
+    })
   )
 }
+
+/** Effect's default one is a copy of the process environment as it was when first asked for. */
+const providerOf = (context: Context.Context<never>): ConfigProvider.ConfigProvider =>
+  context.mapUnsafe.has(ConfigProvider.ConfigProvider.key)
+    ? Context.get(context, ConfigProvider.ConfigProvider)
+    : ConfigProvider.fromEnv()
 
 /**
  * Provides a registry whose circuits let every call through and count nothing.
@@ -257,7 +308,7 @@ export const layerConfig = (options: Options = {}): Layer.Layer<CircuitBreakerRe
  */
 export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ */ Layer.effect(
   CircuitBreakerRegistry,
-  /* @__PURE__ */ makeStarting({}, { _tag: "Disable" })
+  /* @__PURE__ */ makeParsed(/* @__PURE__ */ parse({}), { start: { _tag: "Disable" } })
 )
 
 /**
@@ -272,7 +323,7 @@ export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ *
  */
 export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ */ Layer.effect(
   CircuitBreakerRegistry,
-  /* @__PURE__ */ makeStarting({}, { _tag: "ForceOpen", duration: Infinity })
+  /* @__PURE__ */ makeParsed(/* @__PURE__ */ parse({}), { start: { _tag: "ForceOpen", duration: Infinity } })
 )
 
 /**
@@ -282,37 +333,48 @@ export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> =>
-  makeStarting(options, undefined)
+  makeParsed(parse(options), {})
 
-function idleMillis(options: Options): number {
-  return Duration.toMillis(
-    checkDuration("CircuitBreakerRegistry.layer: idleTimeToLive", options.idleTimeToLive ?? "1 hour", {
-      positive: true
+interface Settings {
+  readonly defaults: CircuitPolicy.CircuitPolicy | undefined
+  readonly circuits: ReadonlyMap<string, CircuitPolicy.CircuitPolicy | undefined>
+  /** In milliseconds. */
+  readonly idleTime: number
+}
+
+function parse(options: Options): Settings {
+  const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
+  checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
+  const defaults = CircuitPolicy.check(field("defaults"), options.defaults)
+  if (options.circuits !== undefined && !isObject(options.circuits)) {
+    return refuse(field("circuits"), "an object of policies by name", options.circuits)
+  }
+  const circuits = new Map(
+    Object.entries(options.circuits ?? {}).map(([name, policy]) => {
+      checkName(field("circuits: the name of a circuit"), name)
+      return [name, CircuitPolicy.check(field(`circuits.${name}`), policy)]
     })
   )
+  const idleTime = Duration.toMillis(
+    checkDuration(field("idleTimeToLive"), options.idleTimeToLive ?? "1 hour", { positive: true })
+  )
+  return { defaults, circuits, idleTime }
 }
 
-function checkCircuits(circuits: Options["circuits"]): Map<string, CircuitPolicy.CircuitPolicy> {
-  const field = "CircuitBreakerRegistry.layer: circuits"
-  if (circuits !== undefined && !isObject(circuits)) return refuse(field, "an object of policies by name", circuits)
-  const policies = new Map(Object.entries(circuits ?? {}))
-  for (const [name, policy] of policies) CircuitPolicy.check(`${field}.${name}`, policy)
-  return policies
+function checkName(field: string, name: string): void {
+  if (typeof name !== "string" || name === "") refuse(field, "a string that is not empty", name)
 }
 
-/** `start` is what every circuit begins with, instead of Closed. */
-function makeStarting(
-  options: Options,
-  start: Command | undefined,
-  environment?: Environment.Environment
+function makeParsed(
+  { circuits: declaredAtStart, defaults = CircuitPolicy.make(), idleTime }: Settings,
+  { environment: loaded, read, start }: {
+    readonly environment?: Environment.Environment
+    /** Reads it again. */
+    readonly read?: Effect.Effect<Environment.Environment, Config.ConfigError>
+    /** What every circuit begins with, instead of Closed. */
+    readonly start?: Command
+  }
 ): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
-  const defaults = CircuitPolicy.check("CircuitBreakerRegistry.layer: defaults", options.defaults) ??
-    CircuitPolicy.make()
-  const policies = checkCircuits(options.circuits)
-  const policyOf = environment?.circuitPolicy ??
-    ((name: string, policy?: CircuitPolicy.CircuitPolicy) => policy ?? policies.get(name) ?? defaults)
-  const idleTime = idleMillis(options)
-
   return Effect.acquireRelease(
     Effect.withFiber((fiber) => Effect.succeed(makeUnsafe(fiber.context))),
     ({ end }) => end
@@ -321,11 +383,21 @@ function makeStarting(
   function makeUnsafe(context: Context.Context<never>) {
     const circuits = new Map<string, Breaker>()
     const registered = new Set<string>()
+    const adopted = new WeakSet<Breaker>()
+    /** By the environment. */
+    const switchedOff = new WeakSet<Breaker>()
     const hub = new EventHub<CircuitEvent>()
     const changeHub = new EventHub<CircuitChange>()
     const history = new History<CircuitChange>(1_024)
     const parent = { events: hub, changes: changeHub, history }
     const clock = Context.get(context, Clock.Clock)
+    const madeAt = monotonicMillis(clock)
+
+    let environment = loaded
+    const policyOf = (name: string, policy?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
+      environment === undefined
+        ? policy ?? declaredAtStart.get(name) ?? defaults
+        : environment.circuitPolicy(name, policy)
 
     const watchers = new Set<Watcher>()
 
@@ -339,40 +411,133 @@ function makeStarting(
       for (const watcher of watchers) watcher.onForgotten(breaker)
     }
 
-    // The policies that code has named, of living circuits.
-    const declared = new WeakMap<Breaker, CircuitPolicy.CircuitPolicy>()
+    // The policies that code has named, of living circuits: the first one, and the latest that was found to agree.
+    const declared = new WeakMap<
+      Breaker,
+      { readonly first: CircuitPolicy.CircuitPolicy; latest: CircuitPolicy.CircuitPolicy }
+    >()
+    const declare = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
+      declared.set(breaker, { first: policy, latest: policy })
+    }
 
     const create = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined): Breaker => {
-      const configured = policies.get(name)
+      checkName("CircuitBreakerRegistry: the name of a circuit", name)
+      checkPolicy(name, policy)
+      const configured = declaredAtStart.get(name)
       if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
       sweepSome()
+      const isOn = environment === undefined || environment.enabled(name)
       const breaker = new Breaker({
         name,
         policy: policyOf(name, policy),
         context,
         parent,
-        trackUse: idleTime < Infinity,
-        start
+        trackUse: idleTime < Infinity && !declaredAtStart.has(name),
+        start: isOn ? start : { _tag: "Disable" }
       })
+      if (!isOn) switchedOff.add(breaker)
+      if (declaredAtStart.has(name)) registered.add(name)
       const named = policy ?? configured
-      if (named !== undefined) declared.set(breaker, named)
+      if (named !== undefined) declare(breaker, named)
       keep(breaker)
       return breaker
     }
 
+    /** Every call may name the policy, so two that are known to agree are not compared again. */
+    const agree = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
+      const named = declared.get(breaker)
+      if (policy === named?.first || policy === named?.latest) return
+      checkPolicy(breaker.name, policy)
+      if (named === undefined) {
+        // Somebody has used the name before the one who knows its policy.
+        declare(breaker, policy)
+        if (!breaker.reconfigured) breaker.follow(policyOf(breaker.name, policy))
+      } else if (differingSettings(named.first, policy).length === 0) {
+        named.latest = policy
+      } else if (differingSettings(breaker.currentPolicy, policy).length > 0) {
+        assertSamePolicy(breaker.name, named.first, policy)
+      }
+    }
+
+    /** Whether it did: an operator's command stands. */
+    const switchTo = (breaker: Breaker, isOn: boolean): boolean => {
+      const { _tag: state } = breaker.settled()
+      if (isOn) {
+        switchedOff.delete(breaker)
+        if (state !== "Disabled") return false
+        breaker.move({ _tag: "ForceClose" }, "switched on by the environment")
+        return true
+      }
+      if (state === "ForcedOpen" || state === "Disabled" || state === "MetricsOnly") return false
+      switchedOff.add(breaker)
+      breaker.move({ _tag: "Disable" }, "switched off by the environment")
+      return true
+    }
+
+    /** Makes a circuit what the environment says now. */
+    const update = (breaker: Breaker): Reloaded["changed"] => {
+      if (environment === undefined) return []
+      const changed: Array<Reloaded["changed"][number]> = []
+      if (!breaker.reconfigured) {
+        const policy = policyOf(breaker.name, declared.get(breaker)?.first)
+        changed.push(...CircuitPolicy.difference(breaker.currentPolicy, policy))
+        breaker.follow(policy)
+      }
+      const isOn = environment.enabled(breaker.name)
+      if (isOn === switchedOff.has(breaker) && switchTo(breaker, isOn)) changed.push("enabled")
+      return changed
+    }
+
+    const reload = read === undefined ? Effect.succeed([]) : Effect.map(read, (anew) => {
+      environment = anew
+      return Array.from(circuits.values(), (breaker) => ({ circuit: breaker.name, changed: update(breaker) }))
+        .filter(({ changed }) => changed.length > 0)
+    })
+
     const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
       const breaker = circuits.get(name)
       if (breaker === undefined) return create(name, policy)
-      if (policy === undefined) return breaker
-      const named = declared.get(breaker)
-      if (named === undefined) {
-        // Somebody has used the name before the one who knows its policy.
-        declared.set(breaker, policy)
-        if (!breaker.reconfigured) breaker.follow(policyOf(name, policy))
-      } else if (policy !== named && CircuitPolicy.difference(breaker.currentPolicy, policy).length > 0) {
-        assertSamePolicy(name, named, policy)
-      }
+      if (policy !== undefined) agree(breaker, policy)
       return breaker
+    }
+
+    const adopt = (breaker: CircuitBreaker): Breaker => {
+      const field = "CircuitBreakerRegistry.adopt: circuit"
+      if (!(breaker instanceof Breaker)) {
+        const name = isObject(breaker) && "name" in breaker
+          ? `one named ${JSON.stringify(breaker.name)}`
+          : typeof breaker
+        throw new RangeError(
+          `${field} must be made by CircuitBreaker.make or a class of CircuitBreaker.Service, of this very copy of the ` +
+            `package, got ${name}`
+        )
+      }
+      const { name } = breaker
+      if (circuits.get(name) !== breaker) {
+        checkName(`${field}.name`, name)
+        if (circuits.has(name)) throw new CircuitConflictError({ circuit: name, fields: [] })
+        if (breaker.hasParent) throw new RangeError(`${field} ${JSON.stringify(name)} is in a registry already`)
+        breaker.join(parent)
+        adopted.add(breaker)
+        declare(breaker, breaker.currentPolicy)
+        update(breaker)
+        if (start !== undefined) breaker.move(start)
+        keep(breaker)
+      }
+      registered.add(name)
+      return breaker
+    }
+
+    /** Ends what a circuit has of the registry. */
+    const release = (breaker: Breaker): Effect.Effect<void> =>
+      adopted.delete(breaker) ? Effect.sync(() => breaker.leaveParent()) : breaker.endEvents
+
+    /** Whether an operator moved the circuit, so that a new one of its name would undo that. */
+    const isUnderManualControl = (breaker: Breaker, circuit: Circuit): boolean => {
+      if (switchedOff.has(breaker)) return circuit._tag !== "Disabled"
+      return start === undefined
+        ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
+        : circuit.generation > 1
     }
 
     // A circuit that nobody used for long is forgotten, though whoever still
@@ -380,7 +545,7 @@ function makeStarting(
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current
-      if (isUnderManualControl(circuit, start) || breaker.reconfigured) return
+      if (isUnderManualControl(breaker, circuit) || breaker.reconfigured) return
       const hasOpened = circuit._tag === "Open" || (circuit._tag === "ForcedOpen" && start === undefined)
       const openUntil = hasOpened ? circuit.openUntil : -Infinity
       if (now - Math.max(breaker.lastUsedAt, openUntil) < idleTime) return
@@ -388,6 +553,7 @@ function makeStarting(
       breaker.successor = () => {
         const current = circuits.get(breaker.name)
         if (current !== undefined) return current
+        update(breaker)
         keep(breaker)
         breaker.successor = undefined
         return breaker
@@ -446,18 +612,21 @@ function makeStarting(
           breaker.stopTrackingUse()
           return breaker
         }),
+      adopt: (breaker) => orConflict(() => adopt(breaker)),
       reconfigure: (name, policy) =>
         Effect.suspend(() => {
           const breaker = circuits.get(name)
           return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.reconfigure(policy), true)
         }),
+      // One at a time, or what was read first could be put into effect last.
+      reload: Semaphore.withPermit(Semaphore.makeUnsafe(1))(reload),
       remove: (name) =>
         Effect.suspend(() => {
           const breaker = circuits.get(name)
           registered.delete(name)
           if (breaker === undefined) return Effect.succeed(false)
           forget(breaker)
-          return Effect.as(breaker.endEvents, true)
+          return Effect.as(release(breaker), true)
         }),
       names: Effect.sync(() => living().map((breaker) => breaker.name)),
       statuses: Effect.sync(() => living().map((breaker) => breaker.snapshot())),
@@ -474,7 +643,8 @@ function makeStarting(
       changes: changeHub.streamAfter(() => history.all)
     }
 
-    insides.set(registry, {
+    open(registry, {
+      version: 1,
       coming: changeHub.stream,
       watch: (watcher) => {
         watchers.add(watcher)
@@ -485,8 +655,30 @@ function makeStarting(
       }
     })
 
+    for (const name of declaredAtStart.keys()) create(name, undefined)
+
+    /** The circuits of a Layer that is provided to each call see so few calls that they never open. */
+    const warnIfPerCall = Effect.suspend(() => {
+      // Tests build a registry each, as they should.
+      if (circuits.size === 0 || start !== undefined || clock !== Context.get(Context.empty(), Clock.Clock)) {
+        return Effect.void
+      }
+      const isShort = monotonicMillis(clock) - madeAt < SHORT_LIFE &&
+        Array.from(circuits.values()).every((breaker) => breaker.snapshot().totalCalls <= FEW_CALLS)
+      shortLivesInARow = isShort ? shortLivesInARow + 1 : 0
+      return shortLivesInARow === MANY_LIVES
+        ? Effect.logWarning(
+          `A CircuitBreakerRegistry with ${
+            shown(circuits.keys())
+          } was built and released ${MANY_LIVES} times in a row: ` +
+            "circuits of a Layer that is provided to each call never open. Provide it once, at the edge of the program"
+        )
+        : Effect.void
+    })
+
     const end = Effect.suspend(() =>
-      Effect.forEach(circuits.values(), (breaker) => breaker.endEvents, { discard: true }).pipe(
+      Effect.forEach(circuits.values(), release, { discard: true }).pipe(
+        Effect.andThen(warnIfPerCall),
         Effect.andThen(hub.end),
         Effect.andThen(changeHub.end)
       )
@@ -495,18 +687,25 @@ function makeStarting(
   }
 }
 
-/** Whether an operator moved the circuit, so that a new one of its name would undo that. */
-const isUnderManualControl = (circuit: Circuit, start: Command | undefined): boolean =>
-  start === undefined
-    ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
-    : circuit.generation > 1
+const SHORT_LIFE = 10_000
+const FEW_CALLS = 10
+const MANY_LIVES = 1_000
+let shortLivesInARow = 0
+
+const shown = (names: Iterable<string>): string => {
+  const all = Array.from(names, (name) => JSON.stringify(name))
+  return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more circuits` : "")
+}
+
+const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>
+  CircuitPolicy.check(`CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`, policy)
 
 const assertSamePolicy = (
   circuit: string,
   declared: CircuitPolicy.CircuitPolicy,
   policy: CircuitPolicy.CircuitPolicy
 ): void => {
-  const fields = CircuitPolicy.difference(declared, policy)
+  const fields = differingSettings(declared, policy)
   if (fields.length > 0) throw new CircuitConflictError({ circuit, fields })
 }
 
@@ -515,15 +714,49 @@ const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConf
     try {
       return Effect.succeed(f())
     } catch (error) {
-      return error instanceof CircuitConflictError ? Effect.fail(error) : Effect.die(error)
+      return isConflict(error) ? Effect.fail(error) : Effect.die(error)
     }
   })
 
+const isConflict = (error: unknown): error is CircuitConflictError => Predicate.isTagged(error, "CircuitConflictError")
+
 /** What the rest of the package knows of a registry made here. */
-const insides = new WeakMap<CircuitBreakerRegistry, {
+interface Inside {
+  /** Of this interface and of `Watcher`: with another one the registry is as one made by hand. */
+  readonly version: 1
   readonly coming: Stream.Stream<CircuitChange>
   readonly watch: (watcher: Watcher) => () => void
-}>()
+}
+
+/** On the registry itself, where another copy of this package finds it as well. */
+const INSIDE = "~effect-resilience/registry"
+
+const open = (registry: CircuitBreakerRegistry, inside: Inside): void => {
+  // Not enumerable: a registry that somebody makes by spreading this one is another one.
+  Object.defineProperty(registry, INSIDE, { value: inside })
+}
+
+const insideOf = (registry: CircuitBreakerRegistry): Inside | undefined => {
+  const inside = (registry as { readonly [INSIDE]?: Inside })[INSIDE]
+  return inside?.version === 1 ? inside : undefined
+}
+
+const warned = new WeakSet<CircuitBreakerRegistry>()
+
+/**
+ * Says once of a registry that `watchCircuits` sees nothing of it, and what
+ * that leads to.
+ *
+ * @internal
+ */
+export const warnIfUnseen = (registry: CircuitBreakerRegistry, consequence: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (insideOf(registry) !== undefined || warned.has(registry)) return Effect.void
+    warned.add(registry)
+    return Effect.logWarning(
+      `The CircuitBreakerRegistry was made by hand or by another version of effect-resilience: ${consequence}`
+    )
+  })
 
 /**
  * The changes from now on.
@@ -531,7 +764,7 @@ const insides = new WeakMap<CircuitBreakerRegistry, {
  * @internal
  */
 export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
-  insides.get(registry)?.coming ?? registry.changes
+  insideOf(registry)?.coming ?? registry.changes
 
 /**
  * Tells of the circuits that a registry keeps, now and later, and of those it
@@ -540,7 +773,7 @@ export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<C
  * @internal
  */
 export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
-  insides.get(registry)?.watch(watcher) ?? (() => {})
+  insideOf(registry)?.watch(watcher) ?? (() => {})
 
 /** @internal */
 export interface Watcher {

@@ -33,12 +33,27 @@ import {
   checkCount,
   checkDuration,
   checkFunction,
+  checkKnown,
   checkOptions,
   checkRate,
   isObject,
   refuse
 } from "./internal/check.ts"
 import type * as Outcome from "./Outcome.ts"
+
+/**
+ * Marks policies.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/CircuitPolicy"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-resilience/CircuitPolicy"
 
 /**
  * The calls a circuit judges: the last `calls`, or those of the last
@@ -96,6 +111,7 @@ export interface Exponential {
  * @since 0.1.0
  */
 export interface CircuitPolicy {
+  readonly [TypeId]: object
   readonly consecutiveFailures: number | undefined
   readonly failureRate: number | undefined
   readonly slowCallRate: number | undefined
@@ -153,6 +169,45 @@ export interface Options {
 }
 
 const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
+
+const FIELDS = [
+  ...TRIPS,
+  "slowCallDuration",
+  "minimumCalls",
+  "window",
+  "openDuration",
+  "maxOpenDuration",
+  "halfOpenMaxCalls",
+  "successThreshold",
+  "halfOpenSample",
+  "halfOpenTimeout",
+  "recovery",
+  "measureDuration",
+  "classify",
+  "interruptedAfter",
+  "countUnreported",
+  "describeFailure"
+] as const satisfies ReadonlyArray<keyof Options>
+
+/**
+ * What a policy was made of: itself, and the fields that were named for it. The
+ * others follow from these, or are defaults. A spread carries it along under
+ * the `TypeId`, so that they follow the fields of the new policy, and comparing
+ * two policies does not see it.
+ */
+interface Origin {
+  readonly policy: CircuitPolicy
+  readonly named: ReadonlySet<keyof Options>
+}
+
+const origins = /* @__PURE__ */ new WeakMap<object, Origin>()
+
+/** Whether options, in which a policy may be spread, name a field. */
+const names = (origin: Origin | undefined, options: Options) => (field: keyof Options): boolean =>
+  options[field] !== undefined &&
+  (origin === undefined || origin.named.has(field) || options[field] !== origin.policy[field])
+
+const policies = /* @__PURE__ */ new WeakSet<object>()
 
 /**
  * Makes a policy.
@@ -221,61 +276,87 @@ const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
  *
  * **Gotchas**
  *
- * Throws a `RangeError` that names the field for a value out of its range.
+ * `minimumCalls` holds for rates only: five failures in a row open the circuit
+ * though it has had but five calls. For a minimum number of calls in any case,
+ * name `failureRate` and not `consecutiveFailures`.
+ *
+ * A policy may be spread into the options of another, and counts as the options
+ * it was made from: what follows from other fields there, as `minimumCalls` from
+ * the window, follows from the new ones, also if the same value is written
+ * beside the spread.
+ *
+ * Throws a `RangeError` that names the field for a value out of its range, and
+ * for an option that there is not.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): CircuitPolicy => {
-  const field = (name: string) => `CircuitPolicy.make: ${name}`
-  const named = TRIPS.some((trip) => options[trip] !== undefined)
-  const consecutiveFailures = options.consecutiveFailures ?? (named ? undefined : 5)
-  const failureRate = options.failureRate ?? (named ? undefined : 0.5)
-  const { slowCallRate } = options
-  if ((slowCallRate === undefined) !== (options.slowCallDuration === undefined)) {
-    const [given, missing] = slowCallRate === undefined
+export const make = (options: Options = {}): CircuitPolicy =>
+  build("CircuitPolicy.make", (name) => `CircuitPolicy.make: ${name}`, checkOptions("CircuitPolicy.make", options))
+
+const build = (owner: string, field: (name: string) => string, options: Options): CircuitPolicy => {
+  const { [TypeId]: spread, ...given } = options as Options & { readonly [TypeId]?: object }
+  checkKnown(owner, given, FIELDS)
+  const isNamed = names(spread === undefined ? undefined : origins.get(spread), given)
+  const { slowCallDuration, slowCallRate } = given
+  if ((slowCallRate === undefined) !== (slowCallDuration === undefined)) {
+    const [named, missing] = slowCallRate === undefined
       ? ["slowCallDuration", "slowCallRate"]
       : ["slowCallRate", "slowCallDuration"]
-    throw new RangeError(`${field(given)} needs ${missing} beside it, got none`)
+    throw new RangeError(`${field(named)} needs ${missing} beside it, got none`)
   }
-  const window = makeWindow(options.window ?? { duration: "60 seconds" })
+  const anyNamed = TRIPS.some(isNamed)
+  const [own, ownRate] = (["consecutiveFailures", "failureRate"] as const).map((trip) =>
+    !anyNamed || isNamed(trip) ? given[trip] : undefined
+  )
+  const none = own === undefined && ownRate === undefined && slowCallRate === undefined
+  const consecutiveFailures = none ? 5 : own
+  const failureRate = none ? 0.5 : ownRate
+  const window = makeWindow(field, otherwise(given.window, { duration: "60 seconds" }))
   const size = "calls" in window ? window.calls : Number.MAX_SAFE_INTEGER
-  const sample = options.halfOpenSample
-  if (sample !== undefined && !isObject(sample)) {
-    return refuse(field("halfOpenSample"), "an object with calls and failureRate", sample)
-  }
-  return {
-    consecutiveFailures: consecutiveFailures === undefined
-      ? undefined
-      : checkCount(field("consecutiveFailures"), consecutiveFailures),
-    failureRate: failureRate === undefined ? undefined : checkRate(field("failureRate"), failureRate),
-    slowCallRate: slowCallRate === undefined ? undefined : checkRate(field("slowCallRate"), slowCallRate),
-    slowCallDuration: options.slowCallDuration === undefined
-      ? undefined
-      : checkDuration(field("slowCallDuration"), options.slowCallDuration),
-    minimumCalls: checkCount(field("minimumCalls"), options.minimumCalls ?? Math.min(10, size), size),
+  const policy: CircuitPolicy = {
+    [TypeId]: Object.freeze({}),
+    consecutiveFailures: ifGiven(consecutiveFailures, (value) => checkCount(field("consecutiveFailures"), value)),
+    failureRate: ifGiven(failureRate, (value) => checkRate(field("failureRate"), value)),
+    slowCallRate: ifGiven(slowCallRate, (value) => checkRate(field("slowCallRate"), value)),
+    slowCallDuration: ifGiven(slowCallDuration, (value) => checkDuration(field("slowCallDuration"), value)),
+    minimumCalls: isNamed("minimumCalls")
+      ? checkCount(field("minimumCalls"), given.minimumCalls!, size)
+      : Math.min(10, size),
     window,
-    openDuration: makeOpenDuration(options.openDuration ?? exponential({ initial: "60 seconds" })),
-    maxOpenDuration: checkDuration(field("maxOpenDuration"), options.maxOpenDuration ?? "1 hour"),
-    halfOpenMaxCalls: checkCount(field("halfOpenMaxCalls"), options.halfOpenMaxCalls ?? 3),
-    successThreshold: checkCount(field("successThreshold"), options.successThreshold ?? 2),
-    halfOpenSample: sample === undefined ? undefined : {
-      calls: checkCount(field("halfOpenSample.calls"), sample.calls),
-      failureRate: checkRate(field("halfOpenSample.failureRate"), sample.failureRate)
-    },
-    halfOpenTimeout: checkDuration(field("halfOpenTimeout"), options.halfOpenTimeout ?? "60 seconds", {
+    openDuration: makeOpenDuration(field, otherwise(given.openDuration, exponential({ initial: "60 seconds" }))),
+    maxOpenDuration: checkDuration(field("maxOpenDuration"), otherwise(given.maxOpenDuration, "1 hour")),
+    halfOpenMaxCalls: checkCount(field("halfOpenMaxCalls"), otherwise(given.halfOpenMaxCalls, 3)),
+    successThreshold: checkCount(field("successThreshold"), otherwise(given.successThreshold, 2)),
+    halfOpenSample: ifGiven(given.halfOpenSample, (sample) => makeSample(field, sample)),
+    halfOpenTimeout: checkDuration(field("halfOpenTimeout"), otherwise(given.halfOpenTimeout, "60 seconds"), {
       positive: true
     }),
-    recovery: makeRecovery(field, options.recovery),
-    measureDuration: options.measureDuration ?? ("duration" in window || slowCallRate !== undefined),
-    classify: checkFunction(field("classify"), options.classify),
-    interruptedAfter: options.interruptedAfter === undefined
-      ? undefined
-      : checkDuration(field("interruptedAfter"), options.interruptedAfter),
-    countUnreported: checkUnreported(field("countUnreported"), options.countUnreported ?? "ignored"),
-    describeFailure: checkDescription(field("describeFailure"), options.describeFailure)
+    recovery: ifGiven(given.recovery, (recovery) => makeRecovery(field, recovery)),
+    measureDuration: isNamed("measureDuration")
+      ? checkBoolean(field("measureDuration"), given.measureDuration!)
+      : "duration" in window || slowCallRate !== undefined,
+    classify: checkFunction(field("classify"), given.classify),
+    interruptedAfter: ifGiven(
+      given.interruptedAfter,
+      (value) => checkDuration(field("interruptedAfter"), value)
+    ),
+    countUnreported: checkUnreported(field("countUnreported"), otherwise(given.countUnreported, "ignored")),
+    describeFailure: checkDescription(field("describeFailure"), given.describeFailure)
   }
+  origins.set(policy[TypeId], { policy, named: new Set(FIELDS.filter(isNamed)) })
+  policies.add(policy)
+  return policy
 }
+
+/** A `null` is no default, and is refused like any other value. */
+const otherwise = <A>(value: A | undefined, byDefault: A): A => value === undefined ? byDefault : value
+
+const ifGiven = <A, B>(value: A | undefined, check: (value: A) => B): B | undefined =>
+  value === undefined ? undefined : check(value)
+
+const checkBoolean = (field: string, value: boolean): boolean =>
+  typeof value === "boolean" ? value : refuse(field, "true or false", value)
 
 const checkUnreported = (field: string, value: CircuitPolicy["countUnreported"]): CircuitPolicy["countUnreported"] =>
   value === "ignored" || value === "success" ? value : refuse(field, `"ignored" or "success"`, value)
@@ -289,14 +370,42 @@ const checkDescription = (
     : refuse(field, "a function of the error, or false", value)
 
 /**
+ * Whether a value is a policy, also if another copy of this package made it.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCircuitPolicy = (u: unknown): u is CircuitPolicy => isObject(u) && TypeId in u
+
+/**
  * What JavaScript may have passed for a policy, options of one in particular.
  *
  * @internal
  */
 export const check = <P extends CircuitPolicy | undefined>(field: string, policy: P): P =>
-  policy === undefined || (isObject(policy) && isObject(policy.window) && Duration.isDuration(policy.halfOpenTimeout))
+  policy === undefined || isCircuitPolicy(policy)
     ? policy
     : refuse(field, "a policy made with CircuitPolicy.make", policy)
+
+/**
+ * The policy that an option called `field` stands for: a policy as it is, or
+ * one made of options, of a policy that was spread and changed by hand in
+ * particular. Mistakes are named as those of `field`.
+ *
+ * @internal
+ */
+export const from: {
+  (field: string, policy: CircuitPolicy | Options): CircuitPolicy
+  (field: string, policy: CircuitPolicy | Options | undefined): CircuitPolicy | undefined
+} =
+  ((field: string, policy: CircuitPolicy | Options | undefined): CircuitPolicy | undefined =>
+    policy === undefined || isMade(policy)
+      ? policy
+      : isObject(policy)
+      ? build(field, (name) => `${field}.${name}`, policy)
+      : refuse(field, "a policy or its options", policy)) as typeof from
+
+const isMade = (policy: CircuitPolicy | Options): policy is CircuitPolicy => policies.has(policy)
 
 /**
  * An open time that starts at `initial` and is multiplied by `multiplier` (2)
@@ -317,12 +426,17 @@ export const exponential = (options: {
   readonly maximum?: Duration.Input | undefined
   readonly jitter?: number | undefined
 }): Exponential => {
-  checkOptions("CircuitPolicy.exponential", options)
+  const { _tag: _, ...given } = checkOptions("CircuitPolicy.exponential", options) as typeof options & { _tag?: string }
+  checkKnown("CircuitPolicy.exponential", given, ["initial", "multiplier", "maximum", "jitter"])
   const field = (name: string) => `CircuitPolicy.exponential: ${name}`
   const initial = checkDuration(field("initial"), options.initial, { positive: true, finite: true })
-  const maximum = checkDuration(field("maximum"), options.maximum ?? Duration.max(initial, Duration.minutes(5)), {
-    finite: true
-  })
+  const maximum = checkDuration(
+    field("maximum"),
+    otherwise(options.maximum, Duration.max(initial, Duration.minutes(5))),
+    {
+      finite: true
+    }
+  )
   if (Duration.isLessThan(maximum, initial)) {
     throw new RangeError(
       `${field("maximum")} must be at least initial (${Duration.format(initial)}), got ${Duration.format(maximum)}`
@@ -331,34 +445,62 @@ export const exponential = (options: {
   return {
     _tag: "Exponential",
     initial,
-    multiplier: checkAtLeast(field("multiplier"), 1, options.multiplier ?? 2),
+    multiplier: checkAtLeast(field("multiplier"), 1, otherwise(options.multiplier, 2)),
     maximum,
-    jitter: checkRate(field("jitter"), options.jitter ?? 0)
+    jitter: checkRate(field("jitter"), otherwise(options.jitter, 0))
   }
 }
 
-const makeWindow = (window: Window): CircuitPolicy["window"] =>
-  !isObject(window)
-    ? refuse("CircuitPolicy.make: window", "an object with calls, or with a duration", window)
-    : "calls" in window
-    ? { calls: checkCount("CircuitPolicy.make: window.calls", window.calls, 1_000_000) }
-    : {
-      duration: checkDuration("CircuitPolicy.make: window.duration", window.duration, { positive: true, finite: true }),
-      buckets: checkCount("CircuitPolicy.make: window.buckets", window.buckets ?? 10, 1_000)
-    }
+type Field = (name: string) => string
 
-const makeRecovery = (
-  field: (name: string) => string,
-  recovery: Recovery | undefined
-): CircuitPolicy["recovery"] =>
-  recovery === undefined
-    ? undefined
-    : !isObject(recovery)
-    ? refuse(field("recovery"), "an object with duration", recovery)
+const makeWindow = (field: Field, window: Window): CircuitPolicy["window"] => {
+  const { buckets, calls, duration } = checkFields(
+    field("window"),
+    "an object with calls, or with a duration",
+    window as { readonly calls?: number; readonly duration?: Duration.Input; readonly buckets?: number },
+    ["calls", "duration", "buckets"]
+  )
+  if ((calls === undefined) === (duration === undefined) || (calls !== undefined && buckets !== undefined)) {
+    return refuse(field("window"), "an object with calls, or with a duration and its buckets", window)
+  }
+  return calls !== undefined
+    ? { calls: checkCount(field("window.calls"), calls, 1_000_000) }
     : {
-      duration: checkDuration(field("recovery.duration"), recovery.duration, { positive: true, finite: true }),
-      initial: checkShare(field("recovery.initial"), recovery.initial ?? 0.1)
+      duration: checkDuration(field("window.duration"), duration!, { positive: true, finite: true }),
+      buckets: checkCount(field("window.buckets"), otherwise(buckets, 10), 1_000)
     }
+}
+
+const makeSample = (
+  field: Field,
+  sample: NonNullable<Options["halfOpenSample"]>
+): NonNullable<CircuitPolicy["halfOpenSample"]> => {
+  const { calls, failureRate } = checkFields(field("halfOpenSample"), "an object with calls and failureRate", sample, [
+    "calls",
+    "failureRate"
+  ])
+  return {
+    calls: checkCount(field("halfOpenSample.calls"), calls),
+    failureRate: checkRate(field("halfOpenSample.failureRate"), failureRate)
+  }
+}
+
+const makeRecovery = (field: Field, recovery: Recovery): NonNullable<CircuitPolicy["recovery"]> => {
+  const { duration, initial } = checkFields(field("recovery"), "an object with duration", recovery, [
+    "duration",
+    "initial"
+  ])
+  return {
+    duration: checkDuration(field("recovery.duration"), duration, { positive: true, finite: true }),
+    initial: checkShare(field("recovery.initial"), otherwise(initial, 0.1))
+  }
+}
+
+const checkFields = <O extends object>(field: string, accepted: string, value: O, known: ReadonlyArray<string>): O => {
+  if (!isObject(value)) return refuse(field, accepted, value)
+  checkKnown(field, value, known)
+  return value
+}
 
 const checkShare = (field: string, value: number): number =>
   typeof value === "number" && value > 0 && value <= 1
@@ -366,12 +508,15 @@ const checkShare = (field: string, value: number): number =>
     : refuse(field, "a number above 0 and at most 1", value)
 
 const isExponential = (openDuration: OpenDuration): openDuration is Exponential =>
-  typeof openDuration === "object" && "_tag" in openDuration && openDuration._tag === "Exponential"
+  isObject(openDuration) && "_tag" in openDuration && openDuration._tag === "Exponential"
 
-const makeOpenDuration = (openDuration: OpenDuration): CircuitPolicy["openDuration"] =>
-  Schedule.isSchedule(openDuration) || isExponential(openDuration)
+const makeOpenDuration = (field: Field, openDuration: OpenDuration): CircuitPolicy["openDuration"] =>
+  Schedule.isSchedule(openDuration)
     ? openDuration
-    : checkDuration("CircuitPolicy.make: openDuration", openDuration)
+    : isExponential(openDuration)
+    // It may have been spread and changed by hand.
+    ? exponential(openDuration)
+    : checkDuration(field("openDuration"), openDuration)
 
 // -----------------------------------------------------------------------------
 // presets
@@ -476,7 +621,22 @@ export const kafka: CircuitPolicy = /* @__PURE__ */ make({
  * @since 0.1.0
  */
 export const difference = (self: CircuitPolicy, that: CircuitPolicy): ReadonlyArray<keyof CircuitPolicy> =>
-  (Object.keys(self) as Array<keyof CircuitPolicy>).filter((field) => !Equal.equals(self[field], that[field]))
+  FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
+
+/**
+ * The fields that code has named: the options of `make`, those of a policy that
+ * was spread into them included. Of a policy that another copy of the package
+ * made, the fields that are not the defaults.
+ *
+ * @internal
+ */
+export const namedFields = (self: CircuitPolicy): ReadonlySet<keyof Options> => {
+  const origin = origins.get(self[TypeId])
+  return new Set(FIELDS.filter(origin === undefined ? isChanged(self, make()) : names(origin, self)))
+}
+
+const isChanged = (self: CircuitPolicy, that: CircuitPolicy) => (field: keyof Options): boolean =>
+  !Equal.equals(self[field], that[field])
 
 /**
  * Says in words what a policy does.

@@ -207,6 +207,8 @@ export const make = (
 
     const publish = (key: string, from: Circuit.Circuit, to: Circuit.Circuit): void => {
       if (from.generation === to.generation || !hub.hasSubscribers) return
+      // A ramp begins, which is no state of its own.
+      if (to._tag === "HalfOpen" && to.rampingSince !== undefined) return
       // From HalfOpen to HalfOpen, the probes timed out and the open time that followed has ended as well.
       if (to._tag === "Open" || (from._tag === "HalfOpen" && to._tag === "HalfOpen")) {
         hub.publish({
@@ -332,7 +334,7 @@ const everyFailure: Outcome.Classifier = (exit) => Exit.isSuccess(exit) ? Outcom
 // states
 // -----------------------------------------------------------------------------
 
-/** The circuit as the last call left it, but for probes that have timed out: nothing is left to wait for then. */
+/** The circuit as the last call left it, but for probes that have timed out and a ramp that has ended. */
 const stateOf = (key: string, breaker: Breaker): EffectBreaker.State => {
   const circuit = breaker.ref.ref.current
   switch (circuit._tag) {
@@ -345,6 +347,7 @@ const stateOf = (key: string, breaker: Breaker): EffectBreaker.State => {
       return openState(key, breaker, circuit)
     case "HalfOpen": {
       const settled = breaker.settled()
+      if (settled._tag === "Closed") return { _tag: "Closed", key }
       return settled.generation === circuit.generation
         ? { _tag: "HalfOpen", key, probing: circuit.inFlight > 0, consecutiveOpenings: circuit.openings }
         : openState(key, breaker, settled)

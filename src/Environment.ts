@@ -9,18 +9,19 @@
  * **Details**
  *
  * A variable is spelled `CIRCUIT_BREAKER_FAILURE_THRESHOLD` for all circuits
- * and `CB_PAYMENT_API_FAILURE_THRESHOLD` for the circuit `payment-api`. What is
- * said of one circuit goes before what is said of all, and of two that say the
- * same the environment goes before the code. Setting by setting, the first of
- * these counts:
+ * and `CB_PAYMENT_API_FAILURE_THRESHOLD` for the circuit `payment-api`. Settings
+ * of one circuit override those of all; at the same level the environment
+ * overrides the code. For each setting, the first of these counts:
  *
  * 1. the variable of the circuit;
- * 2. the circuit's policy in code;
+ * 2. the circuit's policy in code, if it names the setting;
  * 3. the variable of all circuits;
  * 4. the default policy in code, or the library's own defaults.
  *
- * A policy in code has a value for every setting, so a circuit that has one
- * listens to its own variables only.
+ * A policy names the options that `CircuitPolicy.make` was given: the rules that
+ * open the circuit together, and each other option by itself. One made with
+ * `classify` alone names nothing that a variable sets. A policy that another one
+ * was spread into names what either names.
  *
  * Everything that is wrong is one `ConfigError`, whose message has a line for
  * each problem. Misspelt names are problems, too.
@@ -54,7 +55,6 @@ import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -62,7 +62,9 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Str from "effect/String"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { readAll, type Texts } from "./internal/configSource.ts"
+import { formatDuration, parseDuration, parsePlain } from "./internal/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
+import { ofCalls, ofCircuits, type Synonym, synonymOf } from "./internal/synonyms.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -79,8 +81,8 @@ export interface Environment {
   readonly defaults: CircuitPolicy.CircuitPolicy
 
   /**
-   * The policy of one circuit. With a policy, that policy as the variables of
-   * the circuit change it.
+   * The policy of one circuit. With a policy, that policy as the variables
+   * change it.
    */
   readonly circuitPolicy: (
     name: string,
@@ -89,6 +91,12 @@ export interface Environment {
 
   /** How long an attempt of a call may take, through one circuit or in general. Infinite if that is off. */
   readonly requestTimeout: (circuit?: string | undefined) => Duration.Duration
+
+  /**
+   * Whether a circuit is on, or circuits in general. One that is off should be
+   * `Disabled` from the start.
+   */
+  readonly enabled: (circuit?: string | undefined) => boolean
 
   /** How to retry, as options of `Retry.make`. */
   readonly retry: RetryOptions
@@ -206,6 +214,8 @@ interface Kind<out A extends Value> {
   readonly unit: Unit | undefined
   /** Takes trimmed text in small letters. */
   readonly decode: (text: string) => A | undefined
+  /** Says of a text that is not accepted what is likely to be wrong with it. */
+  readonly explain?: ((text: string) => string | undefined) | undefined
 }
 
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/
@@ -225,29 +235,58 @@ const rate = between(0, 1, false)
 
 const factor = between(1, 100, false)
 
-const time = (
-  unit: Unit,
-  minimum: number,
-  maximum: number,
-  example: string
-): Kind<Duration.Duration> => ({
-  accepts: `a number of ${unit} from ${minimum} to ${maximum}, or a duration such as "${example}"`,
-  unit,
+/** A time in milliseconds: the name of its variable says so. */
+const milliseconds = (minimum: number, maximum: number, example: string): Kind<Duration.Duration> => ({
+  accepts: `a number of milliseconds from ${minimum} to ${maximum}, or a duration such as "${example}"`,
+  unit: "milliseconds",
   decode: (text) => {
-    const duration = NUMBER.test(text)
-      ? Duration.millis(Number(text) * MILLIS[unit])
-      : Option.getOrUndefined(Duration.fromInput(text as Duration.Input))
-    const amount = duration === undefined ? NaN : amountOf(duration, unit)
-    return amount >= minimum && amount <= maximum ? duration : undefined
+    const duration = parseDuration(text, "milliseconds")
+    const millis = duration === undefined ? NaN : Duration.toMillis(duration)
+    return millis >= minimum && millis <= maximum ? duration : undefined
   }
 })
 
-const MILLIS = { seconds: 1000, milliseconds: 1 }
-
-const amountOf = (duration: Duration.Duration, unit: Unit): number => Duration.toMillis(duration) / MILLIS[unit]
+/**
+ * A time in seconds. Other libraries take milliseconds under such names, so a
+ * number that is hardly meant as seconds needs its unit.
+ */
+const seconds = (
+  minimum: number,
+  { longest, plain }: { readonly plain: number; readonly longest: Duration.Duration },
+  example: string
+): Kind<Duration.Duration> => {
+  const isAccepted = (duration: Duration.Duration) =>
+    Duration.toSeconds(duration) >= minimum && Duration.isLessThanOrEqualTo(duration, longest)
+  return {
+    accepts: `a number of seconds from ${minimum} to ${plain}, or a duration up to ${
+      Duration.format(longest)
+    } such as "${example}"`,
+    unit: "seconds",
+    decode: (text) => {
+      const duration = parseDuration(text)
+      const number = parsePlain(text)
+      return duration !== undefined && isAccepted(duration) && (number === undefined || number <= plain)
+        ? duration
+        : undefined
+    },
+    explain: (text) => {
+      const number = parsePlain(text)
+      if (number === undefined || number <= plain) return undefined
+      const [asSeconds, asMillis] = [Duration.seconds(number), Duration.millis(number)]
+      if (!isAccepted(asMillis)) return undefined
+      const told = `is ${formatDuration(asSeconds)} in seconds`
+      const instead = `write "${Duration.format(asMillis)}" if milliseconds were meant`
+      return isAccepted(asSeconds)
+        ? `${told}; ${instead}, or "${number}s"`
+        : `${told}, at most ${Duration.format(longest)} is accepted; ${instead}`
+    }
+  }
+}
 
 const HOUR = 3600
-const DAY = 24 * HOUR
+
+const upToHour = { plain: 600, longest: Duration.hours(1) }
+const upToDay = { plain: HOUR, longest: Duration.days(1) }
 
 /** Those of `Config.Boolean`. */
 const TRUE = ["true", "yes", "on", "1", "y"]
@@ -267,7 +306,9 @@ const orOff = <A extends Value>(kind: Kind<A>): Kind<A | "off"> => ({
 
 /** How to write a value in a variable. */
 const encode = (value: Value, unit: Unit | undefined): string =>
-  Duration.isDuration(value) ? String(amountOf(value, unit!)) : String(value)
+  Duration.isDuration(value)
+    ? String(unit === "milliseconds" ? Duration.toMillis(value) : Duration.toSeconds(value))
+    : String(value)
 
 // -----------------------------------------------------------------------------
 // settings
@@ -278,6 +319,8 @@ interface Field<out A extends Value> {
   readonly default: A
   /** What a policy has for it. A setting that is not of a policy has none. */
   readonly read: ((policy: CircuitPolicy.CircuitPolicy) => A) | undefined
+  /** The fields of a policy of which any one claims the setting. */
+  readonly claimedBy: ReadonlyArray<keyof CircuitPolicy.Options>
   readonly description: string
 }
 
@@ -289,6 +332,7 @@ const field = <A extends Value>(kind: Kind<A>, byDefault: A, description: string
   kind,
   default: byDefault,
   read: undefined,
+  claimedBy: [],
   description
 })
 
@@ -296,9 +340,19 @@ const builtIn = CircuitPolicy.make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
+  claimedBy: keyof CircuitPolicy.Options | ReadonlyArray<keyof CircuitPolicy.Options>,
   read: (policy: CircuitPolicy.CircuitPolicy) => A | B,
   description: string
-): Field<A | B> => ({ kind, default: read(builtIn), read, description })
+): Field<A | B> => ({
+  kind,
+  default: read(builtIn),
+  read,
+  claimedBy: typeof claimedBy === "string" ? [claimedBy] : claimedBy,
+  description
+})
+
+/** Only the rules that a policy names apply, so that one of them claims them all. */
+const RULES = ["consecutiveFailures", "failureRate", "slowCallRate", "slowCallDuration"] as const
 
 const DEFAULT_OPEN_TIME = {
   initial: Duration.minutes(1),
@@ -319,89 +373,108 @@ const openTime = ({ openDuration }: CircuitPolicy.CircuitPolicy) =>
 const circuitFields = {
   FAILURE_THRESHOLD: policyField(
     orOff(count(1_000_000)),
+    RULES,
     (policy) => policy.consecutiveFailures ?? "off",
     "Failures in a row that open the circuit."
   ),
   FAILURE_RATE_THRESHOLD: policyField(
     orOff(rate),
+    RULES,
     (policy) => policy.failureRate ?? "off",
     "Share of failures in the window that opens the circuit."
   ),
   MINIMUM_REQUEST_THRESHOLD: policyField(
     count(1_000_000),
+    "minimumCalls",
     (policy) => policy.minimumCalls,
     "Calls the window must hold before a rate counts."
   ),
   FAILURE_WINDOW_SECONDS: policyField(
-    time("seconds", 0.001, DAY, "1 minute"),
+    seconds(0.001, upToDay, "1m"),
+    "window",
     (policy) => "duration" in policy.window ? policy.window.duration : "off",
     "The window, as a time. Excludes `WINDOW_SIZE`."
   ),
   WINDOW_SIZE: policyField(
     count(1_000_000),
+    "window",
     (policy) => "calls" in policy.window ? policy.window.calls : "off",
     "The window, as a number of calls. Excludes `FAILURE_WINDOW_SECONDS`."
   ),
   RECOVERY_TIMEOUT: policyField(
-    time("seconds", 0.001, DAY, "30 seconds"),
+    seconds(0.001, upToDay, "30s"),
+    "openDuration",
     (policy) => openTime(policy).initial,
     "How long the circuit stays open, at first."
   ),
   EXPONENTIAL_BACKOFF: policyField(
     flag,
+    "openDuration",
     (policy) => openTime(policy).grows,
     "Whether each opening in a row is longer than the one before."
   ),
   BACKOFF_MULTIPLIER: policyField(
     factor,
+    "openDuration",
     (policy) => openTime(policy).multiplier,
     "How many times longer."
   ),
   MAX_BACKOFF_SECONDS: policyField(
-    time("seconds", 0.001, DAY, "5 minutes"),
+    seconds(0.001, upToDay, "5m"),
+    "openDuration",
     (policy) => openTime(policy).maximum,
     "How long at most."
   ),
   HALF_OPEN_CALLS: policyField(
     count(10_000),
+    "halfOpenMaxCalls",
     (policy) => policy.halfOpenMaxCalls,
     "Probes that run at once while the circuit is half-open."
   ),
   HALF_OPEN_TIMEOUT: policyField(
-    orOff(time("seconds", 0.001, DAY, "1 minute")),
+    orOff(seconds(0.001, upToDay, "1m")),
+    "halfOpenTimeout",
     (policy) => Duration.isFinite(policy.halfOpenTimeout) ? policy.halfOpenTimeout : "off",
     "The circuit opens again if probes run that long without a verdict."
   ),
   SUCCESS_THRESHOLD: policyField(
     count(10_000),
+    "successThreshold",
     (policy) => policy.successThreshold,
     "Successful probes that close the circuit."
   ),
   SLOW_CALL_THRESHOLD_MS: policyField(
-    orOff(time("milliseconds", 1, HOUR * 1000, "2 seconds")),
+    orOff(milliseconds(1, HOUR * 1000, "2s")),
+    RULES,
     (policy) => policy.slowCallDuration ?? "off",
     "Calls that take longer are slow."
   ),
   SLOW_CALL_RATE_THRESHOLD: policyField(
     orOff(rate),
+    RULES,
     (policy) => policy.slowCallRate ?? "off",
     "Share of slow calls in the window that opens the circuit."
   ),
   REQUEST_TIMEOUT_SECONDS: field(
-    orOff(time("seconds", 0.001, HOUR, "10 seconds")),
+    orOff(seconds(0.001, upToHour, "10s")),
     Duration.seconds(10),
     "How long an attempt of a call may take, in the standard pipeline."
-  )
+  ),
+  ENABLED: field(flag, true, "Whether circuits are on. One that is off is `Disabled`: every call passes.")
 } satisfies Fields
 
 const otherFields = {
   MAX_RETRY_ATTEMPTS: field(count(1000), 3, "Attempts of a call, the first included."),
-  RETRY_BASE_DELAY: field(time("seconds", 0, HOUR, "500 millis"), Duration.seconds(1), "Wait before the first retry."),
-  RETRY_MAX_DELAY: field(time("seconds", 0, DAY, "1 minute"), Duration.minutes(1), "Longest wait before a retry."),
+  RETRY_BASE_DELAY: field(
+    seconds(0, { plain: 90, longest: Duration.hours(1) }, "500ms"),
+    Duration.seconds(1),
+    "Wait before the first retry."
+  ),
+  RETRY_MAX_DELAY: field(seconds(0, upToDay, "1m"), Duration.minutes(1), "Longest wait before a retry."),
   RETRY_EXPONENTIAL_BASE: field(factor, 2, "How many times longer each wait is than the one before."),
   RETRY_JITTER_ENABLED: field(flag, true, "Whether waits are spread, × 0.5 to 1.5."),
   HEALTH_CHECK_INTERVAL: field(
-    time("seconds", 0.001, DAY, "30 seconds"),
+    seconds(0.001, upToDay, "30s"),
     Duration.seconds(30),
     "Time between two health checks."
   )
@@ -500,9 +573,11 @@ export const variableName = (circuit: string): string => Str.configCase(circuit)
  * It fails with a `ConfigError` that has all problems, one a line: values that
  * are not accepted, settings that contradict each other, and misspelt names.
  * Every name that starts with `CIRCUIT_BREAKER_`, or with the prefix of a
- * circuit of `circuits`, has to be known. Other names are only misspelt if they
- * are nearly known, since other software has variables with `CB_` and `RETRY_`
- * as well. Their values are never shown.
+ * circuit of `circuits`, has to be known. Other names are only refused if they
+ * are nearly known or are those of other libraries, such as `MAX_RETRIES`, since
+ * other software has variables with `CB_` and `RETRY_` as well. The name of a
+ * circuit is refused if it is nearly one of `circuits`. Values of unknown names
+ * are never shown.
  *
  * Values that are set have to agree. A value that is not set yields to one that
  * is: `CIRCUIT_BREAKER_RECOVERY_TIMEOUT=600` alone raises the maximum of the
@@ -532,17 +607,34 @@ export const variableName = (circuit: string): string => Str.configCase(circuit)
  * @category constructors
  * @since 0.1.0
  */
-export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> =>
+export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> => loadFor(options, true)
+
+/**
+ * `load` for the one circuit that somebody names, while others may have names
+ * much like it.
+ *
+ * @internal
+ */
+export const loadCircuit = (
+  name: string,
+  policy?: CircuitPolicy.CircuitPolicy | undefined
+): Effect.Effect<Environment, Config.ConfigError> => loadFor({ circuits: { [name]: policy } }, false)
+
+/** `isComplete`: whether `circuits` has all circuits that the code names. */
+const loadFor = (options: Options, isComplete: boolean): Effect.Effect<Environment, Config.ConfigError> =>
+  Effect.matchEffect(read(options), {
+    onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
+    onSuccess: (texts) => {
+      const { environment, problems } = decode(texts, options, isComplete)
+      return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
+    }
+  })
+
+const read = (options: Options): Effect.Effect<Texts, ConfigProvider.SourceError> =>
   Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
     const circuits = Object.keys(options.circuits ?? {}).map(variableName).filter((name) => name !== "")
     const known = globalNames.concat(circuits.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
-    return Effect.matchEffect(readAll(provider, known, isOurs), {
-      onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
-      onSuccess: (texts) => {
-        const { environment, problems } = decode(texts, options)
-        return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
-      }
-    })
+    return readAll(provider, known, isOurs, (word) => word === "CB")
   })
 
 /**
@@ -579,7 +671,7 @@ export const circuitPolicy = (
   name: string,
   policy?: CircuitPolicy.CircuitPolicy | undefined
 ): Effect.Effect<CircuitPolicy.CircuitPolicy, Config.ConfigError> =>
-  Effect.map(load({ circuits: { [name]: policy } }), (environment) => environment.circuitPolicy(name))
+  Effect.map(loadCircuit(name, policy), (environment) => environment.circuitPolicy(name))
 
 const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
   const [first, ...others] = problems.map((message) => new SchemaIssue.InvalidValue({ message }))
@@ -592,15 +684,36 @@ const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
 // decoding
 // -----------------------------------------------------------------------------
 
-type Report = (problem: string) => void
+/** Takes a problem and the variables that it is about. */
+type Report = (problem: string, variables: ReadonlyArray<string>) => void
 
-const decode = (texts: Texts, options: Options) => {
+interface Decoded {
+  readonly environment: Environment
+  readonly problems: ReadonlyArray<string>
+  /** The variables that the problems are about. */
+  readonly wrong: ReadonlySet<string>
+}
+
+const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
   const problems = new Set<string>()
-  const report: Report = (problem) => problems.add(problem)
+  const wrong = new Set<string>()
+  const report: Report = (problem, variables) => {
+    problems.add(problem)
+    for (const variable of variables) wrong.add(variable)
+  }
+
+  const declared = declare(Object.keys(options.circuits ?? {}), isComplete)
+  const misnamed = new Map(
+    Array.from(all.keys()).flatMap((variable) => {
+      const problem = problemOf(variable, declared)
+      return problem === undefined ? [] : [[variable, problem] as const]
+    })
+  )
+  const texts: Texts = new Map(Array.from(all).filter(([variable]) => !misnamed.has(variable)))
 
   const global = decodeCircuitLevel(texts, GLOBAL, report)
   const others = fitRetry(decide(otherFields, "", { global: decodeLevel(texts, otherFields, "", report) }), report)
-  const all = fit(
+  const ofAll = fit(
     decide(circuitFields, GLOBAL, { global, defaults: options.defaults }),
     options.defaults ?? builtIn,
     GLOBAL,
@@ -609,10 +722,9 @@ const decode = (texts: Texts, options: Options) => {
 
   // Circuits that the code names, and those that only the environment does.
   const circuits = new Map<string, CircuitPolicy.CircuitPolicy | undefined>(Object.entries(options.circuits ?? {}))
-  const declared = new Set(Array.from(circuits.keys(), variableName))
   for (const variable of texts.keys()) {
     const name = circuitOf(variable)
-    if (name !== undefined && !declared.has(name)) circuits.set(name, undefined)
+    if (name !== undefined && !declared.names.has(name)) circuits.set(name, undefined)
   }
   const levels = new Map<string, Level<CircuitFields>>()
   for (const name of new Set(Array.from(circuits.keys(), variableName))) {
@@ -629,24 +741,28 @@ const decode = (texts: Texts, options: Options) => {
     )
   }
 
-  const settings = [...listSettings(all.settings, undefined), ...listSettings(others, undefined)]
+  // The name of a circuit may come with every call.
+  const levelOf = (circuit: string | undefined): Level<CircuitFields> | undefined =>
+    circuit === undefined || levels.size === 0 ? undefined : levels.get(variableName(circuit))
+
+  const settings = [...listSettings(ofAll.settings, undefined), ...listSettings(others, undefined)]
   const policies = new Map<string, CircuitPolicy.CircuitPolicy>()
   for (const [circuit, policy] of circuits) {
     const name = variableName(circuit)
     const fitted = fitCircuit(name, policy, report)
-    policies.set(circuit, policy === undefined && !levels.has(name) ? all.policy : fitted.policy)
+    policies.set(circuit, policy === undefined && !levels.has(name) ? ofAll.policy : fitted.policy)
     settings.push(...listSettings(fitted.settings, circuit))
   }
-  reportUnknown(texts, declared, report)
+  for (const [variable, problem] of misnamed) report(`${shorten(variable)} ${problem}`, [variable])
 
   const environment: Environment = {
-    defaults: all.policy,
-    circuitPolicy: makeCircuitPolicy({ policies, levels, defaults: all.policy, fitCircuit }),
+    defaults: ofAll.policy,
+    circuitPolicy: makeCircuitPolicy({ policies, levels, global, defaults: ofAll.policy, fitCircuit }),
     requestTimeout: (circuit) => {
-      const own = circuit === undefined ? undefined : levels.get(variableName(circuit))?.REQUEST_TIMEOUT_SECONDS
-      const timeout = own === undefined || own === "invalid" ? all.settings.REQUEST_TIMEOUT_SECONDS.value : own.value
+      const timeout = givenOr(levelOf(circuit)?.REQUEST_TIMEOUT_SECONDS, ofAll.settings.REQUEST_TIMEOUT_SECONDS.value)
       return timeout === "off" ? Duration.infinity : timeout
     },
+    enabled: (circuit) => givenOr(levelOf(circuit)?.ENABLED, ofAll.settings.ENABLED.value),
     retry: {
       maxAttempts: others.MAX_RETRY_ATTEMPTS.value,
       baseDelay: others.RETRY_BASE_DELAY.value,
@@ -657,25 +773,25 @@ const decode = (texts: Texts, options: Options) => {
     healthCheckInterval: others.HEALTH_CHECK_INTERVAL.value,
     settings
   }
-  return { environment, problems: Array.from(problems) }
+  return { environment, problems: Array.from(problems), wrong }
 }
 
 /** Finds the policy of a circuit that is named or that comes with a policy while the program runs. */
 const makeCircuitPolicy = (known: {
   readonly policies: ReadonlyMap<string, CircuitPolicy.CircuitPolicy>
   readonly levels: ReadonlyMap<string, Level<CircuitFields>>
+  readonly global: Level<CircuitFields>
   readonly defaults: CircuitPolicy.CircuitPolicy
   readonly fitCircuit: (name: string, policy: CircuitPolicy.CircuitPolicy | undefined, report: Report) => Fitted
 }): Environment["circuitPolicy"] => {
   // Nobody is there to report to: what does not go together gives way.
   const change = (name: string, policy?: CircuitPolicy.CircuitPolicy) => known.fitCircuit(name, policy, () => {}).policy
+  const makeCache = () => new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
   const plain = new Map(Array.from(known.levels.keys(), (name) => [name, change(name)]))
-  const changed = new Map(
-    Array.from(
-      known.levels.keys(),
-      (name) => [name, new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()]
-    )
-  )
+  const changed = new Map(Array.from(known.levels.keys(), (name) => [name, makeCache()]))
+  // Circuits without variables of their own differ in nothing but their policy.
+  const changedByGlobal = makeCache()
+  const isSilent = known.levels.size === 0 && Object.keys(known.global).length === 0
 
   return (circuit, policy) => {
     if (policy === undefined) {
@@ -683,11 +799,10 @@ const makeCircuitPolicy = (known: {
       if (own !== undefined) return own
     }
     // The name of a circuit may come with every call.
-    if (known.levels.size === 0) return policy ?? known.defaults
+    if (isSilent) return policy ?? known.defaults
     const name = variableName(circuit)
     if (policy === undefined) return plain.get(name) ?? known.defaults
-    const changes = changed.get(name)
-    if (changes === undefined) return policy
+    const changes = changed.get(name) ?? changedByGlobal
     const before = changes.get(policy)
     if (before !== undefined) return before
     const after = change(name, policy)
@@ -722,13 +837,15 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
       const value = field.kind.decode(text.trim().toLowerCase())
       const other = level[key]
       if (value === undefined) {
-        report(`${quote(variable, text)} must be ${field.kind.accepts}`)
+        const problem = field.kind.explain?.(text) ?? `must be ${field.kind.accepts}`
+        report(`${quote(variable, text)} ${problem}`, [variable])
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }
       } else if (other !== "invalid" && !isSame(other.value, value)) {
         report(
-          `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; set one of them`
+          `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; set one of them`,
+          [other.variable, variable]
         )
         level[key] = "invalid"
       }
@@ -748,7 +865,8 @@ const decodeCircuitLevel = (texts: Texts, prefix: string, report: Report): Level
   if (time === undefined) return { ...level, FAILURE_WINDOW_SECONDS: { ...size!, value: "off" } }
   if (size === undefined) return { ...level, WINDOW_SIZE: { ...time, value: "off" } }
   report(
-    `${quote(time.variable, time.text)} and ${quote(size.variable, size.text)} exclude each other; set one of them`
+    `${quote(time.variable, time.text)} and ${quote(size.variable, size.text)} exclude each other; set one of them`,
+    [time.variable, size.variable]
   )
   return { ...level, FAILURE_WINDOW_SECONDS: "invalid", WINDOW_SIZE: "invalid" }
 }
@@ -804,19 +922,33 @@ const decideOne = (
   const { read } = field
   const unset = { variable, text: "", invalid: circuit === "invalid" }
   if (isGiven(circuit)) return { ...circuit, source: "Variable", invalid: false }
-  if (policy !== undefined && read !== undefined) return { ...unset, value: read(policy), source: "Policy" }
+  if (policy !== undefined && read !== undefined && claims(policy, field)) {
+    return { ...unset, value: read(policy), source: "Policy" }
+  }
   if (isGiven(global)) return { ...global, source: "Variable", invalid: unset.invalid }
   const invalid = unset.invalid || global === "invalid"
+  if (policy !== undefined && read !== undefined) return { ...unset, value: read(policy), source: "Default", invalid }
   if (defaults !== undefined && read !== undefined) {
     return { ...unset, value: read(defaults), source: "Policy", invalid }
   }
   return { ...unset, value: field.default, source: "Default", invalid }
 }
 
+const claims = (policy: CircuitPolicy.CircuitPolicy, { claimedBy }: Field<Value>): boolean => {
+  const named = CircuitPolicy.namedFields(policy)
+  return claimedBy.some((field) => named.has(field))
+}
+
 const isGiven = <A extends Value>(said: Given<A> | "invalid" | undefined): said is Given<A> =>
   said !== undefined && said !== "invalid"
 
+const givenOr = <A extends Value>(said: Given<A> | "invalid" | undefined, otherwise: A): A =>
+  isGiven(said) ? said.value : otherwise
+
 const isSet = (setting: Decided<Value>): boolean => setting.source === "Variable"
+
+const variablesOf = (settings: ReadonlyArray<Decided<Value>>): ReadonlyArray<string> =>
+  settings.filter(isSet).map(({ variable }) => variable)
 
 const show = ({ text, variable }: Decided<Value>): string => quote(variable, text)
 
@@ -845,13 +977,13 @@ const fit = (
   report: Report
 ): Fitted => {
   const settings: MutableSettings = { ...decided }
-  const { REQUEST_TIMEOUT_SECONDS: _, ...ofPolicy } = decided
+  const { ENABLED: _enabled, REQUEST_TIMEOUT_SECONDS: _timeout, ...ofPolicy } = decided
   if (!Object.values(ofPolicy).some(isSet)) return { policy: base, settings }
 
   const conflict: Conflict = (concerned, problem) => {
     // What the variables of all circuits do wrong among themselves is not reported again for each circuit.
     const isNews = concerned.some((setting) => isSet(setting) && setting.variable.startsWith(prefix))
-    if (isNews && !concerned.some((setting) => setting.invalid)) report(problem)
+    if (isNews && !concerned.some((setting) => setting.invalid)) report(problem, variablesOf(concerned))
   }
   fitSlowCalls(settings, conflict)
   fitTrips(settings, conflict)
@@ -873,8 +1005,10 @@ const fit = (
   }
   // For a policy that is not known when the variables are read, nobody hears that they leave it no rule.
   const trips = Object.values(set).every(Predicate.isUndefined) ? own : set
+  // Settings are meant as they are, also those that say what the base has by default.
+  const { [CircuitPolicy.TypeId]: __, ...fields } = base
   const policy = CircuitPolicy.make({
-    ...base,
+    ...fields,
     ...trips,
     minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
     // Of time and size, one is off.
@@ -969,7 +1103,12 @@ const fitOpenDuration = (
   settings.MAX_BACKOFF_SECONDS = { ...maximum, value: time.maximum }
   if (!time.grows) return time.initial
   const jitter = "_tag" in base.openDuration && base.openDuration._tag === "Exponential" ? base.openDuration.jitter : 0
-  return CircuitPolicy.exponential({ ...time, jitter })
+  return CircuitPolicy.exponential({
+    initial: time.initial,
+    multiplier: time.multiplier,
+    maximum: time.maximum,
+    jitter
+  })
 }
 
 const unlessScheduled = <A>(value: A | "schedule", otherwise: A): A => value === "schedule" ? otherwise : value
@@ -977,7 +1116,9 @@ const unlessScheduled = <A>(value: A | "schedule", otherwise: A): A => value ===
 const fitRetry = (settings: Settings<typeof otherFields>, report: Report): Settings<typeof otherFields> => {
   const { RETRY_BASE_DELAY: base, RETRY_MAX_DELAY: maximum } = settings
   if (!Duration.isLessThan(maximum.value, base.value)) return settings
-  if (isSet(base) && isSet(maximum)) report(`${show(maximum)} must be at least ${show(base)}`)
+  if (isSet(base) && isSet(maximum)) {
+    report(`${show(maximum)} must be at least ${show(base)}`, variablesOf([maximum, base]))
+  }
   return isSet(maximum)
     ? { ...settings, RETRY_BASE_DELAY: { ...base, value: maximum.value } }
     : { ...settings, RETRY_MAX_DELAY: { ...maximum, value: base.value } }
@@ -999,35 +1140,99 @@ const circuitOf = (variable: string): string | undefined => {
   return name === "" ? undefined : name
 }
 
-const reportUnknown = (texts: Texts, circuits: ReadonlySet<string>, report: Report): void => {
-  for (const variable of texts.keys()) {
-    if (globalNames.includes(variable) || circuitOf(variable) !== undefined) continue
-    const prefix = prefixOfUnknown(variable, circuits)
-    const meant = variable.startsWith(CIRCUIT) ? closestOfCircuit(variable) : closest(variable, globalNames, TYPO)
-    // Others have variables with such names as well, unless they start like this.
-    if (prefix === undefined && meant === undefined) continue
-    const help = meant === undefined
-      ? `after ${prefix} goes one of ${Object.keys(circuitFields).join(", ")}`
-      : `did you mean ${meant}?`
-    report(`${shorten(variable)} is unknown; ${help}`)
-  }
+/** What is wrong with the name of a variable. */
+const problemOf = (variable: string, declared: Declared): string | undefined =>
+  variable.startsWith(CIRCUIT) ? problemOfCircuit(variable, declared) : problemOfName(variable)
+
+// Others have variables with such names as well, so that a name is only wrong if it is nearly one of ours or starts so.
+
+const problemOfName = (variable: string): string | undefined => {
+  if (globalNames.includes(variable)) return undefined
+  const prefix = variable.startsWith(GLOBAL) ? GLOBAL : ""
+  const synonym = synonymOf(variable.slice(prefix.length), prefix === "" ? ofCalls : ofCircuits)
+  if (synonym !== undefined) return isUnknown(prefix, synonym)
+  const meant = closest(variable, globalNames, TYPO)
+  if (meant !== undefined) return isUnknown("", { means: [meant], note: undefined })
+  return prefix === "" ? undefined : isNoneOf(prefix)
 }
 
-/** The prefix of a variable, if all that start with it are ours. */
-const prefixOfUnknown = (variable: string, circuits: ReadonlySet<string>): string | undefined => {
-  if (variable.startsWith(GLOBAL)) return GLOBAL
-  const circuit = Array.from(circuits).find((name) => name !== "" && variable.startsWith(prefixOf(name)))
-  return circuit === undefined ? undefined : prefixOf(circuit)
-}
-
-/** No key has more words, with one more for a slip. */
-const MAX_KEY_WORDS = 5
-
-const closestOfCircuit = (variable: string): string | undefined => {
+const problemOfCircuit = (variable: string, declared: Declared): string | undefined => {
+  const circuit = circuitOf(variable)
+  if (circuit !== undefined && declared.names.has(circuit)) return undefined
+  const prefix = declaredPrefix(variable, declared)
+  const ofDeclared = prefix === undefined ? undefined : synonymOf(variable.slice(prefix.length), ofCircuits)
+  if (ofDeclared !== undefined) return isUnknown(prefix!, ofDeclared)
+  const near = declared.isComplete ? (name: string) => nearestCircuit(name, declared) : () => undefined
   const words = variable.slice(CIRCUIT.length).split("_")
   for (let i = Math.max(0, words.length - MAX_KEY_WORDS); i < words.length; i++) {
-    const key = closest(words.slice(i).join("_"), circuitKeys, TYPO)
-    if (key !== undefined) return (i === 0 ? GLOBAL : prefixOf(words.slice(0, i).join("_"))) + key
+    const name = words.slice(0, i).join("_")
+    const key = words.slice(i).join("_")
+    // Of what is the variable of a circuit already, only more can be a synonym, and `CB_SLIDING_WINDOW_SIZE` is one.
+    const isTaken = circuit !== undefined && (i === 0 || key.length <= variable.length - prefixOf(circuit).length)
+    const synonym = isTaken || !isTelling(key) ? undefined : synonymOf(key, ofCircuits)
+    const meant = circuit === undefined ? closest(key, circuitKeys, TYPO) : undefined
+    if (synonym === undefined && meant === undefined) continue
+    return isUnknown(
+      i === 0 ? GLOBAL : prefixOf(near(name) ?? name),
+      synonym ?? { means: [meant!], note: undefined }
+    )
+  }
+  if (circuit === undefined) return prefix === undefined ? undefined : isNoneOf(prefix)
+  const known = near(circuit)
+  return known === undefined
+    ? undefined
+    : `is of no circuit that the code names; did you mean ${prefixOf(known)}${
+      variable.slice(prefixOf(circuit).length)
+    }?`
+}
+
+const isUnknown = (prefix: string, { means, note }: Synonym): string =>
+  `is unknown; did you mean ${means.map((key) => prefix + key).join(" or ")}?${note === undefined ? "" : ` ${note}`}`
+
+const isNoneOf = (prefix: string): string =>
+  `is unknown; after ${prefix} goes one of ${Object.keys(circuitFields).join(", ")}`
+
+/** No circuit has more words in its name. */
+const MAX_NAME_WORDS = 64
+
+/** The longest prefix of a circuit in code that a variable starts with. */
+const declaredPrefix = (variable: string, { names }: Declared): string | undefined => {
+  const words = variable.slice(CIRCUIT.length).split("_", MAX_NAME_WORDS)
+  for (let i = words.length; i > 0; i--) {
+    const name = words.slice(0, i).join("_")
+    if (names.has(name)) return prefixOf(name)
   }
   return undefined
+}
+
+/** `CB_…_TIMEOUT` may be anything of others, `CB_…_RESET_TIMEOUT` hardly. */
+const isTelling = (key: string): boolean => key.replace(/_(?:MS|MILLIS|MILLISECONDS|SECONDS)$/, "").includes("_")
+
+/** No key and no synonym has more words, with one more for a slip. */
+const MAX_KEY_WORDS = 10
+
+/** The circuit that is meant by a name that is not quite its own. Names that differ in a number are several circuits. */
+const nearestCircuit = (name: string, declared: Declared): string | undefined =>
+  closest(name, declared.byDigits.get(digitsOf(name)) ?? [], name.length >= 8 ? TYPO : name.length >= 5 ? 1 : 0)
+
+const digitsOf = (name: string): string => name.replace(/\D/g, "")
+
+/** The circuits that the code names. */
+interface Declared {
+  readonly names: ReadonlySet<string>
+  readonly byDigits: ReadonlyMap<string, ReadonlyArray<string>>
+  /** Whether these are all that the code names. */
+  readonly isComplete: boolean
+}
+
+const declare = (circuits: ReadonlyArray<string>, isComplete: boolean): Declared => {
+  const names = new Set(circuits.map(variableName).filter((name) => name !== ""))
+  const byDigits = new Map<string, Array<string>>()
+  for (const name of names) {
+    const digits = digitsOf(name)
+    const others = byDigits.get(digits)
+    if (others === undefined) byDigits.set(digits, [name])
+    else others.push(name)
+  }
+  return { names, byDigits, isComplete }
 }

@@ -41,12 +41,12 @@ import { dual } from "effect/Function"
 import type { NoInfer } from "effect/Types"
 import * as Outcome from "./Outcome.ts"
 import {
-  AllTiersFailedError,
-  type BulkheadFullError,
-  CallTimeoutError,
-  type CircuitOpenError,
-  type RateLimitExceededError,
-  RetryExhaustedError
+  type AllTiersFailedError,
+  type CallTimeoutError,
+  isAllTiersFailedError,
+  isCallTimeoutError,
+  isRetryExhaustedError,
+  type RetryExhaustedError
 } from "./ResilienceError.ts"
 
 /**
@@ -158,16 +158,26 @@ export const withFallbackValue: {
 )
 
 /**
- * A call that was not made: a circuit, bulkhead or rate limit rejected it.
+ * An error by which a circuit, bulkhead or rate limit rejects a call, see
+ * `Outcome`.
  *
  * @category models
  * @since 0.1.0
  */
-export type Rejection = BulkheadFullError | CircuitOpenError | RateLimitExceededError
+export type Rejection = Outcome.Rejection
 
 /**
- * Runs a fallback when a call was rejected before it ran, by an open circuit,
- * a full bulkhead or a rate limit.
+ * An error that may say that a call was not made. An `AllTiersFailedError` does
+ * if no tier was asked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type NotMade = Rejection | AllTiersFailedError
+
+/**
+ * Runs a fallback when a call was not made: an open circuit, a full bulkhead or
+ * a rate limit rejected it, or every tier of a tiered call was skipped.
  *
  * **When to use**
  *
@@ -176,8 +186,9 @@ export type Rejection = BulkheadFullError | CircuitOpenError | RateLimitExceeded
  *
  * **Gotchas**
  *
- * A `RetryExhaustedError` is not a rejection, even if the last attempt was
- * rejected: the ones before may have run.
+ * A call whose first attempt was made and whose second was rejected fails with
+ * `RetryExhaustedError`, for which this does not run: see
+ * `Outcome.isNotMade`.
  *
  * **Example** (Keeping a message for later)
  *
@@ -209,18 +220,18 @@ export const onRejection: {
     fallback: Effect.Effect<A2, E2, R2>
   ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2>
   <E, A2, E2, R2>(
-    fallback: (error: Extract<NoInfer<E>, Rejection>) => Effect.Effect<A2, E2, R2>
+    fallback: (error: Extract<NoInfer<E>, NotMade>) => Effect.Effect<A2, E2, R2>
   ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2>
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,
-    fallback: Effect.Effect<A2, E2, R2> | ((error: Extract<NoInfer<E>, Rejection>) => Effect.Effect<A2, E2, R2>)
+    fallback: Effect.Effect<A2, E2, R2> | ((error: Extract<NoInfer<E>, NotMade>) => Effect.Effect<A2, E2, R2>)
   ): Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2>
 } = dual(
   2,
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,
-    fallback: Fallback<Extract<E, Rejection>, A2, E2, R2>
-  ): Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2> => catchOnly(self, Outcome.isRejection, fallback)
+    fallback: Fallback<Extract<E, NotMade>, A2, E2, R2>
+  ): Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2> => catchOnly(self, Outcome.isNotMade, fallback)
 )
 
 /**
@@ -287,8 +298,8 @@ export const onUnavailable: {
  * @since 0.1.0
  */
 export const isUnavailable = (error: unknown): error is Unavailable =>
-  Outcome.isRejection(error) || error instanceof CallTimeoutError || error instanceof RetryExhaustedError ||
-  error instanceof AllTiersFailedError
+  Outcome.isRejection(error) || isCallTimeoutError(error) || isRetryExhaustedError(error) ||
+  isAllTiersFailedError(error)
 
 type Fallback<E, A, E2, R> = Effect.Effect<A, E2, R> | ((error: E) => Effect.Effect<A, E2, R>)
 
@@ -296,14 +307,15 @@ type Fallback<E, A, E2, R> = Effect.Effect<A, E2, R> | ((error: E) => Effect.Eff
 const handler = <E, A, E2, R>(fallback: Fallback<E, A, E2, R>): (error: E) => Effect.Effect<A, E2, R> =>
   Effect.isEffect(fallback) ? () => fallback : fallback
 
-const catchOnly = <A, E, R, EH, A2, E2, R2>(
+// The guard knows more than types do: of two errors of one type, one may say that the call was made.
+const catchOnly = <A, E, R, EH, A2, E2, R2, Removed>(
   self: Effect.Effect<A, E, R>,
-  isHandled: (error: unknown) => error is EH,
-  fallback: Fallback<Extract<E, EH>, A2, E2, R2>
-): Effect.Effect<A | A2, Exclude<E, EH> | E2, R | R2> =>
-  Effect.catchIf(self, (error): error is Extract<E, EH> => isHandled(error), handler(fallback)) as Effect.Effect<
+  isHandled: (error: unknown) => boolean,
+  fallback: Fallback<EH, A2, E2, R2>
+): Effect.Effect<A | A2, Exclude<E, Removed> | E2, R | R2> =>
+  Effect.catchIf(self, isHandled as (error: E) => error is E & EH, handler(fallback)) as Effect.Effect<
     A | A2,
-    Exclude<E, EH> | E2,
+    Exclude<E, Removed> | E2,
     R | R2
   >
 

@@ -69,7 +69,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/breaker.ts"
@@ -810,6 +810,13 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
     Effect.acquireRelease(
       Effect.sync(() => makeUnsafe(settings, context)),
       ({ stop }) => stop
+    ).pipe(
+      Effect.tap(
+        warnIfUnseen(
+          Context.get(context, CircuitBreakerRegistry),
+          "HealthMonitor learns of its circuits' changes only at its intervals"
+        )
+      )
     )
   ).pipe(Effect.map(({ monitor }) => monitor))
 
@@ -988,6 +995,9 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
         return Math.min(interval, Math.max(1, Math.ceil(Duration.toMillis(before.timeUntilRetry))))
       }
       if (before.state !== "HalfOpen" || !before.isAvailable || probe.goesOn) return interval
+      // A ramp wants no probes: time alone ends it.
+      const circuit = breaker instanceof Breaker ? breaker.live.settled() : undefined
+      if (circuit?._tag === "HalfOpen" && circuit.rampingSince !== undefined) return interval
       const startedAt = yield* now
       if (before.stateChanges === ignored.stateChanges && startedAt < ignored.until) return ignored.until - startedAt
 

@@ -54,6 +54,7 @@ import * as Predicate from "effect/Predicate"
 import { checkCount, checkDuration, checkFunction, checkOptions } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import { recorderOf } from "./internal/recorder.ts"
+import { getService } from "./internal/serviceNames.ts"
 import * as Outcome from "./Outcome.ts"
 import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
 
@@ -193,10 +194,22 @@ export const isHedgePolicy = (u: unknown): u is HedgePolicy => Predicate.hasProp
  * @category constructors
  * @since 0.1.0
  */
-export const make = <E = unknown, R = never>(options: Options<E, R>): HedgePolicy<E, R> => {
-  checkOptions("Hedge.make", options)
-  return makePolicy(options)
+export function make<E = unknown>(options: Options<E>): HedgePolicy<E>
+export function make<E = unknown, R = never>(options: Options<E, R>): HedgePolicy<E, R>
+// The first overload keeps what a policy needs from being inferred from where it is written.
+export function make<E, R>(options: Options<E, R>): HedgePolicy<E, R> {
+  return makePolicy(checkOptions("Hedge.make", options, OPTIONS))
 }
+
+const OPTIONS = [
+  "delay",
+  "maxHedges",
+  "awaitLosers",
+  "budget",
+  "operation",
+  "when",
+  "onHedge"
+] as const satisfies ReadonlyArray<keyof Options>
 
 const makePolicy = <E, R>(options: Options<E, R>): HedgePolicy<E, R> => ({
   [TypeId]: TypeId,
@@ -254,6 +267,10 @@ const checkDelay = (delay: Duration.Input): Duration.Duration => checkDuration("
  * - A rejection by a circuit, bulkhead or rate limit inside the attempt, and an
  *   error with a `retryAfter`, start no more attempts: the dependency wants
  *   fewer calls. Those that run go on.
+ *
+ * The call fails with the error of its last attempt. If attempts were made and
+ * another one was rejected, that is an error of those that were made, with the
+ * rejection as a further reason of the cause.
  *
  * No fiber is started for an attempt before its time. Interrupting the call
  * interrupts all attempts and waits for their finalizers.
@@ -346,6 +363,10 @@ class Race<A, E, R, R2> {
   private hedges = 0
   private left: number
   private decided = false
+  /** How the last attempt that was made failed, and what rejected the last one that was not. */
+  private failure: Cause.Cause<E> | undefined
+  private rejection: Cause.Cause<E> | undefined
+  private startedAt = 0
 
   constructor(self: Effect.Effect<A, E, R>, policy: HedgePolicy<E, R2>, caller: Fiber.Fiber<unknown, unknown>) {
     this.self = self
@@ -354,12 +375,12 @@ class Race<A, E, R, R2> {
     this.left = policy.maxHedges
     this.budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
-      : Context.getUnsafe(caller.context as Context.Context<R2>, policy.budget)
+      : getService(caller.context, policy.budget)
   }
 
   begin(resume: (exit: Exit.Exit<A, E>) => void): void {
     this.resume = resume
-    this.budget?.depositUnsafe(this.now())
+    if (this.budget !== undefined) this.budget.depositUnsafe(this.startedAt = this.now())
     this.start()
   }
 
@@ -391,18 +412,30 @@ class Race<A, E, R, R2> {
   }
 
   private onEnd(exit: Exit.Exit<A, E>): void {
-    const error = Exit.isSuccess(exit) || Cause.hasDies(exit.cause) ? Option.none() : Cause.findErrorOption(exit.cause)
+    if (Exit.isSuccess(exit)) return this.decide(exit)
+    const { cause } = exit
+    const error = Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
     if (Option.isNone(error)) return this.decide(exit)
-    if (!Outcome.isRejection(error.value)) {
-      if (this.policy.when?.(error.value) === false) return this.decide(exit)
-      if (!asksToWait(error.value)) return this.hedge("failed") ? undefined : this.fail(exit)
+    if (Outcome.isNotMade(error.value)) {
+      this.rejection = cause
+      this.left = 0
+      return this.failIfLast()
     }
-    this.left = 0
-    this.fail(exit)
+    this.failure = cause
+    if (this.policy.when?.(error.value) === false) return this.decide(exit)
+    if (asksToWait(error.value)) this.left = 0
+    else if (this.hedge("failed")) return
+    this.failIfLast()
   }
 
-  private fail(exit: Exit.Exit<A, E>): void {
-    if (this.running.size === 0) this.decide(exit)
+  /** With the error of an attempt if one was made, since a rejection alone would say that none was. */
+  private failIfLast(): void {
+    if (this.running.size > 0) return
+    const { failure, rejection } = this
+    if (failure === undefined) this.budget?.refundUnsafe(this.startedAt, this.now())
+    this.decide(Exit.failCause(
+      failure === undefined || rejection === undefined ? failure ?? rejection! : Cause.combine(failure, rejection)
+    ))
   }
 
   /** Starts the next attempt, if there may be one. */

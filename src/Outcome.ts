@@ -38,9 +38,11 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
+import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
-import { checkDuration } from "./internal/check.ts"
-import { BulkheadFullError, CallTimeoutError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
+import { brandOf, hintOf, isTimeout, leavesOf, tierFailuresOf } from "./internal/insideError.ts"
+import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
  * What a finished call says about its dependency.
@@ -103,13 +105,65 @@ const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
  * failure opens the circuit, it stays open at least that long, up to the
  * policy's `maxOpenDuration`. It never shortens an opening.
  *
+ * It comes from the network, so it never throws: a value that is negative or no
+ * duration counts as none, and the failure counts all the same.
+ *
+ * @see {@link parseRetryAfter} for the header of HTTP
+ *
  * @category constructors
  * @since 0.1.0
  */
-export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome =>
-  options?.retryAfter === undefined
-    ? plainFailure
-    : { _tag: "Failure", retryAfter: checkDuration("Outcome.failure: retryAfter", options.retryAfter) }
+export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome => {
+  const hint = options?.retryAfter === undefined ? undefined : sensible(options.retryAfter)
+  return hint === undefined ? plainFailure : { _tag: "Failure", retryAfter: hint }
+}
+
+const sensible = (input: unknown): Duration.Duration | undefined => {
+  try {
+    // Effect takes a NaN for zero.
+    if (Number.isNaN(input) || input === Infinity) return undefined
+    const duration = Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
+    return duration === undefined || Duration.isNegative(duration) ? undefined : duration
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Reads the `Retry-After` header of HTTP: a number of seconds or a date.
+ * Returns `undefined` for a date that has passed and for anything else, such
+ * as `-5` or `soon`.
+ *
+ * **Details**
+ *
+ * `now` is the wall-clock time in milliseconds since 1970, as of
+ * `Clock.currentTimeMillis`. The grammar is that of RFC 9110, section 10.2.3,
+ * with fractions of a second allowed.
+ *
+ * **Example** (Reading the header of an answer)
+ *
+ * ```ts import.meta.vitest
+ * import { Duration } from "effect"
+ * import { Outcome } from "effect-resilience"
+ *
+ * const now = Date.parse("2026-01-01T00:00:00Z")
+ *
+ * Outcome.parseRetryAfter("120", now) // => Duration.seconds(120)
+ * Outcome.parseRetryAfter("Thu, 01 Jan 2026 00:01:00 GMT", now) // => Duration.minutes(1)
+ * Outcome.parseRetryAfter("Wed, 21 Oct 2015 07:28:00 GMT", now) // => undefined
+ * Outcome.parseRetryAfter("soon", now) // => undefined
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const parseRetryAfter = (header: string | null | undefined, now: number): Duration.Duration | undefined => {
+  const text = header?.trim() ?? ""
+  if (/^\d+(?:\.\d+)?$/.test(text)) return sensible(Number(text) * 1000)
+  // A date starts with its day of the week; `Date.parse` reads nearly anything else, too.
+  const at = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text) ? Date.parse(text) : NaN
+  return at > now ? Duration.millis(at - now) : undefined
+}
 
 /**
  * The classifier of a circuit that has none of its own: a success is a
@@ -127,6 +181,11 @@ export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : f
  * as failures. The others are successes: a dependency that answers "not found"
  * is up. Defects stay failures, and so do timeouts, which are no answer.
  *
+ * **Details**
+ *
+ * It looks into `RetryExhaustedError` and `AllTiersFailedError`: one counts if
+ * the predicate says so of itself or of an error inside.
+ *
  * **When to use**
  *
  * Use when few errors speak of the dependency's health, such as a
@@ -137,17 +196,17 @@ export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : f
  * @category classifiers
  * @since 0.1.0
  */
-export const failureIf = <E>(isFailure: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
-  if (Exit.isSuccess(exit)) return success
-  const error = answerOf(exit.cause)
-  return Option.isNone(error) || keptFromBeingMade(error.value) || isTimeout(error.value) || isFailure(error.value)
-    ? failureOf(exit.cause)
-    : success
-}
+export const failureIf = <E>(isFailure: (error: E) => boolean): Classifier<unknown, E> =>
+  answersUnless((error, leaves) => isFailure(error) || leaves.some(isFailure))
 
 /**
  * A classifier by which the typed errors that satisfy the predicate are
  * successes and everything else that fails is a failure.
+ *
+ * **Details**
+ *
+ * `RetryExhaustedError` and `AllTiersFailedError` are successes if the
+ * predicate says so of themselves or of every error inside.
  *
  * **When to use**
  *
@@ -160,7 +219,25 @@ export const failureIf = <E>(isFailure: (error: E) => boolean): Classifier<unkno
  * @since 0.1.0
  */
 export const failureUnless = <E>(isAnswer: (error: E) => boolean): Classifier<unknown, E> =>
-  failureIf((error) => !isAnswer(error))
+  answersUnless((error, leaves) => !isAnswer(error) && !(leaves.length > 0 && leaves.every(isAnswer)))
+
+/** A classifier by which errors that came back from the dependency are successes, unless they count. */
+const answersUnless =
+  <E>(counts: (error: E, leaves: ReadonlyArray<E>) => boolean): Classifier<unknown, E> => (exit) => {
+    if (Exit.isSuccess(exit)) return success
+    const answer = Option.getOrUndefined(Option.map(answerOf(exit.cause), (error) => ({ error })))
+    if (answer === undefined || isNotMade(answer.error)) return failureOf(exit.cause)
+    const leaves = insideOf(answer.error)
+    return isTimeout(answer.error) || leaves.some(isTimeout) || counts(answer.error, leaves)
+      ? failureOf(exit.cause)
+      : success
+  }
+
+/** The errors of the calls that an error of this package holds; none in one that holds no other. */
+const insideOf = <E>(error: E): ReadonlyArray<E> => {
+  const leaves = leavesOf(error)
+  return leaves.length === 1 && leaves[0] === error ? [] : leaves as ReadonlyArray<E>
+}
 
 /**
  * A classifier by which the typed errors that satisfy the predicate are
@@ -177,55 +254,119 @@ export const failureUnless = <E>(isAnswer: (error: E) => boolean): Classifier<un
 export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
   const error = answerOf(exit.cause)
-  return Option.isSome(error) && isIgnored(error.value) ? ignored : failureOf(exit.cause)
+  if (Option.isNone(error)) return failureOf(exit.cause)
+  const leaves = insideOf(error.value)
+  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored)) ? ignored : failureOf(exit.cause)
 }
 
 /**
  * How long an error asks callers to wait: its `retryAfter`, or that of its
- * `reason`, if it is a `Duration`. The errors of this package and of Effect's
- * rate limiter and breaker have one, and so can yours.
+ * `reason`, if it is a `Duration` and not negative. The errors of this package
+ * and of Effect's rate limiter and breaker have one, and so can yours.
+ *
+ * **Details**
+ *
+ * `RetryExhaustedError` and `AllTiersFailedError` ask for what the errors
+ * inside ask for: the longer wait of the last error and the rejection, the
+ * shortest of all tiers.
  *
  * @category getters
  * @since 0.1.0
  */
-export const retryAfter = (error: unknown): Duration.Duration | undefined => {
-  try {
-    return ownRetryAfter(error) ?? (Predicate.hasProperty(error, "reason") ? ownRetryAfter(error.reason) : undefined)
-  } catch {
-    // Its getters are somebody else's code; an error that cannot be read asks for nothing.
-    return undefined
-  }
-}
-
-const ownRetryAfter = (error: unknown): Duration.Duration | undefined =>
-  Predicate.hasProperty(error, "retryAfter") && Duration.isDuration(error.retryAfter) ? error.retryAfter : undefined
+export const retryAfter = (error: unknown): Duration.Duration | undefined => hintOf(error)
 
 /**
- * Whether an error is a rejection by a circuit, bulkhead or rate limit of this
- * package: the call it stands for was not made.
+ * An error by which a circuit, bulkhead or rate limit rejects a call: those of
+ * this package, and those of Effect's own breaker and rate limiter.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Rejection =
+  | BulkheadFullError
+  | CircuitOpenError
+  | RateLimitExceededError
+  | EffectBreaker.CircuitBreakerError
+  | RateLimiter.RateLimiterError
+  | RateLimiter.RateLimitStoreError
+
+const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenError", "RateLimitExceededError"]
+
+// Told by their tags, since importing them would make every program load them.
+const REJECTIONS_OF_EFFECT = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
+
+/**
+ * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
+ * the call was not made.
+ *
+ * **Details**
+ *
+ * Retries, hedges and pipelines fail with a rejection only if none of their
+ * attempts was made. After an attempt the error is another one, such as
+ * `RetryExhaustedError` with the reason `rejected`.
+ *
+ * **Gotchas**
+ *
+ * It speaks of the guarded call only. An effect that does something first and
+ * then makes a guarded call may fail with a rejection after it did something,
+ * and so may a fallback that makes a guarded call of its own.
+ *
+ * @see {@link isNotMade} for tiered calls as well
  *
  * @category guards
  * @since 0.1.0
  */
-export const isRejection = (error: unknown): error is BulkheadFullError | CircuitOpenError | RateLimitExceededError =>
-  error instanceof CircuitOpenError || error instanceof BulkheadFullError || error instanceof RateLimitExceededError
+export const isRejection = (error: unknown): error is Rejection =>
+  REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.some((tag) => Predicate.isTagged(error, tag))
+
+/**
+ * Checks whether an error says that the call was not made: it is a rejection,
+ * or the `AllTiersFailedError` of a call that no tier was asked for.
+ *
+ * **When to use**
+ *
+ * Use to decide whether a call with an effect on the other side can be made
+ * again or stored for later without the danger of doing it twice.
+ *
+ * **Example** (Telling rejections from failures)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitPolicy, Outcome, Retry } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({
+ *     name: "broker",
+ *     policy: CircuitPolicy.make({ consecutiveFailures: 1 })
+ *   })
+ *   const send = breaker.execute(Effect.fail("timed out, may have arrived")).pipe(
+ *     Retry.withRetry({ maxAttempts: 3, baseDelay: 0 }),
+ *     Effect.flip
+ *   )
+ *   // The first attempt opens the circuit, which rejects the second.
+ *   const first = yield* send
+ *   const later = yield* send
+ *   return [Outcome.isNotMade(first), Outcome.isNotMade(later)]
+ * })
+ *
+ * await Effect.runPromise(program) // => [false, true]
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isNotMade = (error: unknown): boolean => {
+  if (isRejection(error)) return true
+  const tiers = tierFailuresOf(error)
+  return tiers.length > 0 && tiers.every((tier) => tier.outcome === "skipped" || isNotMade(tier.error))
+}
 
 /** What a cause has to say, unless something broke beside it. */
 const answerOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
   Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
 
-/** A call that did not come back in time has not answered. */
-const isTimeout = (error: unknown): boolean => error instanceof CallTimeoutError || Cause.isTimeoutError(error)
-
-// Effect's own breaker and rate limiter reject as well. They are told by their
-// tags, since importing them would make everybody load them.
-const keptFromBeingMade = (error: unknown): boolean =>
-  isRejection(error) || Predicate.isTagged(error, "CircuitBreakerError") ||
-  Predicate.isTagged(error, "RateLimiterError")
-
 const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-  if (keptFromBeingMade(error)) return ignored
-  const hint = retryAfter(error)
-  return hint === undefined ? plainFailure : { _tag: "Failure", retryAfter: hint }
+  if (isNotMade(error)) return ignored
+  return failure({ retryAfter: retryAfter(error) })
 }

@@ -49,13 +49,15 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
-import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOneOf, checkOptions, checkString, refuse } from "./internal/check.ts"
+import { RateQueues } from "./internal/rateQueue.ts"
+import * as Window from "./internal/rateWindow.ts"
 import { rateLimitExceededError } from "./internal/rejection.ts"
+import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -125,7 +127,7 @@ export type OnStoreError = "allow" | "fail"
 export interface Options<S extends OnStoreError = OnStoreError> {
   readonly limit: number
   readonly window: Duration.Input
-  readonly algorithm?: "fixed-window" | "token-bucket" | undefined
+  readonly algorithm?: "fixed-window" | "token-bucket" | "sliding-window" | undefined
   readonly onExceeded?: "fail" | "delay" | undefined
   readonly maxWait?: Duration.Input | undefined
   readonly tokens?: number | undefined
@@ -147,6 +149,7 @@ export interface Options<S extends OnStoreError = OnStoreError> {
 export interface CallOptions {
   readonly key?: string | undefined
   readonly tokens?: number | undefined
+  readonly maxWait?: Duration.Input | undefined
 }
 
 /**
@@ -211,8 +214,10 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
  */
 export const make = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
-): Effect.Effect<RateLimit<StoreError<S>>, never, RateLimiter.RateLimiter> =>
-  makeParsed(parse("RateLimit.make", options), options.name)
+): Effect.Effect<RateLimit<StoreError<S>>, never, RateLimiter.RateLimiter> => {
+  const [name, rules] = parseNamed("RateLimit.make", options)
+  return makeParsed("RateLimit.make", name, rules)
+}
 
 /**
  * Makes a rate limit that keeps its own tokens in memory.
@@ -236,8 +241,10 @@ export const make = <const S extends OnStoreError = "allow">(
  */
 export const makeMemory = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
-): Effect.Effect<RateLimit<StoreError<S>>> =>
-  Effect.provide(makeParsed(parse("RateLimit.makeMemory", options), options.name), layerMemory, { local: true })
+): Effect.Effect<RateLimit<StoreError<S>>> => {
+  const [name, rules] = parseNamed("RateLimit.makeMemory", options)
+  return Effect.sync(() => new MemoryLimit(name, rules, makeQueues(rules)))
+}
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -314,20 +321,18 @@ export const withRateLimit: {
     target: T,
     options?: CallOptions
   ): Effect.Effect<A, E | RateLimitExceededError | TargetStoreError<T>, R | TargetServices<T>>
-} = dual(
+} = ((
+  ...args: [self: AnyCall, target: Target, options?: CallOptions] | [target: Target, options?: CallOptions]
+) => {
   // The class of a service is an effect too, so data-first calls are told by their second argument.
-  (args) => isRateLimit(args[1]) || Context.isKey(args[1]),
-  <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    target: Target,
-    options?: CallOptions
-  ): Effect.Effect<A, unknown, R> =>
-    isRateLimit(target)
-      ? target.execute(self, options)
-      : Effect.withFiber((fiber) =>
-        Context.getUnsafe(fiber.context, target as Context.Key<never, RateLimit<unknown>>).execute(self, options)
-      )
-)
+  const [first, second, third] = args
+  if (isTarget(second) || (second !== undefined && Effect.isEffect(first) && !isTarget(first))) {
+    return runWithin(checkTarget(second), first as AnyCall, third)
+  }
+  const target = checkTarget(first)
+  checkCall("RateLimit.withRateLimit", second)
+  return (self: AnyCall) => runWithin(target, self, second)
+}) as never
 
 // -----------------------------------------------------------------------------
 // services
@@ -362,6 +367,12 @@ export interface ServiceClass<Self, Name extends string, out StoreError = never>
  *
  * Throws a `RangeError` if an option is out of its range.
  *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different options are provided together, the one that meets the rate limit
+ * of the other dies with a `RangeError`.
+ *
  * **Example** (Providing a rate limit by Layer)
  *
  * ```ts import.meta.vitest
@@ -386,9 +397,20 @@ export const Service = <Self>() =>
   name: Name,
   options: Options<S>
 ): ServiceClass<Self, Name, StoreError<S>> => {
-  const tag = Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const)
-  const rules = parse("RateLimit.Service", options)
-  const layer = Layer.effect(tag, makeParsed<StoreError<S>>(rules, name))
+  const rules = parse("RateLimit.Service", options, OPTIONS)
+  checkString("RateLimit.Service: name", name)
+  const definition: Definition = { maker: "RateLimit.Service", name, settings: rules }
+  const tag = guard(
+    Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const),
+    definition
+  )
+  const layer = Layer.effect(
+    tag,
+    Effect.map(
+      makeParsed<StoreError<S>>("RateLimit.Service", name, rules),
+      (rateLimit) => remember(rateLimit, definition)
+    )
+  )
   return Object.assign(tag, {
     description: describe(rules),
     layer,
@@ -413,7 +435,7 @@ export const Service = <Self>() =>
  * @since 0.1.0
  */
 export const layerMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PURE__ */ Layer.suspend(() =>
-  RateLimiter.layer.pipe(
+  Layer.effect(RateLimiter.RateLimiter, Effect.map(RateLimiter.make, withQueues)).pipe(
     Layer.provide(
       Layer.effect(RateLimiter.RateLimiterStore, Effect.map(RateLimiter.RateLimiterStore, inMonotonicTime))
     ),
@@ -426,27 +448,39 @@ export const layerMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PURE__ */
 // -----------------------------------------------------------------------------
 
 interface Rules {
+  readonly algorithm: Window.Algorithm
   readonly limit: number
   readonly window: Duration.Duration
-  readonly algorithm: "fixed-window" | "token-bucket"
   readonly tokens: number
   /** Zero rejects what would have to wait. */
   readonly maxWait: Duration.Duration
   readonly onStoreError: OnStoreError
 }
 
-const parse = (caller: string, options: Options): Rules => {
-  const { algorithm = "fixed-window", onExceeded = "fail", onStoreError = "allow" } = checkOptions(caller, options)
-  checkOneOf(`${caller}: algorithm`, ["fixed-window", "token-bucket"], algorithm)
+const OPTIONS = ["limit", "window", "algorithm", "onExceeded", "maxWait", "tokens", "onStoreError"]
+
+const parseNamed = (caller: string, options: Options & { readonly name: string }): readonly [string, Rules] => {
+  const rules = parse(caller, options, ["name", ...OPTIONS])
+  return [checkString(`${caller}: name`, options.name), rules]
+}
+
+const parse = (caller: string, options: Options, known: ReadonlyArray<string>): Rules => {
+  const { algorithm = "fixed-window", onExceeded = "fail", onStoreError = "allow" } = checkOptions(
+    caller,
+    options,
+    known
+  )
+  checkOneOf(`${caller}: algorithm`, ["fixed-window", "token-bucket", "sliding-window"], algorithm)
   checkOneOf(`${caller}: onExceeded`, ["fail", "delay"], onExceeded)
   checkOneOf(`${caller}: onStoreError`, ["allow", "fail"], onStoreError)
   if (options.maxWait !== undefined && onExceeded !== "delay") {
     throw new RangeError(`${caller}: maxWait must come with onExceeded "delay", got "${onExceeded}"`)
   }
   const limit = checkCount(`${caller}: limit`, options.limit)
+  const window = checkDuration(`${caller}: window`, options.window, { positive: true, finite: true })
   return {
     limit,
-    window: checkDuration(`${caller}: window`, options.window, { positive: true, finite: true }),
+    window,
     algorithm,
     tokens: checkCount(`${caller}: tokens`, options.tokens ?? 1, limit),
     maxWait: onExceeded === "fail"
@@ -458,14 +492,64 @@ const parse = (caller: string, options: Options): Rules => {
   }
 }
 
-const checkOneOf = (field: string, accepted: ReadonlyArray<string>, value: string): void => {
-  if (accepted.includes(value)) return
-  return refuse(field, accepted.map((value) => `"${value}"`).join(" or "), value)
+const checkCall = (caller: string, options: CallOptions | undefined): void => {
+  if (options === undefined) return
+  const { key, maxWait } = checkOptions(caller, options, ["key", "tokens", "maxWait"])
+  if (key !== undefined) checkString(`${caller}: key`, key)
+  if (maxWait !== undefined) checkDuration(`${caller}: maxWait`, maxWait)
 }
 
-const describe = ({ algorithm, limit, maxWait, tokens, window }: Rules): string => {
-  const [count, unit] = tokens === 1 ? [limit, limit === 1 ? "call" : "calls"] : [limit, "tokens"]
-  const parts = [`at most ${count} ${unit} per ${Duration.format(window)} (${algorithm})`]
+/** What one call takes, with the defaults of its limit. */
+interface Take {
+  readonly key: string | undefined
+  readonly tokens: number
+  readonly maxWait: Duration.Duration
+}
+
+const takeOf = (rules: Rules, options: CallOptions): Take => {
+  checkCall("RateLimit.execute", options)
+  const { key, maxWait, tokens } = options
+  return {
+    key,
+    tokens: tokens === undefined ? rules.tokens : checkCount("RateLimit.execute: tokens", tokens, rules.limit),
+    maxWait: maxWait === undefined
+      ? rules.maxWait
+      : Duration.min(rules.maxWait, checkDuration("RateLimit.execute: maxWait", maxWait))
+  }
+}
+
+type AnyCall = Effect.Effect<unknown, unknown>
+
+const isTarget = (u: unknown): u is Target => isRateLimit(u) || Context.isKey(u)
+
+const checkTarget = (target: unknown): Target =>
+  isTarget(target)
+    ? target
+    : refuse(
+      "RateLimit.withRateLimit: the rate limit",
+      "a value made with RateLimit.make or RateLimit.makeMemory, or the class of a service",
+      target
+    )
+
+const runWithin = (target: Target, self: AnyCall, options: CallOptions | undefined): AnyCall => {
+  if (isRateLimit(target)) return target.execute(self, options)
+  checkCall("RateLimit.withRateLimit", options)
+  return Effect.withFiber((fiber) => getService(fiber.context, target).execute(self, options))
+}
+
+const describe = (rules: Rules): string => {
+  const { algorithm, limit, maxWait, tokens } = rules
+  const window = Duration.format(rules.window)
+  const count = `${limit} ${tokens !== 1 ? "tokens" : limit === 1 ? "call" : "calls"}`
+  const most = Window.mostInAnyWindow(rules)
+  const parts = most === limit
+    ? [`at most ${count} in any ${window} (${algorithm})`]
+    : [
+      algorithm === "fixed-window"
+        ? `at most ${count} per window of ${window} (fixed-window)`
+        : `up to ${count} at once, refilled at ${limit} per ${window} (${algorithm})`,
+      `at most ${most} in any ${window}`
+    ]
   if (tokens !== 1) parts.push(`${tokens} per call`)
   parts.push(
     Duration.isZero(maxWait)
@@ -477,16 +561,101 @@ const describe = ({ algorithm, limit, maxWait, tokens, window }: Rules): string 
   return parts.join(", ")
 }
 
-const makeParsed = <E>(
+const exceeded = (
+  name: string,
   rules: Rules,
-  name: string
+  retryAfter: Duration.Duration
+): Effect.Effect<never, RateLimitExceededError> => Effect.fail(rateLimitExceededError(name, rules.limit, retryAfter))
+
+const makeParsed = <E>(
+  caller: string,
+  name: string,
+  rules: Rules
 ): Effect.Effect<RateLimit<E>, never, RateLimiter.RateLimiter> =>
-  Effect.map(RateLimiter.RateLimiter, (limiter) => new Limit<E>(name, rules, limiter))
+  Effect.map(RateLimiter.RateLimiter, (limiter) => {
+    const queues = queuesOf.get(limiter)
+    if (queues !== undefined) return new MemoryLimit(name, rules, queuesIn(queues, name, rules))
+    const { algorithm } = rules
+    if (algorithm === "sliding-window") {
+      return refuse(
+        `${caller}: algorithm`,
+        "\"fixed-window\" or \"token-bucket\" where a store keeps the tokens (or use RateLimit.layerMemory)",
+        algorithm
+      )
+    }
+    return new StoreLimit<E>(name, rules, algorithm, limiter)
+  })
+
+// -----------------------------------------------------------------------------
+// in memory
+// -----------------------------------------------------------------------------
+
+/**
+ * The queues of each `RateLimiter` that `layerMemory` has made. Its interface
+ * knows no way to leave a queue, so a limit in memory goes past it.
+ */
+const queuesOf = new WeakMap<RateLimiter.RateLimiter, Map<string, RateQueues>>()
+
+const withQueues = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter => {
+  queuesOf.set(limiter, new Map())
+  return limiter
+}
+
+const queuesIn = (queues: Map<string, RateQueues>, name: string, rules: Rules): RateQueues => {
+  const id = JSON.stringify([name, rules.algorithm, rules.limit, Duration.toMillis(rules.window)])
+  let found = queues.get(id)
+  if (found === undefined) queues.set(id, found = makeQueues(rules))
+  return found
+}
+
+const makeQueues = ({ algorithm, limit, window }: Rules): RateQueues =>
+  new RateQueues({ algorithm, limit, windowMillis: Duration.toMillis(window) })
+
+class MemoryLimit implements RateLimit {
+  readonly [TypeId]: TypeId = TypeId
+  readonly name: string
+  private readonly rules: Rules
+  private readonly queues: RateQueues
+  private readonly maxWaitMillis: number
+
+  constructor(name: string, rules: Rules, queues: RateQueues) {
+    this.name = name
+    this.rules = rules
+    this.queues = queues
+    this.maxWaitMillis = Duration.toMillis(rules.maxWait)
+  }
+
+  get description(): string {
+    return describe(this.rules)
+  }
+
+  get execute(): RateLimit["execute"] {
+    return (self, options) => {
+      if (options === undefined) {
+        return this.queues.run(undefined, {
+          self,
+          tokens: this.rules.tokens,
+          maxWait: this.maxWaitMillis,
+          reject: this.reject
+        })
+      }
+      const { key, maxWait, tokens } = takeOf(this.rules, options)
+      return this.queues.run(key, { self, tokens, maxWait: Duration.toMillis(maxWait), reject: this.reject })
+    }
+  }
+
+  private readonly reject = (wait: number): Effect.Effect<never, RateLimitExceededError> =>
+    exceeded(this.name, this.rules, Duration.millis(wait))
+}
+
+// -----------------------------------------------------------------------------
+// in a store
+// -----------------------------------------------------------------------------
 
 type Consumed = Effect.Effect<RateLimiter.ConsumeResult, RateLimiter.RateLimiterError>
 
-/** How to take the tokens of a call. */
-interface Take {
+/** How to take the tokens of a call from a store. */
+interface Consume {
   /** Takes them if no wait is needed, or however long the wait, if waits have no limit. */
   readonly first: Consumed
   /** Finds out how long the wait would be after `first` found none left. Takes none. */
@@ -495,20 +664,28 @@ interface Take {
   ) => Effect.Effect<Duration.Duration, RateLimiter.RateLimiterError>
   /** Takes them, however long the wait. */
   readonly reserve: () => Consumed
+  readonly maxWait: Duration.Duration
 }
 
-class Limit<E> implements RateLimit<E> {
+class StoreLimit<E> implements RateLimit<E> {
   readonly [TypeId]: TypeId = TypeId
   readonly name: string
   private readonly rules: Rules
+  private readonly algorithm: "fixed-window" | "token-bucket"
   private readonly limiter: RateLimiter.RateLimiter
-  private readonly plain: Take
+  private readonly plain: Consume
 
-  constructor(name: string, rules: Rules, limiter: RateLimiter.RateLimiter) {
+  constructor(
+    name: string,
+    rules: Rules,
+    algorithm: "fixed-window" | "token-bucket",
+    limiter: RateLimiter.RateLimiter
+  ) {
     this.name = name
     this.rules = rules
+    this.algorithm = algorithm
     this.limiter = limiter
-    this.plain = this.take(name, rules.tokens)
+    this.plain = this.consume({ key: undefined, tokens: rules.tokens, maxWait: rules.maxWait })
   }
 
   get description(): string {
@@ -517,49 +694,49 @@ class Limit<E> implements RateLimit<E> {
 
   get execute(): RateLimit<E>["execute"] {
     return (self, options) => {
-      const take = options === undefined ? this.plain : this.takeFor(options)
-      return Effect.matchEffect(take.first, {
+      const consume = options === undefined ? this.plain : this.consume(takeOf(this.rules, options))
+      return Effect.matchEffect(consume.first, {
         onSuccess: ({ delay }) => after(delay, self),
-        onFailure: (error) => Effect.flatMap(this.recover(error, take), (delay) => after(delay, self))
+        onFailure: (error) => Effect.flatMap(this.recover(error, consume), (delay) => after(delay, self))
       })
     }
   }
 
-  private takeFor({ key, tokens }: CallOptions): Take {
-    return this.take(
-      // A slash: the stores put a colon between a key and what they add to it.
-      key === undefined ? this.name : `${this.name}/${key}`,
-      tokens === undefined ? this.rules.tokens : checkCount("RateLimit.execute: tokens", tokens, this.rules.limit)
-    )
-  }
-
-  private take(key: string, tokens: number): Take {
-    const { algorithm, limit, maxWait, window } = this.rules
-    const consume = (tokens: number, onExceeded: "fail" | "delay"): Consumed =>
-      this.limiter.consume({ key, tokens, limit, window, algorithm, onExceeded })
+  private consume({ key, maxWait, tokens }: Take): Consume {
+    const { algorithm, limiter, rules: { limit, window } } = this
+    const ask = (tokens: number, onExceeded: "fail" | "delay"): Consumed =>
+      limiter.consume({
+        // A slash: the stores put a colon between a key and what they add to it.
+        key: key === undefined ? this.name : `${this.name}/${key}`,
+        tokens,
+        limit,
+        window,
+        algorithm,
+        onExceeded
+      })
     return {
-      first: consume(tokens, Duration.isFinite(maxWait) ? "fail" : "delay"),
+      first: ask(tokens, Duration.isFinite(maxWait) ? "fail" : "delay"),
       wait: algorithm === "token-bucket"
         ? (exceeded) => Effect.succeed(exceeded.retryAfter)
         // It says when the window ends, and not how many wait for the ends of this and later windows. Asking for no
         // tokens tells.
-        : () => Effect.map(consume(0, "delay"), (now) => waitInWindows(this.rules, tokens, now)),
-      reserve: () => consume(tokens, "delay")
+        : () => Effect.map(ask(0, "delay"), (now) => waitInWindows(this.rules, tokens, now)),
+      reserve: () => ask(tokens, "delay"),
+      maxWait
     }
   }
 
   /** Finds out how long a call has to wait, when it cannot run at once. */
   private recover(
     error: RateLimiter.RateLimiterError,
-    take: Take
+    { maxWait, reserve, wait }: Consume
   ): Effect.Effect<Duration.Duration, RateLimitExceededError | E> {
-    const { maxWait } = this.rules
     if (error.reason._tag !== "RateLimitExceeded" || Duration.isZero(maxWait)) return this.failed(error)
     const { reason } = error
     return Effect.gen({ self: this }, function*() {
-      const wait = yield* take.wait(reason)
-      if (Duration.isGreaterThan(wait, maxWait)) return yield* this.exceeded(wait)
-      const { delay } = yield* take.reserve()
+      const foreseen = yield* wait(reason)
+      if (Duration.isGreaterThan(foreseen, maxWait)) return yield* this.exceeded(foreseen)
+      const { delay } = yield* reserve()
       if (Duration.isGreaterThan(delay, maxWait)) return yield* this.exceeded(delay)
       return delay
     }).pipe(Effect.catchTag("RateLimiterError", (error) => this.failed(error)))
@@ -573,7 +750,7 @@ class Limit<E> implements RateLimit<E> {
   }
 
   private exceeded(retryAfter: Duration.Duration): Effect.Effect<never, RateLimitExceededError> {
-    return Effect.fail(rateLimitExceededError(this.name, this.rules.limit, retryAfter))
+    return exceeded(this.name, this.rules, retryAfter)
   }
 
   private storeFailed(error: RateLimiter.RateLimitStoreError): Effect.Effect<Duration.Duration, E> {

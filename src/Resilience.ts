@@ -35,13 +35,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
+import type * as Schedule from "effect/Schedule"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
-import { checkDuration, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
+import { answered, answering, classifyAnswer } from "./internal/answer.ts"
+import { checkDuration, checkFunction, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
 import { inOperation } from "./internal/recorder.ts"
 import { attemptSpan, callSpan } from "./internal/spans.ts"
 import * as RateLimit from "./RateLimit.ts"
@@ -90,23 +92,84 @@ export const STANDARD_ORDER = [
 export type Step = typeof STANDARD_ORDER[number]
 
 /**
+ * A limit of time in a pipeline, with or without waiting for a call that does
+ * not let go when it is interrupted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TimeLimit =
+  | Duration.Input
+  | { readonly duration: Duration.Input; readonly disconnect?: boolean | undefined }
+
+/**
+ * How a pipeline retries: the options of `Retry`, for errors and values of
+ * any type, since many calls share a pipeline.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryOptions
+  extends Omit<Retry.PlainOptions<unknown>, "while" | "whileSuccess" | "onRetry" | "schedule">
+{
+  readonly while?: ((error: unknown) => boolean) | undefined
+  readonly whileSuccess?: ((value: unknown) => boolean) | undefined
+  readonly onRetry?: ((retry: Retry.RetryInfo<unknown>) => Effect.Effect<unknown, unknown, unknown>) | undefined
+  readonly schedule?: Schedule.Schedule<unknown, unknown, never, unknown> | undefined
+}
+
+/**
+ * How a pipeline hedges: the options of `Hedge`, for errors of any type, since
+ * many calls share a pipeline.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HedgeOptions extends Omit<Hedge.PlainOptions<unknown>, "when" | "onHedge"> {
+  readonly when?: ((error: unknown) => boolean) | undefined
+  readonly onHedge?: ((hedge: Hedge.HedgeInfo) => Effect.Effect<unknown, unknown, unknown>) | undefined
+}
+
+/** A policy for errors of any type. What it needs is read off its own type, see `Services`. */
+interface AnyRetryPolicy {
+  readonly [Retry.TypeId]: Retry.TypeId
+  readonly while: ((error: unknown) => boolean) | undefined
+  readonly whileSuccess: ((value: unknown) => boolean) | undefined
+}
+
+interface AnyHedgePolicy {
+  readonly [Hedge.TypeId]: Hedge.TypeId
+  readonly when: ((error: unknown) => boolean) | undefined
+}
+
+/**
  * Options of a pipeline. A step that is left out is not there, except for the
  * circuit breaker.
  *
  * **Details**
  *
  * - `name`: names the circuit, and the call in timeouts.
+ * - `isAnswer`: the errors of the call that end it, such as "not found". They
+ *   are what the dependency had to say: a success for the circuit, neither
+ *   retried nor hedged nor given to the fallback, and raised as they are. By
+ *   default no error is.
+ * - `classify`: decides the outcome of a call for the circuit, or returns
+ *   `undefined` to leave it to the policy's own classifier. It is not asked
+ *   about answers.
  * - `fallback`: what to do when all else has failed, an effect or a function of
  *   the error.
- * - `timeout`: of the whole call, all attempts and waits included.
+ * - `timeout`: of the whole call, all attempts and waits included. A call that
+ *   runs into it from its first moment on counts as a failure of the
+ *   dependency if no lower `attemptTimeout` does so. No retry waits past it.
  * - `retry`: `Retry` options or a policy.
  * - `hedge`: `Hedge` options or a policy.
- * - `rateLimit`: a rate limit or the class of one.
+ * - `rateLimit`: a rate limit or the class of one. A call waits for its tokens
+ *   no longer than the `timeout` allows.
  * - `circuitBreaker`: a circuit, the class of one, the name of one, or a policy
  *   or the options of one for the circuit in the registry that goes by `name`,
  *   which is used by default. `false` leaves it out.
  * - `bulkhead`: a bulkhead or the class of one.
- * - `attemptTimeout`: of one attempt.
+ * - `attemptTimeout`: of one attempt. Must be below `timeout`.
  * - `order`: the steps, outermost first. Every step that is there must be named
  *   once; steps that are not there may be.
  * - `spans`: a span for the call, named like the pipeline, and one for each
@@ -114,39 +177,43 @@ export type Step = typeof STANDARD_ORDER[number]
  *   how they ended in `resilience.outcome`: `success`, `failure`, `rejected`,
  *   `timeout`, `defect` or `interrupted`. None by default.
  *
+ * Neither timeout waits for a call that does not let go when it is interrupted,
+ * as drivers of databases may: it ends in the background. `{ duration,
+ * disconnect: false }` waits.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly name: string
+  readonly isAnswer?: ((error: unknown) => boolean) | undefined
+  readonly classify?: CircuitBreaker.CallClassifier<unknown, unknown> | undefined
   readonly fallback?:
     | Effect.Effect<unknown, unknown, unknown>
     | ((error: unknown) => Effect.Effect<unknown, unknown, unknown>)
     | undefined
-  readonly timeout?: Duration.Input | undefined
-  readonly retry?: Retry.PlainOptions<unknown> | Retry.RetryPolicy<unknown, unknown> | undefined
-  readonly hedge?: Hedge.PlainOptions<unknown> | Hedge.HedgePolicy<unknown, unknown> | undefined
+  readonly timeout?: TimeLimit | undefined
+  readonly retry?: RetryOptions | AnyRetryPolicy | undefined
+  readonly hedge?: HedgeOptions | AnyHedgePolicy | undefined
   readonly rateLimit?: RateLimit.Target | undefined
   readonly circuitBreaker?: CircuitBreaker.Target | CircuitPolicy.Options | false | undefined
   readonly bulkhead?: Bulkhead.Target | undefined
-  readonly attemptTimeout?: Duration.Input | undefined
+  readonly attemptTimeout?: TimeLimit | undefined
   readonly order?: ReadonlyArray<Step> | undefined
   readonly spans?: boolean | undefined
 }
 
-const OPTIONS: ReadonlyArray<keyof Options> = [
+const OPTIONS = [
   "name",
-  "fallback",
-  "timeout",
-  "retry",
-  "hedge",
-  "rateLimit",
-  "circuitBreaker",
-  "bulkhead",
-  "attemptTimeout",
+  "isAnswer",
+  "classify",
+  ...STANDARD_ORDER,
   "order",
   "spans"
-]
+] as const satisfies ReadonlyArray<keyof Options>
+
+/** Refuses options that there are not: a misspelt one would leave out what was meant to protect. */
+type Known<O> = string extends keyof O ? unknown : { readonly [K in Exclude<keyof O, keyof Options>]: never }
 
 /**
  * A pipeline.
@@ -163,12 +230,12 @@ export interface Resilience<O extends Options> {
   /** Runs a call through all steps. */
   readonly apply: <A, E, R>(
     self: Effect.Effect<A, E, R>
-  ) => Effect.Effect<Success<O, A>, Failure<O, E>, R | Services<O>>
+  ) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
 
   /** Protects a function: every effect it returns runs through all steps. */
   readonly wrap: <Args extends ReadonlyArray<unknown>, A, E, R>(
     f: (...args: Args) => Effect.Effect<A, E, R>
-  ) => (...args: Args) => Effect.Effect<Success<O, A>, Failure<O, E>, R | Services<O>>
+  ) => (...args: Args) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
 
   /** What it does, in words: a line for each step, outermost first. */
   readonly describe: string
@@ -192,10 +259,17 @@ type Rejection<O> =
   | (O extends { readonly circuitBreaker: false } ? never : CircuitOpenError)
   | (Has<O, "bulkhead"> extends true ? BulkheadFullError : never)
 
+/** The errors that are answers, of which no retry makes another error. */
+type Answers<O, E> = O extends { readonly isAnswer: (error: unknown) => error is infer A } ? Extract<E, A>
+  : Has<O, "isAnswer"> extends true ? E
+  : never
+
+type Unanswered<O, E> = O extends { readonly isAnswer: (error: unknown) => error is infer A } ? Exclude<E, A> : E
+
 type Unrecovered<O, E> =
   | E
   | Rejection<O>
-  | (Has<O, "retry"> extends true ? Retry.RetryExhausted<E | Rejection<O>> : never)
+  | (Has<O, "retry"> extends true ? Retry.RetryExhausted<Unanswered<O, E> | Rejection<O>> : never)
 
 type FallbackEffect<O> = Get<O, "fallback"> extends infer F ? F extends Effect.Effect<unknown, unknown, unknown> ? F
   : F extends (error: unknown) => infer R ? R
@@ -217,21 +291,32 @@ export type Success<O extends Options, A> = A | Effect.Success<FallbackEffect<O>
  * @category utility types
  * @since 0.1.0
  */
-export type Failure<O extends Options, E> = Has<O, "fallback"> extends true
-  ? Has<O, "order"> extends true ? Unrecovered<O, Effect.Error<FallbackEffect<O>>> : Effect.Error<FallbackEffect<O>>
+export type Failure<O extends Options, E> = Has<O, "fallback"> extends true ?
+  Has<O, "order"> extends true ? Unrecovered<O, E | Effect.Error<FallbackEffect<O>>>
+  : Answers<O, E> | Effect.Error<FallbackEffect<O>>
   : Unrecovered<O, E>
+
+/** The same type, shown as what it is and not by the name of what computes it. */
+type Spelled<T> = T extends infer U ? U : never
 
 type CircuitServices<T> = [T] extends [never] ? CircuitBreaker.TargetServices<string>
   : T extends CircuitBreaker.Target ? CircuitBreaker.TargetServices<T>
   : CircuitBreaker.TargetServices<string>
 
 type RetryServices<T> = T extends Retry.RetryPolicy<infer _E, infer R> ? R
-  : T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R
-  : never
+  :
+    | BudgetServices<T>
+    | (T extends { readonly onRetry: (...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, infer R> } ? R
+      : never)
+    | (T extends { readonly schedule: Schedule.Schedule<infer _A, infer _I, infer _E, infer R> } ? R : never)
 
 type HedgeServices<T> = T extends Hedge.HedgePolicy<infer _E, infer R> ? R
-  : T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R
-  : never
+  :
+    | BudgetServices<T>
+    | (T extends { readonly onHedge: (...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, infer R> } ? R
+      : never)
+
+type BudgetServices<T> = T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R : never
 
 /**
  * What a call through a pipeline needs.
@@ -283,67 +368,68 @@ interface Stage {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const O extends Options>(options: O): Resilience<O> => {
-  checkKnown("Resilience.make", checkOptions("Resilience.make", options), OPTIONS)
-  const { fallback, retry } = options
+export const make = <const O extends Options>(options: O & Known<O>): Resilience<O> => {
+  checkOptions<Options>("Resilience.make", options, OPTIONS)
+  const { fallback, isAnswer, name, retry } = options
+  if (typeof name !== "string") refuse("Resilience.make: name", "a string", name)
+  checkFunction("Resilience.make: isAnswer", isAnswer)
+  checkFunction("Resilience.make: classify", options.classify)
   if (fallback !== undefined && typeof fallback !== "function" && !Effect.isEffect(fallback)) {
     refuse("Resilience.make: fallback", "an effect or a function that returns one", fallback)
   }
   if (retry !== undefined && !isObject(retry)) {
     refuse("Resilience.make: retry", "a retry policy or its options", retry)
   }
-  const stages: Record<Step, Stage | undefined> = {
-    fallback: fallback === undefined ? undefined : {
+  const present = presentOf(options)
+  const steps = arrange(STANDARD_ORDER.filter((step) => present[step]), options.order)
+  const limits = timeLimits(options, steps)
+  const stages: Record<Step, () => Stage> = {
+    fallback: () => ({
       title: "fallback",
-      description: "on any failure",
-      apply: (self) => Fallback.withFallback(self, fallback)
-    },
-    timeout: options.timeout === undefined
-      ? undefined
-      : timeoutStage("timeout", "for the whole call", options.timeout, options.name),
-    retry: options.retry === undefined ? undefined : retryStage(options.retry, options.name),
-    hedge: options.hedge === undefined ? undefined : hedgeStage(options.hedge, options.name),
-    rateLimit: options.rateLimit === undefined ? undefined : {
+      description: isAnswer === undefined ? "on any failure" : "on any failure but an answer",
+      apply: (self) => Fallback.withFallback(self, fallback!)
+    }),
+    timeout: () => timeoutStage("timeout", limits.timeout!, name),
+    retry: () => retryStage(retry!, name, isWithin(steps, "timeout", "retry") ? limits.timeout?.duration : undefined),
+    hedge: () => hedgeStage(options.hedge!, name),
+    rateLimit: () => ({
       title: "rate limit",
-      description: describeTarget(checkTarget("rateLimit", options.rateLimit, RateLimit.isRateLimit)),
-      apply: RateLimit.withRateLimit(options.rateLimit)
-    },
-    circuitBreaker: options.circuitBreaker === false
-      ? undefined
-      : circuitStage(options.name, options.circuitBreaker),
-    bulkhead: options.bulkhead === undefined ? undefined : {
+      description: describeTarget(checkTarget("rateLimit", options.rateLimit!, RateLimit.isRateLimit)),
+      apply: RateLimit.withRateLimit(options.rateLimit!)
+    }),
+    circuitBreaker: () => circuitStage(options, limits.interruptedAfter),
+    bulkhead: () => ({
       title: "bulkhead",
-      description: describeTarget(checkTarget("bulkhead", options.bulkhead, Bulkhead.isBulkhead)),
-      apply: Bulkhead.withBulkhead(options.bulkhead)
-    },
-    attemptTimeout: options.attemptTimeout === undefined
-      ? undefined
-      : timeoutStage("attempt timeout", "for one attempt", options.attemptTimeout, options.name)
+      description: describeTarget(checkTarget("bulkhead", options.bulkhead!, Bulkhead.isBulkhead)),
+      apply: Bulkhead.withBulkhead(options.bulkhead!)
+    }),
+    attemptTimeout: () => timeoutStage("attempt timeout", limits.attemptTimeout!, name)
   }
-  const steps = arrange(STANDARD_ORDER.filter((step) => stages[step] !== undefined), options.order)
-  const present = steps.map((step) => stages[step]!)
+  const pipeline = steps.map((step) => stages[step]())
   // What is inside of this one runs once for each attempt.
   const repeating = Math.max(steps.indexOf("retry"), steps.indexOf("hedge"))
-  const apply = (self: Effect.Effect<unknown, unknown, unknown>) => {
-    if (options.spans !== true) return present.reduceRight((inner, stage) => stage.apply(inner), self)
-    const attempt = present.slice(repeating + 1).reduceRight((inner, stage) => stage.apply(inner), self)
-    const repeated = repeating < 0 ? attempt : attemptSpan(attempt, options.name)
-    return callSpan(
-      present.slice(0, repeating + 1).reduceRight((inner, stage) => stage.apply(inner), repeated),
-      options.name
-    )
+  const through = (self: AnyCall, stages: ReadonlyArray<Stage>): AnyCall =>
+    stages.reduceRight((inner, stage) => stage.apply(inner), self)
+  const run = (self: AnyCall): AnyCall => {
+    if (options.spans !== true) return through(self, pipeline)
+    const attempt = through(self, pipeline.slice(repeating + 1))
+    const repeated = repeating < 0 ? attempt : attemptSpan(attempt, name)
+    return callSpan(through(repeated, pipeline.slice(0, repeating + 1)), name)
   }
+  const apply = isAnswer === undefined ? run : (self: AnyCall) => answered(run(answering(self, isAnswer)))
   return {
-    name: options.name,
+    name,
     steps,
     // The types of the steps are those of the options they were made from.
     apply: apply as Resilience<O>["apply"],
     wrap:
-      ((f: (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>) =>
-      (...args: ReadonlyArray<unknown>) => apply(Effect.suspend(() => f(...args)))) as Resilience<O>["wrap"],
-    describe: describeStages(options.name, present)
+      ((f: (...args: ReadonlyArray<unknown>) => AnyCall) => (...args: ReadonlyArray<unknown>) =>
+        apply(Effect.suspend(() => f(...args)))) as Resilience<O>["wrap"],
+    describe: describeStages(name, pipeline)
   }
 }
+
+type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
 /**
  * Makes a pipeline with the usual steps: up to three attempts, the circuit of
@@ -352,12 +438,37 @@ export const make = <const O extends Options>(options: O): Resilience<O> => {
  * @category constructors
  * @since 0.1.0
  */
-export const standard = <const O extends Omit<Options, "name"> = {}>(
-  name: string,
-  options?: O
-): Resilience<Standard<O>> => make<Standard<O>>({ ...STANDARD, ...options, name } as unknown as Standard<O>)
+export const standard: {
+  (name: string): Resilience<Standard<{}>>
+  <const O extends Omit<Options, "name">>(name: string, options: O & Known<O>): Resilience<Standard<O>>
+} = (name: string, options?: Omit<Options, "name">) => makeStandard(name, STANDARD, options)
 
 const STANDARD = { retry: {}, attemptTimeout: "10 seconds" } as const
+
+/** What is not said for the pipeline itself yields to what is: its attempts end before its total time. */
+const makeStandard = <O extends Omit<Options, "name">>(
+  name: string,
+  standard: { readonly retry: RetryOptions; readonly attemptTimeout: Duration.Input },
+  options: O | undefined
+): Resilience<Standard<O>> => {
+  if (options !== undefined) checkOptions("Resilience.standard", options)
+  const merged: Options = { ...standard, ...options, name }
+  const { retry } = merged
+  const total = checkLimit("timeout", merged.timeout)?.duration
+  const isClamped = !Predicate.hasProperty(options, "attemptTimeout") && total !== undefined &&
+    Duration.isLessThanOrEqualTo(total, Duration.fromInputUnsafe(standard.attemptTimeout))
+  return make<Standard<O>>({
+    ...merged,
+    ...isClamped ? { attemptTimeout: Duration.times(total, NEARLY_ALL) } : undefined,
+    ...isObject(retry) && !Retry.isRetryPolicy(retry)
+      ? { retry: mergeRetry(standard.retry, retry as RetryOptions) }
+      : undefined
+  } as never)
+}
+
+const mergeRetry = (standard: RetryOptions, own: RetryOptions): RetryOptions =>
+  // A schedule gives the waits in place of delays.
+  own.schedule === undefined ? { ...standard, ...own } : { maxAttempts: standard.maxAttempts, ...own }
 
 /**
  * Makes a standard pipeline that the environment configures: the attempts and
@@ -390,14 +501,16 @@ const STANDARD = { retry: {}, attemptTimeout: "10 seconds" } as const
  * @category constructors
  * @since 0.1.0
  */
-export const config = <const O extends Omit<Options, "name"> = {}>(
-  name: string,
-  options?: O
-): Effect.Effect<Resilience<Standard<O>>, Config.ConfigError> =>
+export const config: {
+  (name: string): Effect.Effect<Resilience<Standard<{}>>, Config.ConfigError>
+  <const O extends Omit<Options, "name">>(
+    name: string,
+    options: O & Known<O>
+  ): Effect.Effect<Resilience<Standard<O>>, Config.ConfigError>
+} = (name: string, options?: Omit<Options, "name">) =>
   Effect.map(
-    Environment.load({ circuits: { [name]: undefined } }),
-    ({ requestTimeout, retry }) =>
-      make<Standard<O>>({ retry, attemptTimeout: requestTimeout(name), ...options, name } as unknown as Standard<O>)
+    Environment.loadCircuit(name),
+    ({ requestTimeout, retry }) => makeStandard(name, { retry, attemptTimeout: requestTimeout(name) }, options)
   )
 
 /**
@@ -408,26 +521,89 @@ export const config = <const O extends Omit<Options, "name"> = {}>(
  */
 export type Standard<O> = O & Omit<typeof STANDARD, keyof O> & { readonly name: string }
 
-const timeoutStage = (title: string, what: string, input: Duration.Input, operation: string): Stage => {
-  const duration = checkDuration(`Resilience.make: ${title === "timeout" ? "timeout" : "attemptTimeout"}`, input)
-  return {
-    title,
-    description: `${Duration.format(duration)} ${what}`,
-    apply: Timeout.withTimeout({ duration, operation })
-  }
+const presentOf = (options: Options): Record<Step, boolean> => ({
+  fallback: options.fallback !== undefined,
+  timeout: options.timeout !== undefined,
+  retry: options.retry !== undefined,
+  hedge: options.hedge !== undefined,
+  rateLimit: options.rateLimit !== undefined,
+  circuitBreaker: options.circuitBreaker !== false,
+  bulkhead: options.bulkhead !== undefined,
+  attemptTimeout: options.attemptTimeout !== undefined
+})
+
+const isWithin = (steps: ReadonlyArray<Step>, outer: Step, inner: Step): boolean =>
+  steps.includes(outer) && steps.indexOf(outer) < steps.indexOf(inner)
+
+interface CheckedLimit {
+  readonly duration: Duration.Duration
+  readonly disconnect: boolean
 }
 
-const retryStage = (options: NonNullable<Options["retry"]>, operation: string): Stage => {
-  const policy = inOperation(operation, Retry.isRetryPolicy(options) ? options : Retry.make<unknown, unknown>(options))
+const checkLimit = (option: "timeout" | "attemptTimeout", limit: TimeLimit | undefined): CheckedLimit | undefined => {
+  if (limit === undefined) return undefined
+  const field = `Resilience.make: ${option}`
+  if (!Predicate.hasProperty(limit, "duration")) return { duration: checkDuration(field, limit), disconnect: true }
+  const options = limit as Exclude<TimeLimit, Duration.Input>
+  checkKnown(field, options, ["duration", "disconnect"])
+  return { duration: checkDuration(`${field}.duration`, options.duration), disconnect: options.disconnect !== false }
+}
+
+/** The share of the total time after which a call that is interrupted has in effect timed out. */
+const NEARLY_ALL = 0.9
+
+/**
+ * A total timeout that ends an attempt before its own timeout does would
+ * switch the circuit off for calls that hang: it interrupts, and an interrupted
+ * call says nothing of the dependency.
+ */
+const timeLimits = (options: Options, steps: ReadonlyArray<Step>) => {
+  const timeout = checkLimit("timeout", options.timeout)
+  const attemptTimeout = checkLimit("attemptTimeout", options.attemptTimeout)
+  const total = timeout?.duration
+  const isCutShort = total !== undefined && Duration.isFinite(total) && isWithin(steps, "timeout", "attemptTimeout") &&
+    attemptTimeout !== undefined && Duration.isFinite(attemptTimeout.duration) &&
+    !Duration.isLessThan(attemptTimeout.duration, total)
+  if (isCutShort) {
+    throw new RangeError(
+      `Resilience.make: attemptTimeout must be below timeout (${Duration.format(total)}), ` +
+        `got ${Duration.format(attemptTimeout.duration)}`
+    )
+  }
+  const interruptedAfter = total !== undefined && Duration.isFinite(total) &&
+      isWithin(steps, "timeout", "circuitBreaker") && attemptTimeout === undefined
+    ? Duration.times(total, NEARLY_ALL)
+    : undefined
+  return { timeout, attemptTimeout, interruptedAfter }
+}
+
+const timeoutStage = (
+  title: "timeout" | "attempt timeout",
+  { disconnect, duration }: CheckedLimit,
+  operation: string
+): Stage => ({
+  title,
+  description: `${Duration.format(duration)} ${title === "timeout" ? "for the whole call" : "for one attempt"}`,
+  apply: Timeout.withTimeout({ duration, disconnect, operation, kind: title === "timeout" ? "total" : "attempt" })
+})
+
+const retryStage = (
+  options: NonNullable<Options["retry"]>,
+  operation: string,
+  total: Duration.Duration | undefined
+): Stage => {
+  const policy = inOperation(operation, Retry.isRetryPolicy(options) ? options : Retry.make(options as Retry.Options))
+  // A wait that ends after the whole call has to is not worth beginning.
+  const limited = total === undefined ? policy : Retry.endingWithin(policy, total)
   return {
     title: "retry",
     description: policy.description,
-    apply: (self) => Retry.withRetry(self, policy)
+    apply: (self) => Retry.withRetry(self, limited)
   }
 }
 
 const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): Stage => {
-  const policy = inOperation(operation, Hedge.isHedgePolicy(options) ? options : Hedge.make<unknown, unknown>(options))
+  const policy = inOperation(operation, Hedge.isHedgePolicy(options) ? options : Hedge.make(options as Hedge.Options))
   return {
     title: "hedge",
     description: policy.description,
@@ -435,11 +611,14 @@ const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): 
   }
 }
 
-const circuitStage = (name: string, circuit: Exclude<Options["circuitBreaker"], false>): Stage => {
+const circuitStage = (options: Options, _interruptedAfter: Duration.Duration | undefined): Stage => {
+  const { name } = options
+  const circuit = options.circuitBreaker as Exclude<Options["circuitBreaker"], false>
+  const classify = options.isAnswer === undefined ? options.classify : classifyAnswer(options.classify)
   const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
     title: "circuit breaker",
     description,
-    apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy })
+    apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy, classify })
   })
   if (circuit === undefined) return stage(`"${name}" of the registry`, name)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)

@@ -30,12 +30,34 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/durationCodec.ts"
-import { formatDuration } from "./internal/formatDuration.ts"
+import { formatDuration } from "./internal/durationText.ts"
+import { asValue } from "./internal/errorValue.ts"
+import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/insideError.ts"
 import { failureText } from "./internal/lastFailure.ts"
 import { messageOf } from "./internal/messageOf.ts"
+import { WireError } from "./internal/wireError.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/ResilienceError"
+
+/**
+ * Brands the errors of this package, with the tag of the error as its value.
+ * The guards read it, so that they know the errors of another copy of the
+ * package as well.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = typeof ERROR_TYPE_ID
+
+const is = <E>(tag: string) => (u: unknown): u is E => brandOf(u) === tag
 
 /**
  * What failed last, for people: the class of the error and its message, in one
@@ -81,6 +103,10 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
     lastFailure: Schema.optional(LastFailure)
   }
 ) {
+  static {
+    asValue(this.prototype, TypeId, "CircuitOpenError")
+  }
+
   override get message(): string {
     const lastFailure = this.lastFailure === undefined ? "" : `; last failure: ${failureText(this.lastFailure)}`
     switch (this.state) {
@@ -98,12 +124,27 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
 }
 
 /**
- * A call did not end within its time.
+ * Checks whether a value is a `CircuitOpenError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCircuitOpenError: (u: unknown) => u is CircuitOpenError = /* @__PURE__ */ is("CircuitOpenError")
+
+/**
+ * A call did not end within its time. `Cause.isTimeoutError` knows it too, and
+ * with that whatever in Effect retries timeouts.
  *
  * **Details**
  *
  * - `operation`: what timed out, as named by the caller.
  * - `timeout`: the time it was given.
+ * - `kind`: in a pipeline, whether one `attempt` or the `total` of all attempts
+ *   took too long. Tiers have attempts and a total, their deadline, as well.
+ * - `attempts`, `lastError`: if calls were retried within this time, how many
+ *   attempts had failed and the error of the last one, which is the `cause`
+ *   too.
  *
  * @category errors
  * @since 0.1.0
@@ -112,24 +153,56 @@ export class CallTimeoutError extends Schema.TaggedError<CallTimeoutError>()(
   "CallTimeoutError",
   {
     operation: Schema.String,
-    timeout: Schema.DurationFromMillis
+    timeout: Schema.DurationFromMillis,
+    kind: Schema.optionalKey(Schema.Literals(["attempt", "total"])),
+    attempts: Schema.optionalKey(Schema.Int),
+    lastError: Schema.optionalKey(WireError)
   }
 ) {
+  static {
+    asValue(this.prototype, TypeId, "CallTimeoutError")
+  }
+
   override get message(): string {
-    return `${this.operation} did not complete within ${formatDuration(this.timeout)}`
+    const what = this.kind === "attempt" ? `an attempt of ${this.operation}` : this.operation
+    const message = `${what} did not complete within ${formatDuration(this.timeout)}`
+    return this.attempts === undefined
+      ? message
+      : `${message}; ${countAttempts(this.attempts)} before had failed: ${messageOf(this.lastError)}`
+  }
+
+  override get cause(): unknown {
+    return this.lastError
+  }
+
+  get [Cause.TimeoutErrorTypeId](): typeof Cause.TimeoutErrorTypeId {
+    return Cause.TimeoutErrorTypeId
   }
 }
 
 /**
- * Every attempt of a retried call failed.
+ * Checks whether a value is a `CallTimeoutError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCallTimeoutError: (u: unknown) => u is CallTimeoutError = /* @__PURE__ */ is("CallTimeoutError")
+
+/**
+ * Every attempt of a retried call failed. At least one of them was made, so
+ * the call may have had its effect.
  *
  * **Details**
  *
- * - `attempts`: calls made, the first included.
- * - `lastError`: error of the last attempt.
+ * - `attempts`: attempts that were made, the first included. One that a
+ *   circuit, bulkhead or rate limit rejected was not made.
+ * - `lastError`: error of the last attempt that was made, and the `cause`.
  * - `elapsed`: time from the first attempt to giving up.
- * - `reason`: what ended the retries: `maxAttempts`, `maxElapsed`, or an
- *   exhausted retry `budget`.
+ * - `reason`: what ended the retries: `maxAttempts`, `maxElapsed`, an exhausted
+ *   retry `budget`, or `rejected` if the next attempt was rejected for a reason
+ *   that a retry does not help, such as an open circuit.
+ * - `rejection`: what rejected the next attempt, if anything did.
  *
  * @category errors
  * @since 0.1.0
@@ -138,20 +211,43 @@ export class RetryExhaustedError extends Schema.TaggedError<RetryExhaustedError>
   "RetryExhaustedError",
   {
     attempts: Schema.Int,
-    lastError: Schema.Defect(),
+    lastError: WireError,
     elapsed: Schema.DurationFromMillis,
-    reason: Schema.Literals(["maxAttempts", "maxElapsed", "budget"])
+    reason: Schema.Literals(["maxAttempts", "maxElapsed", "budget", "rejected"]),
+    rejection: Schema.optionalKey(WireError)
   }
 ) {
-  override get message(): string {
-    const calls = this.attempts === 1 ? "1 attempt" : `${this.attempts} attempts`
-    const why = this.reason === "budget"
-      ? ", no retry budget left"
-      : this.reason === "maxElapsed"
-      ? ", no time left to retry"
-      : ""
-    return `Gave up after ${calls} in ${formatDuration(this.elapsed)}${why}: ${messageOf(this.lastError)}`
+  static {
+    asValue(this.prototype, TypeId, "RetryExhaustedError")
   }
+
+  override get message(): string {
+    const gaveUp = `Gave up after ${countAttempts(this.attempts)} in ${formatDuration(this.elapsed)}`
+    const why = this.rejection === undefined ? [] : [messageOf(this.rejection)]
+    if (this.reason === "budget") why.push("no retry budget left")
+    if (this.reason === "maxElapsed") why.push(`no time left to retry${asked(this.lastError)}`)
+    return `${[gaveUp, ...why].join(", ")}: ${messageOf(this.lastError)}`
+  }
+
+  override get cause(): unknown {
+    return this.lastError
+  }
+}
+
+/**
+ * Checks whether a value is a `RetryExhaustedError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRetryExhaustedError: (u: unknown) => u is RetryExhaustedError = /* @__PURE__ */ is("RetryExhaustedError")
+
+const countAttempts = (attempts: number): string => attempts === 1 ? "1 attempt" : `${attempts} attempts`
+
+const asked = (error: unknown): string => {
+  const hint = hintOf(error)
+  return hint === undefined || Duration.isZero(hint) ? "" : ` (it asked to wait ${formatDuration(hint)})`
 }
 
 /**
@@ -173,10 +269,23 @@ export class BulkheadFullError extends Schema.TaggedError<BulkheadFullError>()(
     limit: Schema.Int
   }
 ) {
+  static {
+    asValue(this.prototype, TypeId, "BulkheadFullError")
+  }
+
   override get message(): string {
     return `Bulkhead "${this.bulkhead}" is full: ${this.limit} ${this.limit === 1 ? "call is" : "calls are"} running`
   }
 }
+
+/**
+ * Checks whether a value is a `BulkheadFullError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isBulkheadFullError: (u: unknown) => u is BulkheadFullError = /* @__PURE__ */ is("BulkheadFullError")
 
 /**
  * A rate limit had no permit for a call.
@@ -198,10 +307,25 @@ export class RateLimitExceededError extends Schema.TaggedError<RateLimitExceeded
     retryAfter: Schema.DurationFromMillis
   }
 ) {
+  static {
+    asValue(this.prototype, TypeId, "RateLimitExceededError")
+  }
+
   override get message(): string {
     return `Rate limit "${this.limiter}" of ${this.limit} is used up, retry after ${formatDuration(this.retryAfter)}`
   }
 }
+
+/**
+ * Checks whether a value is a `RateLimitExceededError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRateLimitExceededError: (u: unknown) => u is RateLimitExceededError = /* @__PURE__ */ is(
+  "RateLimitExceededError"
+)
 
 /**
  * What became of one tier of a tiered call.
@@ -220,7 +344,7 @@ export class RateLimitExceededError extends Schema.TaggedError<RateLimitExceeded
 export const TierAttempt = Schema.Struct({
   tier: Schema.String,
   outcome: Schema.Literals(["skipped", "failed"]),
-  error: Schema.Defect(),
+  error: WireError,
   duration: Schema.DurationFromMillis
 })
 
@@ -248,11 +372,24 @@ export class AllTiersFailedError extends Schema.TaggedError<AllTiersFailedError>
     attempts: Schema.Array(TierAttempt)
   }
 ) {
+  static {
+    asValue(this.prototype, TypeId, "AllTiersFailedError")
+  }
+
   override get message(): string {
     const attempts = this.attempts.map(({ error, outcome, tier }) => `${tier} ${outcome} (${messageOf(error)})`)
     return `No tier could serve ${this.operation}: ${attempts.join(", ")}`
   }
 }
+
+/**
+ * Checks whether a value is a `AllTiersFailedError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAllTiersFailedError: (u: unknown) => u is AllTiersFailedError = /* @__PURE__ */ is("AllTiersFailedError")
 
 /**
  * A circuit of that name lives already, under another policy.
@@ -262,6 +399,9 @@ export class AllTiersFailedError extends Schema.TaggedError<AllTiersFailedError>
  * Names identify circuits, so two policies under one name would leave it to
  * chance which applies. Use `CircuitBreakerRegistry.reconfigure` to change the
  * policy of a living circuit, or another name.
+ *
+ * - `fields`: the fields of the policies that differ; none where a circuit was
+ *   to be adopted whose name is taken.
  *
  * @category errors
  * @since 0.1.0
@@ -273,8 +413,26 @@ export class CircuitConflictError extends Schema.TaggedError<CircuitConflictErro
     fields: Schema.Array(Schema.String)
   }
 ) {
+  static {
+    asValue(this.prototype, TypeId, "CircuitConflictError")
+  }
+
   override get message(): string {
+    if (this.fields.length === 0) {
+      return `Circuit "${this.circuit}" is registered already; remove it first, or use another name`
+    }
     return `Circuit "${this.circuit}" is registered already with another ${this.fields.join(", ")}; ` +
       `use reconfigure to change its policy, or another name`
   }
 }
+
+/**
+ * Checks whether a value is a `CircuitConflictError`, also one of another copy of this
+ * package.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCircuitConflictError: (u: unknown) => u is CircuitConflictError = /* @__PURE__ */ is(
+  "CircuitConflictError"
+)

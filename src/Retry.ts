@@ -48,18 +48,29 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { checkAtLeast, checkCount, checkDuration, checkFunction, isObject, refuse } from "./internal/check.ts"
+import {
+  checkAtLeast,
+  checkCount,
+  checkDuration,
+  checkFunction,
+  checkOptions,
+  isObject,
+  refuse
+} from "./internal/check.ts"
+import { forgetFailedAttempts, noteFailedAttempts } from "./internal/failedAttempts.ts"
 import { monotonicMillis, nanosToMillis } from "./internal/monotonic.ts"
-import { type Recorder, recorderOf } from "./internal/recorder.ts"
+import { recorderOf } from "./internal/recorder.ts"
 import { retryExhaustedError } from "./internal/rejection.ts"
 import { retryDelay } from "./internal/retryDelay.ts"
+import { getService } from "./internal/serviceNames.ts"
 import * as Outcome from "./Outcome.ts"
-import { CircuitOpenError, type RetryExhaustedError } from "./ResilienceError.ts"
+import { isCircuitOpenError, isRetryExhaustedError, type RetryExhaustedError } from "./ResilienceError.ts"
 import { checkBudget, isRetryBudget, type RetryBudget } from "./RetryBudget.ts"
 
 /**
@@ -133,6 +144,7 @@ export interface PlainOptions<out R = never> {
   readonly budget?: RetryBudget | Context.Key<R, RetryBudget> | undefined
   readonly operation?: string | undefined
   readonly while?: undefined
+  readonly whileSuccess?: undefined
   readonly onRetry?: undefined
   readonly schedule?: undefined
 }
@@ -164,13 +176,36 @@ export interface Options<in E = unknown, out R = never>
 }
 
 /**
+ * How to retry values as well as errors.
+ *
+ * **Details**
+ *
+ * Besides the {@link Options}, without `schedule`:
+ *
+ * - `whileSuccess`: whether to retry a value, such as "not ready yet". When the
+ *   retries end, the last value is the result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ValueOptions<in A, in E = unknown, out R = never>
+  extends Omit<Options<E, R>, "whileSuccess" | "schedule">
+{
+  readonly whileSuccess: (value: A) => boolean
+  readonly schedule?: undefined
+}
+
+type AnyOptions<A, E, R> = Options<E, R> | ValueOptions<A, E, R>
+
+/**
  * A retry that is about to be made.
  *
  * **Details**
  *
  * - `attempt`: number of the attempt that failed, from 1.
  * - `delay`: wait before the next one.
- * - `error`: what it failed with.
+ * - `error`: what it failed with; `undefined` if it succeeded and
+ *   `whileSuccess` asks for another.
  *
  * @category models
  * @since 0.1.0
@@ -189,7 +224,7 @@ export interface RetryInfo<out E> {
  * @category models
  * @since 0.1.0
  */
-export interface RetryPolicy<in E = unknown, out R = never> {
+export interface RetryPolicy<in E = unknown, out R = never, in A = unknown> {
   readonly [TypeId]: TypeId
   readonly maxAttempts: number
   readonly baseDelay: Duration.Duration
@@ -203,6 +238,7 @@ export interface RetryPolicy<in E = unknown, out R = never> {
   readonly budget: RetryBudget | Context.Key<R, RetryBudget> | undefined
   readonly operation: string | undefined
   readonly while: ((error: E) => boolean) | undefined
+  readonly whileSuccess: ((value: A) => boolean) | undefined
   readonly onRetry: ((retry: RetryInfo<E>) => Effect.Effect<unknown, unknown, R>) | undefined
   readonly schedule: Schedule.Schedule<unknown, E, never, R> | undefined
   /** The policy in words, as `up to 3 attempts, 1s × 2ⁿ up to 1m, jitter proportional`. */
@@ -251,10 +287,17 @@ export const isRetryPolicy = (u: unknown): u is RetryPolicy => Predicate.hasProp
  * @category constructors
  * @since 0.1.0
  */
-export const make = <E = unknown, R = never>(options: Options<E, R> = {}): RetryPolicy<E, R> => new Policy(options)
+export function make<E = unknown>(options?: Options<E>): RetryPolicy<E>
+export function make<E = unknown, R = never>(options: Options<E, R>): RetryPolicy<E, R>
+export function make<A, E = unknown>(options: ValueOptions<A, E>): RetryPolicy<E, never, A>
+export function make<A, E = unknown, R = never>(options: ValueOptions<A, E, R>): RetryPolicy<E, R, A>
+// Those without `R` keep what a policy needs from being inferred from where it is written.
+export function make<A, E, R>(options: AnyOptions<A, E, R> = {}): RetryPolicy<E, R, A> {
+  return new Policy(options)
+}
 
 // A class, so that the description is not computed for a policy that lives for one call.
-class Policy<E, R> implements RetryPolicy<E, R> {
+class Policy<A, E, R> implements RetryPolicy<E, R, A> {
   readonly [TypeId]: TypeId = TypeId
   readonly maxAttempts: number
   readonly baseDelay: Duration.Duration
@@ -267,10 +310,12 @@ class Policy<E, R> implements RetryPolicy<E, R> {
   readonly budget: RetryPolicy<E, R>["budget"]
   readonly operation: string | undefined
   readonly while: RetryPolicy<E, R>["while"]
+  readonly whileSuccess: RetryPolicy<E, R, A>["whileSuccess"]
   readonly onRetry: RetryPolicy<E, R>["onRetry"]
   readonly schedule: RetryPolicy<E, R>["schedule"]
 
-  constructor(options: Options<E, R>) {
+  constructor(options: AnyOptions<A, E, R>) {
+    checkOptions("Retry.make", options, OPTIONS)
     if (options.schedule !== undefined) checkAlone(options)
     const maxAttempts = options.maxAttempts ?? (options.schedule === undefined ? 3 : Infinity)
     this.maxAttempts = maxAttempts === Infinity ? Infinity : checkCount("Retry.make: maxAttempts", maxAttempts)
@@ -288,6 +333,7 @@ class Policy<E, R> implements RetryPolicy<E, R> {
     this.budget = checkBudget("Retry.make: budget", options.budget)
     this.operation = options.operation
     this.while = checkFunction("Retry.make: while", options.while)
+    this.whileSuccess = checkFunction("Retry.make: whileSuccess", options.whileSuccess)
     this.onRetry = checkFunction("Retry.make: onRetry", options.onRetry)
     this.schedule = options.schedule === undefined || Schedule.isSchedule(options.schedule)
       ? options.schedule
@@ -305,13 +351,33 @@ const defaultMaxDelay = Duration.seconds(60)
 const finite = (field: string, input: Duration.Input | undefined, byDefault: Duration.Duration): Duration.Duration =>
   input === undefined ? byDefault : checkDuration(field, input, { finite: true })
 
-const checkAlone = (options: Options<never, unknown>): void => {
+const OPTIONS = [
+  "maxAttempts",
+  "baseDelay",
+  "maxDelay",
+  "factor",
+  "jitter",
+  "maxRetryAfter",
+  "maxElapsed",
+  "waitForCircuit",
+  "budget",
+  "operation",
+  "while",
+  "whileSuccess",
+  "onRetry",
+  "schedule"
+] as const satisfies ReadonlyArray<keyof ValueOptions<never>>
+
+const checkAlone = (options: AnyOptions<never, never, unknown>): void => {
   for (const field of ["baseDelay", "maxDelay", "factor", "jitter"] as const) {
     if (options[field] !== undefined) {
       throw new RangeError(
         `Retry.make: ${field} must be absent, as the schedule gives the waits, got ${String(options[field])}`
       )
     }
+  }
+  if (options.whileSuccess !== undefined) {
+    throw new RangeError("Retry.make: whileSuccess must be absent, as a schedule is for errors, got a function")
   }
 }
 
@@ -322,7 +388,7 @@ const checkJitter = (jitter: Jitter): Jitter => {
   return refuse("Retry.make: jitter", `one of ${jitters.join(", ")}`, jitter)
 }
 
-const describe = (policy: RetryPolicy<never, unknown>): string => {
+const describe = (policy: RetryPolicy<never, unknown, never>): string => {
   const { maxAttempts } = policy
   if (maxAttempts === 1) return "1 attempt"
   const parts = [
@@ -335,7 +401,9 @@ const describe = (policy: RetryPolicy<never, unknown>): string => {
   return parts.join(", ")
 }
 
-const describeWait = ({ baseDelay, factor, jitter, maxDelay, schedule }: RetryPolicy<never, unknown>): string => {
+const describeWait = (
+  { baseDelay, factor, jitter, maxDelay, schedule }: RetryPolicy<never, unknown, never>
+): string => {
   if (schedule !== undefined) return "by a schedule"
   const first = Duration.min(baseDelay, maxDelay)
   if (Duration.isZero(first)) return "without a wait"
@@ -345,6 +413,17 @@ const describeWait = ({ baseDelay, factor, jitter, maxDelay, schedule }: RetryPo
     : `${Duration.format(first)}${growth} up to ${Duration.format(maxDelay)}`
   return jitter === "none" ? wait : `${wait}, jitter ${jitter}`
 }
+
+/**
+ * The policy, within a time that is shorter than its own.
+ *
+ * @internal
+ */
+export const endingWithin = <E, R, A>(
+  policy: RetryPolicy<E, R, A>,
+  maxElapsed: Duration.Duration
+): RetryPolicy<E, R, A> =>
+  Object.assign(Object.create(policy), { maxElapsed: Duration.min(policy.maxElapsed, maxElapsed) })
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -393,126 +472,194 @@ const describeWait = ({ baseDelay, factor, jitter, maxDelay, schedule }: RetryPo
  * @category combinators
  * @since 0.1.0
  */
-export function withRetry<E, R2>(
-  policy: RetryPolicy<E, R2>
-): <A, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1 | RetryExhausted<E1>, R | R2>
+export function withRetry<E, R2, A0>(
+  policy: RetryPolicy<E, R2, A0>
+): <A extends A0, E1 extends E, R>(self: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1 | RetryExhausted<E1>, R | R2>
 export function withRetry<R2 = never>(
   options?: PlainOptions<R2>
 ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RetryExhausted<E>, R | R2>
 export function withRetry<E, R2 = never>(
   options: Options<E, R2>
 ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RetryExhausted<E>, R | R2>
+export function withRetry<A, E, R2 = never>(
+  options: ValueOptions<A, E, R2>
+): <R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RetryExhausted<E>, R | R2>
+export function withRetry<A extends A0, E extends E0, R, R2, A0, E0>(
+  self: Effect.Effect<A, E, R>,
+  policy: RetryPolicy<E0, R2, A0>
+): Effect.Effect<A, E | RetryExhausted<E>, R | R2>
 export function withRetry<A, E, R, R2 = never>(
   self: Effect.Effect<A, E, R>,
-  options?: Options<E, R2> | RetryPolicy<E, R2>
+  options?: Options<E, R2> | ValueOptions<A, E, R2>
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2>
 export function withRetry<A, E, R, R2>(
-  selfOrOptions?: Effect.Effect<A, E, R> | Options<E, R2> | RetryPolicy<E, R2>,
-  options?: Options<E, R2> | RetryPolicy<E, R2>
+  selfOrOptions?: Effect.Effect<A, E, R> | AnyOptions<A, E, R2> | RetryPolicy<E, R2, A>,
+  options?: AnyOptions<A, E, R2> | RetryPolicy<E, R2, A>
 ): unknown {
   // Not `dual`: options that are used for many calls are checked once, where they are written.
   if (Effect.isEffect(selfOrOptions)) return run(selfOrOptions as Effect.Effect<A, E, R>, policyOf(options))
   const policy = policyOf(selfOrOptions)
-  return <A, R>(self: Effect.Effect<A, E, R>) => run(self, policy)
+  return <R>(self: Effect.Effect<A, E, R>) => run(self, policy)
 }
 
-const policyOf = <E, R>(options: Options<E, R> | RetryPolicy<E, R> | undefined): RetryPolicy<E, R> =>
+const policyOf = <A, E, R>(
+  options: AnyOptions<A, E, R> | RetryPolicy<E, R, A> | undefined
+): RetryPolicy<E, R, A> =>
   options === undefined
     ? defaultPolicy
     : !isObject(options)
     ? refuse("Retry.withRetry: options", "an object", options)
     : TypeId in options
     ? options
-    : make(options)
+    : new Policy(options)
 
-const defaultPolicy = /* @__PURE__ */ make()
+const defaultPolicy = /* @__PURE__ */ new Policy<unknown, unknown, never>({})
 
 /** The first attempt. All that a success costs is reading the clock, for `elapsed`, and a deposit in the budget. */
 const run = <A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
-  policy: RetryPolicy<E, R2>
+  policy: RetryPolicy<E, R2, A>
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
     const startedAt = clock.monotonicTimeNanosUnsafe()
     const budget = policy.budget === undefined || isRetryBudget(policy.budget)
       ? policy.budget
-      : Context.getUnsafe(fiber.context as Context.Context<R2>, policy.budget)
+      : getService(fiber.context, policy.budget)
     if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
-    return Effect.catchCause(self, (cause) => {
-      const error = retryableError(cause, policy)
-      return Option.isNone(error)
-        ? Effect.failCause(cause)
-        : retry(self, policy, { clock, startedAt, budget, recorder: recorderOf(fiber), error: error.value })
-    })
+    const attempts = { fiber, clock, startedAt, budget }
+    return policy.whileSuccess === undefined
+      ? Effect.catchCause(self, (cause) => afterFirst(self, policy, attempts, Exit.failCause(cause)))
+      : Effect.flatMap(Effect.exit(self), (exit) => afterFirst(self, policy, attempts, exit))
   })
 
-/** What comes after a first attempt that failed with what may be retried. */
+interface Attempts {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly clock: Clock.Clock
+  readonly startedAt: bigint
+  readonly budget: RetryBudget | undefined
+}
+
+const afterFirst = <A, E, R, R2>(
+  self: Effect.Effect<A, E, R>,
+  policy: RetryPolicy<E, R2, A>,
+  attempts: Attempts,
+  exit: Exit.Exit<A, E>
+): Effect.Effect<A, E | RetryExhausted<E>, R | R2> => {
+  const ended = judge(exit, policy)
+  if (ended._tag === "NotMade") {
+    attempts.budget?.refundUnsafe(nanosToMillis(attempts.startedAt), monotonicMillis(attempts.clock))
+  }
+  return ended.retryable ? retry(self, policy, attempts, ended) : exit
+}
+
+/** How an attempt ended: not at all, if something kept it from being made. */
+type Ended<A, E> =
+  | { readonly _tag: "Failed"; readonly exit: Exit.Exit<A, E>; readonly error: E; readonly retryable: boolean }
+  | { readonly _tag: "NotMade"; readonly exit: Exit.Exit<A, E>; readonly error: E; readonly retryable: boolean }
+  | { readonly _tag: "Succeeded"; readonly exit: Exit.Exit<A, E>; readonly retryable: boolean }
+  | { readonly _tag: "Broke"; readonly exit: Exit.Exit<A, E>; readonly retryable: false }
+
+const judge = <A, E>(exit: Exit.Exit<A, E>, policy: RetryPolicy<E, unknown, A>): Ended<A, E> => {
+  if (Exit.isSuccess(exit)) {
+    return { _tag: "Succeeded", exit, retryable: policy.whileSuccess?.(exit.value) === true }
+  }
+  const error = Cause.hasDies(exit.cause) ? Option.none() : Cause.findErrorOption(exit.cause)
+  return Option.isNone(error)
+    ? { _tag: "Broke", exit, retryable: false }
+    : {
+      _tag: Outcome.isNotMade(error.value) ? "NotMade" : "Failed",
+      exit,
+      error: error.value,
+      retryable: isRetryable(error.value, policy)
+    }
+}
+
+const isRetryable = <E>(error: E, policy: RetryPolicy<E, unknown, never>): boolean => {
+  const hint = hintMillis(error)
+  if (hint === Infinity) return false
+  if (isCircuitRejection(error)) return policy.waitForCircuit
+  return hint <= Duration.toMillis(policy.maxRetryAfter) && (policy.while === undefined || policy.while(error))
+}
+
+/** By a circuit of this package or of Effect's, or by one that ended the retries of a call inside. */
+const isCircuitRejection = (error: unknown): boolean =>
+  isCircuitOpenError(error) || Predicate.isTagged(error, "CircuitBreakerError") ||
+  (isRetryExhaustedError(error) && isCircuitRejection(error.rejection))
+
+/** What comes after a first attempt that may be retried. */
 const retry = Effect.fnUntraced(function*<A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
-  policy: RetryPolicy<E, R2>,
-  first: {
-    readonly clock: Clock.Clock
-    readonly startedAt: bigint
-    readonly budget: RetryBudget | undefined
-    readonly recorder: Recorder | undefined
-    readonly error: E
-  }
+  policy: RetryPolicy<E, R2, A>,
+  attempts: Attempts,
+  first: Ended<A, E>
 ): Effect.fn.Return<A, E | RetryExhausted<E>, R | R2> {
-  const { budget, clock, recorder } = first
+  const { budget, clock, fiber } = attempts
   const { operation = "call" } = policy
-  const startedAt = nanosToMillis(first.startedAt)
+  const recorder = recorderOf(fiber)
+  const startedAt = nanosToMillis(attempts.startedAt)
   const nextDelay = yield* delays(policy)
-  let lastError = first.error
+  let ended = first
+  let made = 0
+  let failure: { readonly error: E } | undefined
+
+  /** What the call fails with: its last error if an attempt was made, since a rejection would say that none was. */
+  const giveUp = (reason: RetryExhaustedError["reason"], now: number): Effect.Effect<A, E | RetryExhausted<E>> => {
+    forgetFailedAttempts(fiber)
+    return ended._tag === "Succeeded" || failure === undefined ? ended.exit : exhausted({
+      attempts: made,
+      lastError: failure.error,
+      elapsed: Duration.millis(now - startedAt),
+      reason,
+      ...ended._tag === "NotMade" ? { rejection: ended.error } : undefined
+    })
+  }
+
   for (let attempt = 1;; attempt++) {
-    const failedAt = monotonicMillis(clock)
-    const giveUp = (reason: RetryExhaustedError["reason"]) =>
-      exhausted({ attempts: attempt, lastError, elapsed: Duration.millis(failedAt - startedAt), reason })
-    if (attempt >= policy.maxAttempts) return yield* giveUp("maxAttempts")
-    const delay = yield* nextDelay(attempt, lastError)
-    if (delay === undefined) return yield* giveUp("maxAttempts")
+    if (ended._tag !== "NotMade") made++
+    if (ended._tag === "Failed") {
+      failure = ended
+      noteFailedAttempts(fiber, { attempts: made, lastError: ended.error })
+    }
+    const endedAt = monotonicMillis(clock)
+    if (!ended.retryable) {
+      if (ended._tag === "NotMade" && made > 0) return yield* giveUp("rejected", endedAt)
+      forgetFailedAttempts(fiber)
+      return yield* ended.exit
+    }
+    if (attempt >= policy.maxAttempts) return yield* giveUp("maxAttempts", endedAt)
+    const error = ended._tag === "Succeeded" ? undefined : ended.error
+    const delay = yield* nextDelay(attempt, error as E)
+    if (delay === undefined) return yield* giveUp("maxAttempts", endedAt)
     // Timers drop the fraction of a millisecond that the error may ask for.
-    const wait = Math.max(delay, Math.ceil(hintOf(lastError)))
-    if (failedAt - startedAt + wait > Duration.toMillis(policy.maxElapsed)) return yield* giveUp("maxElapsed")
-    if (budget !== undefined && !budget.tryWithdrawUnsafe(failedAt)) {
+    const wait = Math.max(delay, Math.ceil(hintMillis(error)))
+    if (endedAt - startedAt + wait > Duration.toMillis(policy.maxElapsed)) return yield* giveUp("maxElapsed", endedAt)
+    if (budget !== undefined && !budget.tryWithdrawUnsafe(endedAt)) {
       recorder?.onBudgetExhausted(operation)
-      return yield* giveUp("budget")
+      return yield* giveUp("budget", endedAt)
     }
 
     if (policy.onRetry !== undefined) {
-      yield* notify(policy.onRetry, { attempt, delay: Duration.millis(wait), error: lastError })
+      yield* notify(policy.onRetry, { attempt, delay: Duration.millis(wait), error: error as E })
     }
     yield* Effect.sleep(wait)
     // They also fire up to a millisecond early, and a circuit that said when to come back would reject the call again.
-    if (wait > delay && failedAt + wait - monotonicMillis(clock) > 0.001) yield* Effect.sleep(2)
+    if (wait > delay && endedAt + wait - monotonicMillis(clock) > 0.001) yield* Effect.sleep(2)
 
     recorder?.onRetry(operation)
-    const exit = yield* Effect.exit(self)
-    if (Exit.isSuccess(exit)) return exit.value
-    const error = retryableError(exit.cause, policy)
-    if (Option.isNone(error)) return yield* exit
-    lastError = error.value
+    ended = judge(yield* Effect.exit(self), policy)
   }
 })
 
-/** The error of a cause, unless it has to pass through. */
-const retryableError = <E>(cause: Cause.Cause<E>, policy: RetryPolicy<E, unknown>): Option.Option<E> =>
-  Cause.hasDies(cause) ? Option.none() : Option.filter(Cause.findErrorOption(cause), (error) => {
-    const hint = hintOf(error)
-    if (hint === Infinity) return false
-    if (error instanceof CircuitOpenError) return policy.waitForCircuit
-    return hint <= Duration.toMillis(policy.maxRetryAfter) && (policy.while === undefined || policy.while(error))
-  })
-
 /** The shortest wait an error asks for, in milliseconds. */
-const hintOf = (error: unknown): number => {
+const hintMillis = (error: unknown): number => {
   const hint = Outcome.retryAfter(error)
   return hint === undefined ? 0 : Duration.toMillis(hint)
 }
 
 /** Gives the wait after the n-th attempt, or `undefined` when a schedule has ended. */
 const delays = <E, R>(
-  policy: RetryPolicy<E, R>
+  policy: RetryPolicy<E, R, never>
 ): Effect.Effect<(attempt: number, error: E) => Effect.Effect<number | undefined, never, R>, never, R> => {
   if (policy.schedule !== undefined) {
     return Effect.map(
@@ -546,6 +693,7 @@ const exhausted = <E>(fields: {
   readonly lastError: E
   readonly elapsed: Duration.Duration
   readonly reason: RetryExhaustedError["reason"]
+  readonly rejection?: unknown
 }): Effect.Effect<never, RetryExhausted<E>> => Effect.fail(retryExhaustedError(fields) as unknown as RetryExhausted<E>)
 
 const notify = <E, R>(

@@ -50,9 +50,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
-import { checkAtLeast, checkDuration, refuse } from "./internal/check.ts"
+import { checkAtLeast, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import * as Account from "./internal/retryBudget.ts"
+import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 
 /**
  * @category type IDs
@@ -102,6 +103,14 @@ export interface RetryBudget {
    * @internal
    */
   readonly depositUnsafe: (now: number) => void
+
+  /**
+   * Takes back a deposit of the time `depositedAt`, of a call that turned out
+   * not to have been made.
+   *
+   * @internal
+   */
+  readonly refundUnsafe: (depositedAt: number, now: number) => void
 
   /**
    * As `tryWithdraw`, at a time in milliseconds of the monotonic clock.
@@ -193,21 +202,31 @@ export const checkBudget = <B>(field: string, budget: B): B =>
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<RetryBudget> => {
-  const ratio = checkAtLeast("RetryBudget.make: ratio", 0, options.ratio ?? 0.2)
-  const minPerSecond = checkAtLeast("RetryBudget.make: minPerSecond", 0, options.minPerSecond ?? 10)
-  const window = checkDuration("RetryBudget.make: window", options.window ?? "10 seconds", {
-    positive: true,
-    finite: true
-  })
-  return Effect.sync(() => fromOptions(ratio, minPerSecond, window))
+  const size = parse("RetryBudget.make", options)
+  return Effect.sync(() => fromSize(size))
 }
 
-const fromOptions = (ratio: number, minPerSecond: number, window: Duration.Duration): RetryBudget => {
+type Size = Pick<RetryBudget, "ratio" | "minPerSecond" | "window">
+
+const parse = (caller: string, options: Options = {}): Size => {
+  const { minPerSecond, ratio, window } = checkOptions(caller, options, ["ratio", "minPerSecond", "window"])
+  return {
+    ratio: checkAtLeast(`${caller}: ratio`, 0, ratio ?? 0.2),
+    minPerSecond: checkAtLeast(`${caller}: minPerSecond`, 0, minPerSecond ?? 10),
+    window: checkDuration(`${caller}: window`, window ?? "10 seconds", { positive: true, finite: true })
+  }
+}
+
+const fromSize = (size: Size): RetryBudget => {
+  const { minPerSecond, ratio, window } = size
   const rules = Account.rules({ ratio, minPerSecond, windowMillis: Duration.toMillis(window) })
   const ref = Ref.makeUnsafe(Account.empty)
   const accountAt = (now: number) => Account.at(Ref.getUnsafe(ref), rules, now)
   const depositUnsafe = (now: number) => {
     ref.ref.current = Account.deposit(accountAt(now))
+  }
+  const refundUnsafe = (depositedAt: number, now: number) => {
+    ref.ref.current = Account.refund(accountAt(now), rules, depositedAt)
   }
   const tryWithdrawUnsafe = (now: number) => {
     const [granted, account] = Account.withdraw(accountAt(now), rules)
@@ -226,14 +245,13 @@ const fromOptions = (ratio: number, minPerSecond: number, window: Duration.Durat
 
   return {
     [TypeId]: TypeId,
-    ratio,
-    minPerSecond,
-    window,
+    ...size,
     balance: Effect.map(now, (now) => Account.balance(accountAt(now), rules)),
     metrics: Effect.map(now, metricsAt),
     deposit: Effect.map(now, depositUnsafe),
     tryWithdraw: Effect.map(now, tryWithdrawUnsafe),
     depositUnsafe,
+    refundUnsafe,
     tryWithdrawUnsafe
   }
 }
@@ -284,7 +302,10 @@ export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = Context.Se
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options?: Options): Layer.Layer<RetryBudget> => Layer.effect(RetryBudget, make(options))
+export const layer = (options?: Options): Layer.Layer<RetryBudget> => {
+  const size = parse("RetryBudget.layer", options)
+  return Layer.sync(RetryBudget, () => fromSize(size))
+}
 
 /**
  * Class of a named budget service.
@@ -306,6 +327,16 @@ export interface ServiceClass<Self, Name extends string>
  *
  * Use when the dependencies of a program have a budget each.
  *
+ * **Details**
+ *
+ * Throws a `RangeError` if an option is out of its range.
+ *
+ * **Gotchas**
+ *
+ * The name is the key of the service. Where two classes of one name and
+ * different options are provided together, the one that meets the budget of
+ * the other dies with a `RangeError`.
+ *
  * **Example** (Declaring a budget for one dependency)
  *
  * ```ts import.meta.vitest
@@ -326,6 +357,12 @@ export interface ServiceClass<Self, Name extends string>
  */
 export const Service =
   <Self>() => <const Name extends string>(name: Name, options?: Options): ServiceClass<Self, Name> => {
-    const tag = Context.Service<Self, RetryBudget>()(`effect-resilience/RetryBudget/${name}` as const)
-    return Object.assign(tag, { layer: Layer.effect(tag, make(options)) })
+    const size = parse("RetryBudget.Service", options)
+    checkString("RetryBudget.Service: name", name)
+    const definition: Definition = { maker: "RetryBudget.Service", name, settings: size }
+    const tag = guard(
+      Context.Service<Self, RetryBudget>()(`effect-resilience/RetryBudget/${name}` as const),
+      definition
+    )
+    return Object.assign(tag, { layer: Layer.sync(tag, () => remember(fromSize(size), definition)) })
   }

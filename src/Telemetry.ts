@@ -37,7 +37,7 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { type Bulkhead, isBulkhead } from "./Bulkhead.ts"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
 import { Breaker } from "./internal/breaker.ts"
@@ -122,6 +122,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
       const registry = yield* CircuitBreakerRegistry
       const context = yield* Effect.context<never>()
       const recorder = makeRecorder(context)
+      yield* warnIfUnseen(registry, "Telemetry.layer measures none of its circuits")
       yield* Effect.acquireRelease(
         Effect.sync(() => {
           const series = new Map<Breaker, () => void>()
@@ -346,19 +347,21 @@ const makeRecorder = (context: Context.Context<never>) => {
     ))
     return counter
   }
-  const counting = (id: keyof typeof DESCRIPTIONS, attribute: string) => {
+  const counting = (id: keyof typeof DESCRIPTIONS, attribute: string, others?: Record<string, string>) => {
     const counters = new Map<string, { count: number }>()
     return (value: string): void => {
       let counter = counters.get(value)
-      if (counter === undefined) counters.set(value, counter = makeCounter(id, { [attribute]: value }))
+      if (counter === undefined) counters.set(value, counter = makeCounter(id, { [attribute]: value, ...others }))
       counter.count++
     }
   }
+  const countTimeouts = (kind: "call" | "attempt" | "total") => counting("call_timeouts_total", "operation", { kind })
+  const timeouts = { call: countTimeouts("call"), attempt: countTimeouts("attempt"), total: countTimeouts("total") }
   const tierCounters = new Map<string, { count: number }>()
   return {
     onRetry: counting("retry_attempts_total", "operation"),
     onBudgetExhausted: counting("retry_budget_exhausted_total", "operation"),
-    onTimeout: counting("call_timeouts_total", "operation"),
+    onTimeout: (operation, kind) => timeouts[kind](operation),
     onHedge: counting("hedge_attempts_total", "operation"),
     onBulkheadFull: counting("bulkhead_rejected_total", "bulkhead"),
     onTierEnded: (operation, tier, outcome) => {

@@ -44,6 +44,7 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { Breaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
+import { Answer, answering, classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, isObject, refuse } from "./internal/check.ts"
 import { limitTime } from "./internal/limitTime.ts"
 import { inOperation, type Recorder, recorderOf } from "./internal/recorder.ts"
@@ -51,8 +52,12 @@ import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
 import { tieredSpan, tierSpan } from "./internal/spans.ts"
 import { flowsOf, type TierFlows } from "./internal/tierFlow.ts"
 import { TierInstance } from "./internal/tierInstance.ts"
-import * as Outcome from "./Outcome.ts"
-import { type AllTiersFailedError, CircuitOpenError, RetryExhaustedError, type TierAttempt } from "./ResilienceError.ts"
+import {
+  type AllTiersFailedError,
+  isCircuitConflictError,
+  isCircuitOpenError,
+  type TierAttempt
+} from "./ResilienceError.ts"
 import * as Retry from "./Retry.ts"
 import * as Timeout from "./Timeout.ts"
 
@@ -182,7 +187,10 @@ type TierServices<T> = T extends Tier<infer _A, infer _E, infer R> ? R : never
  *
  * A tier whose circuit is open is skipped at once. Any other failure of a
  * tier, typed or a defect, moves on to the next one, except for errors that
- * are answers and for interruption. If no tier serves, the call fails with
+ * are answers, for interruption, and for mistakes of the program: a
+ * `ReferenceError`, a `RangeError`, a `TypeError` without a cause and a
+ * `CircuitConflictError` end the call as the defects they are, and count for
+ * nothing in the circuit. If no tier serves, the call fails with
  * `AllTiersFailedError`, which has an entry for each tier.
  *
  * If `isAnswer` is a type guard, only what it guards is left in the error
@@ -249,7 +257,7 @@ export const make: {
   checkFunction("Tiers.make: isAnswer", options.isAnswer)
   const calls = tiers.map(({ call, name, options: { circuit = name, ...limits } }, index) => {
     const pipeline = makePipeline(name, limits, index === tiers.length - 1)(circuit)
-    return pipeline(answering(call, options.isAnswer))
+    return pipeline(answering(call, options.isAnswer, isMistake))
   })
   return serve({
     operation,
@@ -515,7 +523,7 @@ const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(set
       call: (index, remaining) => {
         const { instance, pipeline } = tiers[index]!
         // Only the service answers: an error of its Layer is none of its own.
-        return pipeline(instance.use((service) => answering(invoke(service), isAnswer)))(remaining)
+        return pipeline(instance.use((service) => answering(invoke(service), isAnswer, isMistake)))(remaining)
       },
       onFailed: onAllFailed === undefined
         ? undefined
@@ -556,14 +564,11 @@ const invokeMember = (
 const readMember = (instance: object, key: string): Effect.Effect<unknown, unknown, unknown> => {
   const member: unknown = Reflect.get(instance, key)
   return typeof member === "function" && !Effect.isEffect(member)
-    // The tier is not to blame: no circuit hears of it, and no other tier is tried.
-    ? Effect.succeed(
-      new Answer(Cause.die(
-        new TypeError(
-          `Tiers.layer: ${key} is a function of the service that was run like an effect; ` +
-            `Effect.andThen and Effect.tap do so with what they are given, write (value) => service.${key}(value)`
-        )
-      ))
+    ? Effect.die(
+      new TypeError(
+        `Tiers.layer: ${key} is a function of the service that was run like an effect; ` +
+          `Effect.andThen and Effect.tap do so with what they are given, write (value) => service.${key}(value)`
+      )
     )
     : asEffect(key, member)
 }
@@ -595,17 +600,6 @@ const callableEffect = (
 // serving a call
 // -----------------------------------------------------------------------------
 
-/**
- * An error that ends the call, on its way through retry and circuit as the
- * success that it is for them.
- */
-class Answer<E> {
-  readonly cause: Cause.Cause<E>
-  constructor(cause: Cause.Cause<E>) {
-    this.cause = cause
-  }
-}
-
 interface Plan<A, E, R> {
   readonly operation: string
   readonly tiers: ReadonlyArray<{ readonly name: string; readonly circuit: CircuitBreaker.Target }>
@@ -619,14 +613,10 @@ interface Plan<A, E, R> {
   readonly onFailed: ((error: AllTiersFailedError) => Effect.Effect<never, E>) | undefined
 }
 
-const answering = <A, E, R>(
-  call: Effect.Effect<A, E, R>,
-  isAnswer: ((error: E) => boolean) | undefined
-): Effect.Effect<A | Answer<E>, E, R> =>
-  isAnswer === undefined ? call : Effect.catchCause(call, (cause): Effect.Effect<Answer<E>, E> => {
-    const error = Cause.findErrorOption(cause)
-    return Option.isSome(error) && isAnswer(error.value) ? Effect.succeed(new Answer(cause)) : Effect.failCause(cause)
-  })
+/** A mistake of the program. A `TypeError` with a cause is how `fetch` says that the network failed. */
+const isMistake = (defect: unknown): boolean =>
+  defect instanceof ReferenceError || defect instanceof RangeError || isCircuitConflictError(defect) ||
+  (defect instanceof TypeError && defect.cause === undefined)
 
 /** The name of the circuit, for a fiber with these services. */
 const circuitName = (circuit: CircuitBreaker.Target, context: Context.Context<never>): string =>
@@ -651,69 +641,36 @@ const makePipeline = (
 ): (circuit: CircuitBreaker.Target) => Pipeline => {
   const limited: Wrapper = timeout === undefined ? identity : Timeout.withTimeout({
     operation: name,
+    kind: "attempt",
     ...(Predicate.hasProperty(timeout, "duration") ? timeout : { duration: timeout, disconnect: true })
   })
   const retryPolicy = retry === undefined ? undefined : inOperation(
     name,
     Retry.isRetryPolicy(retry) ? retry : Retry.make(isLast ? retry : { maxRetryAfter: 0, ...retry })
   )
+  const classify = classifyAnswer()
   return (circuit) => {
     // What the circuit needs is among the services of the tier, see `tier`.
     const through: Wrapper = (call) =>
-      CircuitBreaker.withCircuitBreaker(limited(call), circuit, { policy, classify: classifyAnswer }) as typeof call
-    if (retryPolicy !== undefined) {
-      return (call) => (remaining) => withRetry(call, through, retryPolicy, circuit, remaining)
-    }
+      CircuitBreaker.withCircuitBreaker(limited(call), circuit, { policy, classify }) as typeof call
     return (call) => {
       const once = through(call)
-      return () => once
+      return retryPolicy === undefined
+        ? () => once
+        : (remaining) =>
+          Retry.withRetry(
+            once,
+            remaining === Infinity
+              ? retryPolicy
+              : Retry.endingWithin(retryPolicy, Duration.millis(Math.max(0, remaining)))
+          )
     }
   }
 }
 
-const classifyAnswer: CircuitBreaker.CallClassifier = (exit) =>
-  Exit.isSuccess(exit) && exit.value instanceof Answer ? Outcome.success : undefined
-
-// A retry that runs into the circuit it has opened is told of the circuit, but
-// the tier failed for what went wrong before. And one that waited for a circuit
-// in vain has tried nothing.
-const withRetry = <A, R>(
-  call: Effect.Effect<A, unknown, R>,
-  through: Wrapper,
-  retry: Retry.RetryPolicy,
-  circuit: CircuitBreaker.Target,
-  remaining: number
-): Effect.Effect<A, unknown, R> =>
-  Effect.withFiber((fiber) => {
-    const name = circuitName(circuit, fiber.context)
-    let failure: Cause.Cause<unknown> | undefined
-    let rejection: Cause.Cause<unknown> | undefined
-    const attempt = Effect.catchCause(through(call), (cause) => {
-      if (isRejectionOf(name, cause)) rejection = cause
-      else failure = cause
-      return Effect.failCause(cause)
-    })
-    const limited = remaining === Infinity ? retry : endingWithin(retry, remaining)
-    return Effect.catchCause(Retry.withRetry(attempt, limited), (cause) => {
-      if (failure !== undefined && isRejectionOf(name, cause)) return Effect.failCause(failure)
-      if (failure === undefined && isExhaustion(cause)) return Effect.failCause(rejection!)
-      return Effect.failCause(cause)
-    })
-  })
-
-const endingWithin = (retry: Retry.RetryPolicy, remaining: number): Retry.RetryPolicy =>
-  Object.assign(Object.create(retry), {
-    maxElapsed: Duration.min(retry.maxElapsed, Duration.millis(Math.max(0, remaining)))
-  })
-
-const isExhaustion = (cause: Cause.Cause<unknown>): boolean => {
-  const error = Cause.findErrorOption(cause)
-  return Option.isSome(error) && error.value instanceof RetryExhaustedError
-}
-
 const isRejectionOf = (circuit: string, cause: Cause.Cause<unknown>): boolean => {
   const error = Cause.findErrorOption(cause)
-  return Option.isSome(error) && error.value instanceof CircuitOpenError && error.value.circuit === circuit
+  return Option.isSome(error) && isCircuitOpenError(error.value) && error.value.circuit === circuit
 }
 
 const makeDeadline = (constructor: string, deadline: Duration.Input | undefined): Duration.Duration | undefined =>
@@ -790,7 +747,7 @@ class TieredCall<A, E, R> {
     const { deadline, operation, tiers } = this.plan
     this.over = true
     this.servedBy = undefined
-    const error = callTimeoutError(operation, deadline!)
+    const error = callTimeoutError(operation, deadline!, { kind: "total" })
     if (this.attempts.length < tiers.length) this.note("failed", error)
     while (this.attempts.length < tiers.length) this.note("skipped", error)
     return this.failed()

@@ -34,7 +34,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { checkDuration } from "./internal/check.ts"
+import { checkDuration, checkKnown } from "./internal/check.ts"
+import { failedAttemptsOf } from "./internal/failedAttempts.ts"
 import { limitTime } from "./internal/limitTime.ts"
 import { recorderOf } from "./internal/recorder.ts"
 import { callTimeoutError } from "./internal/rejection.ts"
@@ -51,6 +52,8 @@ import type { CallTimeoutError } from "./ResilienceError.ts"
  * - `disconnect`: do not wait for the call once its time is up, nor when the
  *   caller is interrupted. It is interrupted all the same, and ends in the
  *   background; `false` by default.
+ * - `kind`: whether the call is one `attempt` of several or the `total` of
+ *   them, as the error and the metrics then say. A pipeline sets it.
  *
  * @category models
  * @since 0.1.0
@@ -59,7 +62,10 @@ export interface Options {
   readonly duration: Duration.Input
   readonly operation?: string | undefined
   readonly disconnect?: boolean | undefined
+  readonly kind?: "attempt" | "total" | undefined
 }
+
+const OPTIONS = ["duration", "operation", "disconnect", "kind"] as const satisfies ReadonlyArray<keyof Options>
 
 /**
  * Interrupts a call that takes too long, and fails with `CallTimeoutError`.
@@ -69,7 +75,11 @@ export interface Options {
  * A call that ends at the very moment its time is up has ended. Once its time
  * is up, whatever it still comes to is dropped, a late success included.
  *
- * Throws a `RangeError` if the duration is negative or is none.
+ * If the call is a retry, the error has the number of its failed attempts and
+ * the error of the last one.
+ *
+ * Throws a `RangeError` if the duration is negative or is none, or an option is
+ * unknown.
  *
  * **Gotchas**
  *
@@ -115,14 +125,17 @@ interface Limit {
   readonly duration: Duration.Duration
   readonly operation: string
   readonly disconnect: boolean
+  readonly kind: Options["kind"]
 }
 
 const parse = (limit: Duration.Input | Options): Limit => {
   const options = isOptions(limit) ? limit : { duration: limit }
+  checkKnown("Timeout.withTimeout", options, OPTIONS)
   return {
     duration: checkDuration("Timeout.withTimeout: duration", options.duration),
     operation: options.operation ?? "call",
-    disconnect: options.disconnect === true
+    disconnect: options.disconnect === true,
+    kind: options.kind
   }
 }
 
@@ -132,9 +145,12 @@ const run = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Limit): Effect.Effect
   limitTime(self, {
     duration: limit.duration,
     disconnect: limit.disconnect,
-    orElse: () =>
+    orElse: (call) =>
       Effect.withFiber((fiber) => {
-        recorderOf(fiber)?.onTimeout(limit.operation)
-        return Effect.fail(callTimeoutError(limit.operation, limit.duration))
+        recorderOf(fiber)?.onTimeout(limit.operation, limit.kind ?? "call")
+        return Effect.fail(callTimeoutError(limit.operation, limit.duration, {
+          ...limit.kind === undefined ? undefined : { kind: limit.kind },
+          ...failedAttemptsOf(call)
+        }))
       })
   })

@@ -43,12 +43,21 @@ describe("Bulkhead", () => {
         [{ limit: 1.5 }, "limit must be an integer >= 1, got 1.5"],
         [{ limit: NaN }, "limit must be an integer >= 1, got NaN"],
         [{ limit: Infinity }, "limit must be an integer >= 1, got Infinity"],
-        [{ limit: 1, queue: -1 }, "queue must be an integer >= 0, got -1"],
-        [{ limit: 1, queue: 0.5 }, "queue must be an integer >= 0, got 0.5"],
-        [{ limit: 1, queue: NaN }, "queue must be an integer >= 0, got NaN"],
-        [{ limit: 1, queue: Infinity }, "queue must be an integer >= 0, got Infinity"],
-        [{ limit: 1, queue: 1, maxWait: -1 }, "maxWait must be a duration of at least zero, got -1"],
-        [{ limit: 1, queue: 1, maxWait: NaN }, "maxWait must be a duration of at least zero, got NaN"],
+        [{ limit: 1, queue: -1 }, "queue must be an integer >= 0 or Infinity, got -1"],
+        [{ limit: 1, queue: 0.5 }, "queue must be an integer >= 0 or Infinity, got 0.5"],
+        [{ limit: 1, queue: NaN }, "queue must be an integer >= 0 or Infinity, got NaN"],
+        [
+          { limit: 1, queue: Infinity, maxWait: Infinity },
+          "queue must be finite where maxWait is infinite, got Infinity"
+        ],
+        [
+          { limit: 1, queue: 1, maxWait: -1 },
+          "maxWait must be a duration of at least zero such as \"5 seconds\", got -1"
+        ],
+        [
+          { limit: 1, queue: 1, maxWait: NaN },
+          "maxWait must be a duration of at least zero such as \"5 seconds\", got NaN"
+        ],
         [{ limit: 1, maxWait: "1 second" }, "maxWait must come with a queue to wait in, got no queue"]
       ]
       for (const [options, message] of bad) {
@@ -67,7 +76,18 @@ describe("Bulkhead", () => {
       Effect.gen(function*() {
         const description = (options: Bulkhead.Options) => Effect.map(Bulkhead.make(options), (b) => b.description)
         assert.strictEqual(yield* description({ limit: 1 }), "at most 1 call at once, no queue")
-        assert.strictEqual(yield* description({ limit: 10, queue: 5 }), "at most 10 calls at once, queue of 5")
+        assert.strictEqual(
+          yield* description({ limit: 10, queue: 5 }),
+          "at most 10 calls at once, queue of 5, waiting up to 30s"
+        )
+        assert.strictEqual(
+          yield* description({ limit: 10, queue: 5, maxWait: Duration.infinity }),
+          "at most 10 calls at once, queue of 5"
+        )
+        assert.strictEqual(
+          yield* description({ limit: 10, queue: Infinity, maxWait: "10 millis" }),
+          "at most 10 calls at once, queue without bound, waiting up to 10ms"
+        )
         assert.strictEqual(
           yield* description({ limit: 10, queue: 5, maxWait: "1 second" }),
           "at most 10 calls at once, queue of 5, waiting up to 1s"
@@ -236,6 +256,36 @@ describe("Bulkhead", () => {
         assert.isDefined(late.pollUnsafe())
       }))
 
+    it.effect("is thirty seconds by default, so that calls which wait for each other do not wait for ever", () =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ limit: 2, queue: 10 })
+        const details = bulkhead.execute(Effect.succeed("details"))
+        const page = bulkhead.execute(Effect.andThen(Effect.sleep("10 millis"), details))
+        const fibers = [yield* fork(page), yield* fork(page)]
+        yield* TestClock.adjust("30 seconds")
+        assert.isTrue(fibers.every((fiber) => fiber.pollUnsafe() === undefined))
+        yield* TestClock.adjust("10 millis")
+        // The slot that the first gave up is free for the second, or both have given up.
+        const exits = yield* Fiber.awaitAll(fibers)
+        assert.isTrue(exits.some(isFull))
+        assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 2])
+      }))
+
+    it.effect("can bound a queue of any length", () =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ limit: 20, queue: Infinity, maxWait: "10 millis" })
+        const fibers = yield* Effect.forEach(
+          Array.from({ length: 1_000 }),
+          () => fork(bulkhead.execute(Effect.sleep("6 millis")))
+        )
+        assert.deepStrictEqual(yield* counts(bulkhead), [20, 980, 0])
+        yield* TestClock.adjust("1 second")
+        const exits = yield* Fiber.awaitAll(fibers)
+        assert.strictEqual(exits.filter(Exit.isSuccess).length, 40)
+        assert.strictEqual(exits.filter(isFull).length, 960)
+        assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 20])
+      }))
+
     it.effect("of zero lets no call wait", () =>
       Effect.gen(function*() {
         const bulkhead = yield* Bulkhead.make({ limit: 1, queue: 5, maxWait: 0 })
@@ -280,7 +330,8 @@ describe("Bulkhead", () => {
       const served = machine.run(bulkhead.execute(Effect.void))
       const interrupted = machine.run(bulkhead.execute(Effect.void))
       machine.settle()
-      assert.strictEqual(machine.sleeps.length, 2)
+      // One for all who wait equally long.
+      assert.strictEqual(machine.sleeps.length, 1)
       interrupted.interruptUnsafe()
       machine.settle()
       assert.strictEqual(machine.sleeps.length, 1)
@@ -302,7 +353,7 @@ describe("Bulkhead", () => {
         yield* TestClock.adjust(0)
         assert.deepStrictEqual(started, [1, 2, 3])
         assert.deepStrictEqual(yield* counts(bulkhead), [3, 1, 0])
-        assert.strictEqual(bulkhead.description, "at most 3 calls at once, queue of 5")
+        assert.strictEqual(bulkhead.description, "at most 3 calls at once, queue of 5, waiting up to 30s")
       }))
 
     it.effect("stops no running call when it shrinks, and admits none until enough have ended", () =>

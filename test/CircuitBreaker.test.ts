@@ -247,19 +247,43 @@ describe("1. states", () => {
       assert.strictEqual(yield* remaining(breaker), 60_000)
     }))
 
-  it.effect("forceOpen of a circuit that is forced open sets its end anew, which is no event", () =>
+  it.effect("forceOpen of a circuit that is forced open moves its end, which is an event and no transition", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       yield* breaker.forceOpen({ duration: "1 minute" })
       const events = yield* watch(breaker.events)
 
-      yield* breaker.forceOpen({ duration: "1 hour" })
+      yield* TestClock.adjust("10 seconds")
+      yield* breaker.forceOpen({ duration: "1 hour", note: "takes longer" })
       assert.strictEqual(yield* remaining(breaker), 3_600_000)
       yield* breaker.forceOpen()
       assert.strictEqual(yield* remaining(breaker), Infinity)
+      // The same end once more is nothing new.
+      yield* breaker.forceOpen({ note: "again" })
+      yield* breaker.forceOpen({ duration: "1 second" })
       yield* breaker.forceOpen({ duration: "1 second" })
       assert.strictEqual(yield* remaining(breaker), 1_000)
-      assert.deepStrictEqual(changes(yield* events), [])
+      assert.strictEqual((yield* breaker.metrics).stateChanges, 1)
+
+      yield* TestClock.adjust("1 second")
+      yield* breaker.execute(Effect.void)
+      const told = (yield* events).flatMap((event) =>
+        event._tag === "StateChanged"
+          ? [[
+            `${event.from} -> ${event.to}: ${event.reason}`,
+            Duration.toMillis(event.retryAfter),
+            event.note,
+            Duration.toMillis(event.elapsed)
+          ]]
+          : []
+      )
+      assert.deepStrictEqual(told, [
+        ["ForcedOpen -> ForcedOpen: Manual", 3_600_000, "takes longer", 10_000],
+        ["ForcedOpen -> ForcedOpen: Manual", Infinity, undefined, 10_000],
+        ["ForcedOpen -> ForcedOpen: Manual", 1_000, undefined, 10_000],
+        ["ForcedOpen -> HalfOpen: OpenTimeEnded", 0, undefined, 11_000],
+        ["HalfOpen -> Closed: ProbesSucceeded", 0, undefined, 0]
+      ])
     }))
 
   it.effect("the note of forceOpen is in its event", () =>

@@ -4,12 +4,36 @@ import {
   CircuitBreakerRegistry,
   type CircuitEvent,
   CircuitPolicy,
-  ResilienceError
+  HealthMonitor,
+  Outcome,
+  Resilience,
+  ResilienceError,
+  Telemetry,
+  Tiers
 } from "effect-resilience"
-import { Cause, Clock, ConfigProvider, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
+import {
+  Cause,
+  Clock,
+  ConfigProvider,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Latch,
+  Layer,
+  Logger,
+  Metric,
+  Option,
+  Predicate,
+  Schedule,
+  Scope,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
+import { vi } from "vitest"
+import { watchFlows } from "../src/internal/tierFlow.ts"
 import {
   type Breaker,
   changes,
@@ -108,8 +132,14 @@ describe("getOrCreate", () => {
   it.effect("with what is no policy at all dies", () =>
     Effect.gen(function*() {
       const registry = yield* make()
+      for (const none of [5, null, {}] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
+        const message = "CircuitBreakerRegistry: the policy of \"a\" must be a policy"
+        assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, message)
+        assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
+      }
+      registry.getOrCreateUnsafe("a", CircuitPolicy.kafka)
       const none = 5 as unknown as CircuitPolicy.CircuitPolicy
-      assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
+      assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, "the policy of \"a\" must be a policy")
     }))
 
   it.effect("a conflict leaves the circuit as it is", () =>
@@ -169,25 +199,202 @@ describe("getOrCreate", () => {
       assert.strictEqual((yield* b.metrics).totalCalls, 0)
     }))
 
-  it.effect("any string is a name", () =>
+  it.effect("what is no name is refused, and says so", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      const names = ["", " ", "__proto__", "constructor", "toString", "a/b:c", "\u{1F4A5}"]
+      for (const [name, shown] of [["", "\"\""], [undefined, "undefined"], [5, "5"]] as const) {
+        const message = `CircuitBreakerRegistry: the name of a circuit must be a string that is not empty, got ${shown}`
+        assert.throws(() => registry.getOrCreateUnsafe(name as string), RangeError, message)
+        const exit = yield* Effect.exit(registry.register(name as string))
+        assert.isTrue(Exit.hasDies(exit))
+        if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), message)
+      }
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  it.effect("any other string is a name", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const names = [" ", "__proto__", "constructor", "toString", "a/b:c", "\u{1F4A5}"]
       for (const name of names) yield* registry.getOrCreate(name)
       assert.deepStrictEqual(yield* registry.names, names)
+    }))
+})
+
+describe("a policy that is written where the call is", () => {
+  const down = (policy: () => CircuitPolicy.CircuitPolicy) =>
+    Effect.suspend(() => Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a", { policy: policy() })))
+
+  const code: Record<string, () => CircuitPolicy.CircuitPolicy> = {
+    "a classifier": () =>
+      CircuitPolicy.make({ consecutiveFailures: 3, classify: Outcome.failureUnless((error) => error === "no") }),
+    "a schedule": () => CircuitPolicy.make({ consecutiveFailures: 3, openDuration: Schedule.exponential("1 second") })
+  }
+  for (const [name, policy] of Object.entries(code)) {
+    it.effect(`may have ${name}: each call has another value of the same code`, () =>
+      Effect.gen(function*() {
+        for (let i = 0; i < 3; i++) assert.strictEqual(yield* Effect.flip(down(policy)), "down")
+        const rejection = yield* Effect.flip(down(policy))
+        assert.isTrue(Predicate.isTagged(rejection, "CircuitOpenError"))
+      }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
+  }
+
+  it.effect("may be that of a pipeline, or of a tier, that is made for each call", () =>
+    Effect.gen(function*() {
+      const classify = () => Outcome.failureUnless((error) => error === "no")
+      const call = (id: string) => {
+        const pipeline = Resilience.make({
+          name: "b",
+          circuitBreaker: { consecutiveFailures: 3, classify: classify() }
+        })
+        return pipeline.apply(Effect.succeed(id))
+      }
+      const tiered = (id: string) =>
+        Tiers.make("get", [
+          Tiers.tier("c", Effect.succeed(id), { policy: CircuitPolicy.make({ ...touchy, classify: classify() }) })
+        ])
+      assert.deepStrictEqual(
+        yield* Effect.all([call("1"), call("2"), tiered("3"), tiered("4")]),
+        ["1", "2", "3", "4"]
+      )
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
+
+  it.effect("is followed as the first call has it", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const first = code["a classifier"]!()
+      const breaker = yield* registry.getOrCreate("a", first)
+      yield* registry.getOrCreate("a", code["a classifier"]!())
+      assert.strictEqual(yield* breaker.policy, first)
+    }))
+
+  it.effect("conflicts if settings differ, or if only one of the two has a classifier", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const { classify, ...plain } = code["a classifier"]!()
+      yield* registry.getOrCreate("a", code["a classifier"]!())
+      const other = CircuitPolicy.make({ ...plain, consecutiveFailures: 4, classify })
+      assert.deepStrictEqual((yield* Effect.flip(registry.getOrCreate("a", other))).fields, ["consecutiveFailures"])
+      const without = CircuitPolicy.make(plain)
+      assert.deepStrictEqual((yield* Effect.flip(registry.getOrCreate("a", without))).fields, ["classify"])
+    }))
+
+  it.effect("that is another value of the same settings is compared once, not with each call", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a", CircuitPolicy.make({ consecutiveFailures: 3 }))
+      let compared = 0
+      const other = Object.defineProperty(CircuitPolicy.make({ consecutiveFailures: 3 }), "consecutiveFailures", {
+        enumerable: true,
+        get: () => {
+          compared++
+          return 3
+        }
+      })
+      yield* registry.getOrCreate("a", other)
+      const once = compared
+      for (let i = 0; i < 10; i++) yield* registry.getOrCreate("a", other)
+      assert.strictEqual(compared, once)
+      assert.isAbove(once, 0)
+    }))
+
+  it.effect("that agrees with what an operator has set is no longer accepted when that is gone", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.getOrCreate("a", CircuitPolicy.database)
+      yield* registry.reconfigure("a", CircuitPolicy.kafka)
+      yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      yield* registry.reconfigure("a", CircuitPolicy.fastFail)
+      const error = yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka))
+      assert.strictEqual(error._tag, "CircuitConflictError")
     }))
 })
 
 describe("get", () => {
   it.effect("finds a living circuit and makes none", () =>
     Effect.gen(function*() {
-      const registry = yield* make({ circuits: { a: CircuitPolicy.kafka } })
+      const registry = yield* make()
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
       assert.isUndefined(registry.getUnsafe("a"))
       const breaker = yield* registry.getOrCreate("a")
       assert.strictEqual(Option.getOrUndefined(yield* registry.get("a")), breaker)
       assert.deepStrictEqual(yield* registry.names, ["a"])
     }))
+})
+
+describe("circuits that the Layer names", () => {
+  const circuits = { kafka: CircuitPolicy.kafka, search: undefined }
+
+  it.effect("exist from the start, with their policies", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
+      assert.deepStrictEqual((yield* registry.statuses).map(({ state, totalCalls }) => [state, totalCalls]), [
+        ["Closed", 0],
+        ["Closed", 0]
+      ])
+      assert.strictEqual((yield* registry.systemStatus).totalCircuits, 2)
+      assert.strictEqual(yield* registry.getUnsafe("kafka")!.policy, CircuitPolicy.kafka)
+      assert.strictEqual(yield* registry.getUnsafe("search")!.policy, policy)
+    }))
+
+  it.effect("can be forced open before the first call", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* registry.getUnsafe("kafka")!.forceOpen()
+      const error = yield* Effect.flip(Effect.void.pipe(CircuitBreaker.withCircuitBreaker("kafka")))
+      assert.strictEqual(error._tag, "CircuitOpenError")
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layer({ circuits }))))
+
+  it.effect("are kept however idle they are, and need no clock for that", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
+      yield* registry.remove("kafka")
+      yield* registry.getOrCreate("kafka")
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["search", "kafka"])
+    }))
+
+  it.effect("without a policy take over the first one that is named", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      const breaker = yield* registry.getOrCreate("search", CircuitPolicy.database)
+      assert.strictEqual(yield* breaker.policy, CircuitPolicy.database)
+    }))
+
+  it.effect("are measured and watched from the start", () =>
+    Effect.gen(function*() {
+      const snapshot = yield* Metric.snapshot.pipe(
+        Effect.provide(Telemetry.layer().pipe(Layer.provideMerge(CircuitBreakerRegistry.layer({ circuits })))),
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+      const states = snapshot.filter(({ attributes, id }) =>
+        id === "circuit_breaker_state" && attributes?.["state"] === "closed"
+      )
+      assert.deepStrictEqual(states.map(({ attributes }) => attributes?.["circuit"]), ["kafka", "search"])
+    }))
+
+  it.effect("exist from the start as the environment changes them, but not those that only the environment names", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
+      const policies = yield* Effect.forEach(["kafka", "search"], (name) => registry.getUnsafe(name)!.policy)
+      assert.deepStrictEqual(policies.map(({ consecutiveFailures }) => consecutiveFailures), [9, 7])
+    }).pipe(
+      Effect.provide(CircuitBreakerRegistry.layerConfig({ circuits })),
+      Effect.provideService(
+        ConfigProvider.ConfigProvider,
+        ConfigProvider.fromEnv({
+          env: {
+            CB_KAFKA_FAILURE_THRESHOLD: "9",
+            CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7",
+            CB_OTHER_FAILURE_THRESHOLD: "5"
+          }
+        })
+      )
+    ))
 })
 
 describe("register", () => {
@@ -216,6 +423,158 @@ describe("register", () => {
       yield* registry.register("a", CircuitPolicy.database)
       const error = yield* Effect.flip(registry.register("a", CircuitPolicy.kafka))
       assert.strictEqual(error._tag, "CircuitConflictError")
+    }))
+})
+
+describe("adopt", () => {
+  const own = (options: CircuitPolicy.Options = touchy) =>
+    CircuitBreaker.make({ name: "own", policy: CircuitPolicy.make(options) })
+
+  it.effect("puts a circuit into the registry, which sees and controls it as any other", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* succeed(breaker)
+      const events = yield* watch(registry.events)
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+      assert.deepStrictEqual(yield* registry.names, ["own"])
+      assert.strictEqual(yield* registry.getOrCreate("own"), breaker)
+      yield* fail(breaker)
+      assert.deepStrictEqual(yield* registry.openCircuits, ["own"])
+      assert.deepStrictEqual((yield* registry.statuses).map(({ totalCalls }) => totalCalls), [2])
+      assert.deepStrictEqual(changes(yield* events), ["Closed -> Open: ConsecutiveFailures"])
+      assert.isTrue(yield* registry.reset("own"))
+      yield* state(breaker, "Closed")
+    }))
+
+  it.effect("tells of the changes before it as well, once", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* breaker.disable
+      yield* registry.adopt(breaker)
+      yield* breaker.forceClose
+      for (const { changes } of [registry, breaker]) {
+        const seen = yield* yield* watch(changes)
+        assert.deepStrictEqual(seen.map(({ sequence }) => sequence), [1, 2])
+      }
+    }))
+
+  it.effect("keeps the circuit however idle it is, and may be said twice", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* registry.adopt(breaker)
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["own"])
+    }))
+
+  it.effect("keeps one that was only named until then", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.adopt(yield* registry.getOrCreate("a"))
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+    }))
+
+  it.effect("tells those who watch the registry's circuits", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const seen: Array<string> = []
+      CircuitBreakerRegistry.watchCircuits(registry, {
+        onKept: ({ name }) => void seen.push(`kept ${name}`),
+        onForgotten: ({ name }) => void seen.push(`forgot ${name}`)
+      })
+      yield* registry.adopt(yield* own())
+      yield* registry.remove("own")
+      assert.deepStrictEqual(seen, ["kept own", "forgot own"])
+    }))
+
+  it.effect("fails if the name lives, and leaves both circuits as they are", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const living = yield* registry.getOrCreate("own")
+      const breaker = yield* own()
+      const error = yield* Effect.flip(registry.adopt(breaker))
+      assert.strictEqual(error._tag, "CircuitConflictError")
+      assert.strictEqual(
+        error.message,
+        "Circuit \"own\" is registered already; remove it first, or use another name"
+      )
+      assert.strictEqual(registry.getUnsafe("own"), living)
+      yield* fail(breaker)
+      assert.deepStrictEqual(yield* registry.openCircuits, [])
+    }))
+
+  it.effect("conflicts with another policy from then on, as any circuit does", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      yield* registry.adopt(yield* own())
+      assert.deepStrictEqual(
+        (yield* Effect.flip(registry.getOrCreate("own", CircuitPolicy.kafka)))._tag,
+        "CircuitConflictError"
+      )
+      yield* registry.getOrCreate("own", CircuitPolicy.make(touchy))
+    }))
+
+  it.effect("refuses a circuit of another registry, and one that is not of this package", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const elsewhere = yield* (yield* make()).getOrCreate("a")
+      const refused = [
+        [elsewhere, "CircuitBreakerRegistry.adopt: circuit \"a\" is in a registry already"],
+        [
+          { ...(yield* own()), name: "hand-made" },
+          "CircuitBreakerRegistry.adopt: circuit must be made by CircuitBreaker.make or a class of " +
+          "CircuitBreaker.Service, of this very copy of the package, got one named \"hand-made\""
+        ],
+        ["own", "of this very copy of the package, got string"],
+        [yield* CircuitBreaker.make({ name: "" }), "circuit.name must be a string that is not empty, got \"\""]
+      ] as ReadonlyArray<readonly [Breaker, string]>
+      for (const [breaker, message] of refused) {
+        const exit = yield* Effect.exit(registry.adopt(breaker))
+        assert.isTrue(Exit.hasDies(exit))
+        if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), message)
+      }
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
+  for (const how of ["remove", "the end of the registry"]) {
+    it.effect(`gives the circuit back with its events and its history: ${how}`, () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const registry = yield* Scope.provide(make(), scope)
+        const breaker = yield* own()
+        const events = yield* watch(breaker.events)
+        yield* registry.adopt(breaker)
+        yield* fail(breaker)
+        yield* how === "remove" ? registry.remove("own") : Scope.close(scope, Exit.void)
+        yield* breaker.forceClose
+        assert.deepStrictEqual(changes(yield* events), [
+          "Closed -> Open: ConsecutiveFailures",
+          "Open -> Closed: Manual"
+        ])
+        assert.lengthOf(yield* yield* watch(breaker.changes), 2)
+        const another = yield* make()
+        yield* another.adopt(breaker)
+        assert.deepStrictEqual(yield* another.names, ["own"])
+      }))
+  }
+
+  it.effect("makes the circuit what all circuits of the registry are", () =>
+    Effect.gen(function*() {
+      const env = ConfigProvider.fromEnv({ env: { CB_OWN_FAILURE_THRESHOLD: "7" } })
+      const configured = yield* own()
+      const disabled = yield* own()
+      const adopt = (breaker: Breaker) => Effect.flatMap(Registry, (registry) => registry.adopt(breaker))
+      yield* adopt(configured).pipe(
+        Effect.provide(CircuitBreakerRegistry.layerConfig()),
+        Effect.provideService(ConfigProvider.ConfigProvider, env)
+      )
+      yield* adopt(disabled).pipe(Effect.provide(CircuitBreakerRegistry.layerDisabled))
+      assert.strictEqual((yield* configured.policy).consecutiveFailures, 7)
+      yield* state(disabled, "Disabled")
     }))
 })
 
@@ -950,6 +1309,314 @@ describe("whoever watches the circuits of a registry", () => {
     }))
 })
 
+describe("reload", () => {
+  /** A program under an environment that changes while it runs. */
+  const underEnv = <A, E>(
+    env: Record<string, string>,
+    use: (
+      registry: CircuitBreakerRegistry.CircuitBreakerRegistry,
+      env: Record<string, string>
+    ) => Effect.Effect<A, E, Scope.Scope>,
+    options: CircuitBreakerRegistry.Options = {}
+  ) =>
+    Effect.flatMap(Registry, (registry) => use(registry, env)).pipe(
+      Effect.provide(
+        CircuitBreakerRegistry.layerConfig(options).pipe(
+          Layer.provide(ConfigProvider.layer(
+            ConfigProvider.make((path) => Effect.suspend(() => ConfigProvider.fromEnv({ env }).load(path)))
+          ))
+        )
+      )
+    )
+  const failures = (breaker: Breaker) => Effect.map(breaker.policy, ({ consecutiveFailures }) => consecutiveFailures)
+
+  it.effect("reads the settings again, and tells what changed in which circuit", () =>
+    underEnv({ CB_A_FAILURE_THRESHOLD: "2" }, (registry, env) =>
+      Effect.gen(function*() {
+        const [a, b, c] = yield* Effect.forEach(["a", "b", "c"], (name) => registry.getOrCreate(name))
+        const seen = yield* watch(registry.changes)
+        env["CB_A_FAILURE_THRESHOLD"] = "3"
+        env["CIRCUIT_BREAKER_RECOVERY_TIMEOUT"] = "30"
+        env["CB_C_RECOVERY_TIMEOUT"] = "60"
+        assert.deepStrictEqual(yield* registry.reload, [
+          { circuit: "a", changed: ["consecutiveFailures", "openDuration"] },
+          { circuit: "b", changed: ["openDuration"] }
+        ])
+        assert.deepStrictEqual(
+          (yield* seen).map((change) => [change.circuit, change._tag === "Reconfigured" && change.changed]),
+          [["a", ["consecutiveFailures", "openDuration"]], ["b", ["openDuration"]]]
+        )
+        assert.deepStrictEqual(yield* Effect.forEach([a!, b!, c!], failures), [3, 5, 5])
+        assert.strictEqual(yield* failures(yield* registry.getOrCreate("d")), 5)
+        // Nothing has changed since.
+        assert.deepStrictEqual(yield* registry.reload, [])
+      })))
+
+  it.effect("keeps state, counts and backoff", () =>
+    underEnv({ CB_A_FAILURE_THRESHOLD: "1" }, (registry, env) =>
+      Effect.gen(function*() {
+        const a = yield* registry.getOrCreate("a")
+        yield* fail(a)
+        env["CB_A_FAILURE_THRESHOLD"] = "2"
+        yield* registry.reload
+        yield* state(a, "Open")
+        assert.strictEqual((yield* a.metrics).failedCalls, 1)
+      })))
+
+  it.effect("changes nothing if anything is wrong, and says what", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const a = yield* registry.getOrCreate("a")
+        env["CB_A_FAILURE_THRESHOLD"] = "3"
+        env["CB_B_FAILURE_THRESHOLD"] = "none"
+        const error = yield* Effect.flip(registry.reload)
+        assert.include(error.message, "CB_B_FAILURE_THRESHOLD")
+        assert.strictEqual(yield* failures(a), 5)
+        assert.strictEqual(yield* failures(yield* registry.getOrCreate("a2")), 5)
+        delete env["CB_B_FAILURE_THRESHOLD"]
+        assert.deepStrictEqual(yield* registry.reload, [{ circuit: "a", changed: ["consecutiveFailures"] }])
+      })))
+
+  it.effect("respects policies in code, wherever they are named", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const layered = registry.getUnsafe("layered")!
+        const named = yield* registry.getOrCreate("named", CircuitPolicy.make({ consecutiveFailures: 8 }))
+        const adopted = yield* registry.adopt(
+          yield* CircuitBreaker.make({ name: "adopted", policy: CircuitPolicy.make({ consecutiveFailures: 9 }) })
+        )
+        const all = Effect.forEach([layered, named, adopted], failures)
+        env["CIRCUIT_BREAKER_FAILURE_THRESHOLD"] = "3"
+        yield* registry.reload
+        assert.deepStrictEqual(yield* all, [7, 8, 9])
+        for (const name of ["LAYERED", "NAMED", "ADOPTED"]) env[`CB_${name}_FAILURE_THRESHOLD`] = "2"
+        yield* registry.reload
+        assert.deepStrictEqual(yield* all, [2, 2, 2])
+        for (const name of ["LAYERED", "NAMED", "ADOPTED"]) delete env[`CB_${name}_FAILURE_THRESHOLD`]
+        yield* registry.reload
+        assert.deepStrictEqual(yield* all, [7, 8, 9])
+      }), { circuits: { layered: CircuitPolicy.make({ consecutiveFailures: 7 }) } }))
+
+  it.effect("leaves circuits that were reconfigured by hand alone", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const a = yield* registry.getOrCreate("a")
+        yield* registry.reconfigure("a", CircuitPolicy.make({ consecutiveFailures: 9 }))
+        env["CB_A_FAILURE_THRESHOLD"] = "2"
+        assert.deepStrictEqual(yield* registry.reload, [])
+        assert.strictEqual(yield* failures(a), 9)
+      })))
+
+  it.effect("switches circuits off and on, and says so", () =>
+    underEnv({ CB_OFF_ENABLED: "false" }, (registry, env) =>
+      Effect.gen(function*() {
+        const off = yield* registry.getOrCreate("off")
+        const on = yield* registry.getOrCreate("on")
+        yield* state(off, "Disabled")
+        yield* state(on, "Closed")
+        const seen = yield* watch(registry.changes)
+
+        env["CB_OFF_ENABLED"] = "true"
+        env["CIRCUIT_BREAKER_ENABLED"] = "false"
+        assert.deepStrictEqual(yield* registry.reload, [
+          { circuit: "off", changed: ["enabled"] },
+          { circuit: "on", changed: ["enabled"] }
+        ])
+        yield* state(off, "Closed")
+        yield* state(on, "Disabled")
+        yield* state(yield* registry.getOrCreate("new"), "Disabled")
+        yield* state(yield* registry.adopt(yield* CircuitBreaker.make({ name: "adopted" })), "Disabled")
+        assert.deepStrictEqual(
+          (yield* seen).map((change) => change._tag === "StateChanged" && [change.circuit, change.to, change.note]),
+          [
+            ["off", "Closed", "switched on by the environment"],
+            ["on", "Disabled", "switched off by the environment"],
+            ["adopted", "Disabled", "switched off by the environment"]
+          ]
+        )
+        assert.deepStrictEqual(yield* registry.reload, [])
+      })))
+
+  it.effect("does not undo what an operator has commanded", () =>
+    underEnv({}, (registry, env) =>
+      Effect.gen(function*() {
+        const forced = yield* registry.getOrCreate("forced")
+        const disabled = yield* registry.getOrCreate("disabled")
+        const closed = yield* registry.getOrCreate("closed")
+        yield* forced.forceOpen()
+        yield* disabled.disable
+        env["CIRCUIT_BREAKER_ENABLED"] = "false"
+        assert.deepStrictEqual(yield* registry.reload, [{ circuit: "closed", changed: ["enabled"] }])
+        yield* state(forced, "ForcedOpen")
+        yield* closed.forceClose
+        assert.deepStrictEqual(yield* registry.reload, [])
+        yield* state(closed, "Closed")
+        env["CIRCUIT_BREAKER_ENABLED"] = "true"
+        assert.deepStrictEqual(yield* registry.reload, [])
+        yield* state(disabled, "Disabled")
+      })))
+
+  it.effect("reaches circuits that were forgotten when they come back", () =>
+    underEnv({ CB_OFF_ENABLED: "false" }, (registry, env) =>
+      Effect.gen(function*() {
+        const [a, off] = [yield* registry.getOrCreate("a"), yield* registry.getOrCreate("off")]
+        yield* TestClock.adjust("2 hours")
+        assert.deepStrictEqual(yield* registry.names, [])
+        env["CB_A_FAILURE_THRESHOLD"] = "2"
+        env["CB_OFF_ENABLED"] = "true"
+        yield* registry.reload
+        yield* succeed(a)
+        yield* succeed(off)
+        assert.strictEqual(yield* failures(a), 2)
+        yield* state(off, "Closed")
+      })))
+
+  it.effect("one at a time: what was read last counts", () =>
+    Effect.gen(function*() {
+      const latch = yield* Latch.make()
+      let reads = 0
+      const provider = ConfigProvider.make((path) => {
+        if (path[0] !== "CB_A_FAILURE_THRESHOLD") return Effect.succeed(undefined)
+        const read = ++reads
+        const value = Effect.succeed(ConfigProvider.makeValue(String(read)))
+        // The second read is slow, and the third is not.
+        return read === 2 ? Effect.andThen(latch.await, value) : value
+      })
+      const registry = yield* Registry.pipe(
+        Effect.provide(
+          yield* Layer.build(
+            CircuitBreakerRegistry.layerConfig({ circuits: { a: undefined } }).pipe(
+              Layer.provide(ConfigProvider.layer(provider))
+            )
+          )
+        )
+      )
+      const slow = yield* Effect.forkChild(registry.reload, { startImmediately: true })
+      const fast = yield* Effect.forkChild(registry.reload, { startImmediately: true })
+      yield* settle
+      yield* latch.open
+      yield* Fiber.join(slow)
+      yield* Fiber.join(fast)
+      assert.strictEqual(yield* failures(registry.getUnsafe("a")!), 3)
+    }))
+
+  it.effect("reads the process environment as it is now, if no other is provided", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      yield* Effect.acquireRelease(
+        Effect.sync(() => process.env["CB_RELOADED_FAILURE_THRESHOLD"] = "3"),
+        () => Effect.sync(() => delete process.env["CB_RELOADED_FAILURE_THRESHOLD"])
+      )
+      assert.deepStrictEqual(yield* registry.reload, [{ circuit: "reloaded", changed: ["consecutiveFailures"] }])
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layerConfig({ circuits: { reloaded: undefined } }))))
+
+  it.effect("of a registry that no environment configures changes nothing", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits: { a: undefined } })
+      assert.deepStrictEqual(yield* registry.reload, [])
+    }))
+})
+
+describe("a registry of another copy of the package", () => {
+  const otherCopy = Effect.promise(() => {
+    vi.resetModules()
+    return import("effect-resilience")
+  })
+
+  it.effect("is measured, and its tiers are counted, as one of this copy", () =>
+    Effect.gen(function*() {
+      const other = yield* otherCopy
+      assert.notStrictEqual(other.CircuitBreaker.make, CircuitBreaker.make)
+      const registry = yield* other.CircuitBreakerRegistry.make({ circuits: { a: undefined } })
+      const [exported, coming] = yield* Effect.gen(function*() {
+        yield* fail(yield* registry.getOrCreate("a"))
+        return [yield* Metric.snapshot, CircuitBreakerRegistry.comingChanges(registry)] as const
+      }).pipe(
+        Effect.provide(Telemetry.layer()),
+        Effect.provideService(Registry, registry),
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+      const failures = exported.find(({ attributes, id }) =>
+        id === "circuit_breaker_calls_total" && attributes?.["outcome"] === "failure"
+      )
+      assert.deepInclude(failures?.state, { count: 1 })
+      assert.notStrictEqual(coming, registry.changes)
+
+      const flows = watchFlows(registry)
+      const call = other.Tiers.make("get", [other.Tiers.tier("a", Effect.void)])
+      yield* Effect.provideService(Effect.exit(call), Registry, registry)
+      assert.deepStrictEqual(flows.all.map(({ operation }) => operation), ["get"])
+    }))
+
+  it.effect("fails with a conflict that is told by its tag", () =>
+    Effect.gen(function*() {
+      const other = yield* otherCopy
+      const registry = yield* other.CircuitBreakerRegistry.make()
+      yield* registry.getOrCreate("a", CircuitPolicy.kafka)
+      const caught = yield* registry.getOrCreate("a", CircuitPolicy.database).pipe(
+        Effect.catchTag("CircuitConflictError", (error) => Effect.succeed(error.circuit))
+      )
+      assert.strictEqual(caught, "a")
+    }))
+})
+
+describe("a registry made by hand", () => {
+  it.effect("of which metrics see nothing, is warned of once", () => {
+    const lines: Array<unknown> = []
+    const logger = Logger.make(({ message }) => void lines.push(message))
+    return Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      for (const layer of [Telemetry.layer(), Telemetry.layer(), HealthMonitor.layer()]) {
+        yield* Effect.void.pipe(Effect.provide(layer), Effect.provideService(Registry, registry))
+      }
+      yield* Effect.void.pipe(Effect.provide(Telemetry.layer()), Effect.provideService(Registry, yield* make()))
+      assert.deepStrictEqual(lines.flat(), [
+        "The CircuitBreakerRegistry was made by hand or by another version of effect-resilience: " +
+        "Telemetry.layer measures none of its circuits"
+      ])
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
+  it.effect("has its tiers counted all the same", () =>
+    Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      const flows = watchFlows(registry)
+      yield* Tiers.make("get", [Tiers.tier("a", Effect.void)]).pipe(Effect.provideService(Registry, registry))
+      assert.lengthOf(flows.all, 1)
+      assert.notInclude(Object.keys(registry).join(), "effect-resilience")
+    }))
+})
+
+describe("a Layer that is provided to each call", () => {
+  const lines: Array<string> = []
+  const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+  const call = Effect.void.pipe(CircuitBreaker.withCircuitBreaker("a"))
+
+  it.live("is warned of once, with the names of its circuits", () =>
+    Effect.gen(function*() {
+      const perCall = call.pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+      yield* repeat(perCall, 999)
+      assert.deepStrictEqual(lines, [])
+      yield* repeat(perCall, 2_000)
+      assert.deepStrictEqual(lines, [
+        "A CircuitBreakerRegistry with \"a\" was built and released 1000 times in a row: circuits of a Layer that is " +
+        "provided to each call never open. Provide it once, at the edge of the program"
+      ])
+    }).pipe(Effect.provide(logger)))
+
+  it.live("is told from one that is used, from those for tests, and from tests under a clock of their own", () =>
+    Effect.gen(function*() {
+      lines.length = 0
+      yield* repeat(repeat(call, 11).pipe(Effect.provide(CircuitBreakerRegistry.layer())), 1_001)
+      yield* repeat(call.pipe(Effect.provide(CircuitBreakerRegistry.layerDisabled)), 1_001)
+      yield* repeat(Effect.void.pipe(Effect.provide(CircuitBreakerRegistry.layer())), 1_001)
+      yield* repeat(call.pipe(Effect.provide(CircuitBreakerRegistry.layer())), 1_001).pipe(
+        Effect.provideService(Clock.Clock, new TwoClocks())
+      )
+      assert.deepStrictEqual(lines, [])
+    }).pipe(Effect.provide(logger)))
+})
+
 describe("layers", () => {
   it.effect("layerConfig takes policies from the environment, over those that are written", () => {
     const layer = CircuitBreakerRegistry.layerConfig({ defaults: policy, circuits: { a: policy } })
@@ -975,20 +1642,24 @@ describe("layers", () => {
 
   it("refuse bad options where they are written, and name them", () => {
     const bad: ReadonlyArray<readonly [object, string]> = [
-      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero, got 0"],
-      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero, got NaN"]
-    ]
-    const policies: ReadonlyArray<readonly [object, string]> = [
+      [{ idleTimeToLive: 0 }, "idleTimeToLive must be a duration above zero such as \"5 seconds\", got 0"],
+      [{ idleTimeToLive: NaN }, "idleTimeToLive must be a duration above zero such as \"5 seconds\", got NaN"],
       [{ defaults: 5 }, "defaults must be"],
       [{ circuits: [] }, "circuits must be an object of policies by name, got []"],
-      [{ circuits: { a: 5 } }, "circuits.a must be"]
+      [{ circuits: null }, "circuits must be an object of policies by name, got null"],
+      [{ circuits: Promise.resolve({}) }, "circuits must be an object of policies by name, got a Promise"],
+      [{ circuits: { a: 5 } }, "circuits.a must be"],
+      [{ circuits: { a: null } }, "circuits.a must be a policy made with CircuitPolicy.make, got null"],
+      [{ circuits: { "": policy } }, "circuits: the name of a circuit must be a string that is not empty, got \"\""],
+      [
+        { default: policy },
+        "\"default\" is no option; did you mean \"defaults\"? There are defaults, circuits, idleTimeToLive"
+      ],
+      [null as unknown as object, "options must be an object, got null"]
     ]
     for (const [options, message] of bad) {
       const full = `CircuitBreakerRegistry.layer: ${message}`
       assert.throws(() => CircuitBreakerRegistry.layerConfig(options), RangeError, full)
-    }
-    for (const [options, message] of [...bad, ...policies]) {
-      const full = `CircuitBreakerRegistry.layer: ${message}`
       assert.throws(() => CircuitBreakerRegistry.layer(options), RangeError, full)
       assert.throws(() => CircuitBreakerRegistry.make(options), RangeError, full)
     }

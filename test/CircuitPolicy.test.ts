@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
-import { Duration, Schedule } from "effect"
+import { Duration, Equal, Schedule } from "effect"
 
-const millis = (policy: CircuitPolicy.CircuitPolicy) => ({
+const millis = ({ [CircuitPolicy.TypeId]: _, ...policy }: CircuitPolicy.CircuitPolicy) => ({
   ...policy,
   slowCallDuration: policy.slowCallDuration && Duration.toMillis(policy.slowCallDuration),
   window: "calls" in policy.window
@@ -124,6 +124,50 @@ describe("make", () => {
         ["halfOpenMaxCalls"]
       )
     }
+  })
+
+  it("changes only the field that is changed, unless others follow from it", () => {
+    const rules = (options: CircuitPolicy.Options) => {
+      const { consecutiveFailures, failureRate, slowCallRate } = CircuitPolicy.make(options)
+      return [consecutiveFailures, failureRate, slowCallRate]
+    }
+    const builtIn = CircuitPolicy.make()
+    // Rules that nobody named go as soon as one is named, and stay otherwise.
+    assert.deepStrictEqual(rules({ ...builtIn, consecutiveFailures: 3 }), [3, undefined, undefined])
+    assert.deepStrictEqual(rules({ ...builtIn, slowCallRate: 1, slowCallDuration: 1 }), [undefined, undefined, 1])
+    assert.deepStrictEqual(rules({ ...CircuitPolicy.production, failureRate: 0.5 }), [5, 0.5, undefined])
+    assert.deepStrictEqual(rules({ ...builtIn, openDuration: 1 }), [5, 0.5, undefined])
+    // One that is turned off by hand takes no other with it, and the last one makes room for those by default.
+    assert.deepStrictEqual(rules({ ...builtIn, failureRate: undefined }), [5, undefined, undefined])
+    assert.deepStrictEqual(rules({ ...CircuitPolicy.production, consecutiveFailures: undefined }), [5, 0.5, undefined])
+    // Spread once more, what was named stays named.
+    const once = CircuitPolicy.make({ ...builtIn, consecutiveFailures: 3 })
+    assert.deepStrictEqual(rules({ ...once, failureRate: 0.5 }), [3, 0.5, undefined])
+    assert.deepStrictEqual(rules({ ...CircuitPolicy.make(builtIn), failureRate: 0.4 }), [undefined, 0.4, undefined])
+  })
+
+  it("fits the minimum of calls of a spread policy to its window, and refuses one that was named", () => {
+    const window = { calls: 5 }
+    assert.strictEqual(CircuitPolicy.make({ ...CircuitPolicy.production, window }).minimumCalls, 5)
+    assert.strictEqual(
+      CircuitPolicy.make({ ...CircuitPolicy.make({ window }), window: { calls: 100 } }).minimumCalls,
+      10
+    )
+    const named = CircuitPolicy.make({ minimumCalls: 10, window: { calls: 10 } })
+    assert.throws(() => CircuitPolicy.make({ ...named, window }), "minimumCalls must be an integer from 1 to 5, got 10")
+    assert.throws(
+      () => CircuitPolicy.make({ ...CircuitPolicy.production, window, minimumCalls: 6 }),
+      "minimumCalls must be an integer from 1 to 5, got 6"
+    )
+  })
+
+  it("times the calls of a spread policy where the new one needs the time, or the old one said so", () => {
+    const window = { calls: 5 }
+    assert.isFalse(CircuitPolicy.make({ ...CircuitPolicy.production, window }).measureDuration)
+    assert.isTrue(CircuitPolicy.make({ ...CircuitPolicy.make({ window }), window: { duration: 1 } }).measureDuration)
+    assert.isTrue(CircuitPolicy.make({ ...CircuitPolicy.make({ window, measureDuration: true }) }).measureDuration)
+    const untimed = CircuitPolicy.make({ measureDuration: false })
+    assert.isFalse(CircuitPolicy.make({ ...untimed, slowCallRate: 1, slowCallDuration: 1 }).measureDuration)
   })
 
   it("asks of a small window that it be full", () => {
@@ -262,7 +306,10 @@ describe("a value out of range throws a RangeError that names the field and the 
   for (const value of notPositive) {
     it(`idleTimeToLive of a registry's Layer: ${print(value)}`, () => {
       const { message } = thrown(() => CircuitBreakerRegistry.layer({ idleTimeToLive: value as never }))
-      assert.match(message, /^CircuitBreakerRegistry\.layer: idleTimeToLive must be a duration above zero, got .+$/)
+      assert.match(
+        message,
+        /^CircuitBreakerRegistry\.layer: idleTimeToLive must be a duration above zero such as "5 seconds", got .+$/
+      )
     })
   }
 
@@ -277,10 +324,98 @@ describe("a value out of range throws a RangeError that names the field and the 
     )
   })
 
+  it("an option that there is not, of the policy or of one of its parts", () => {
+    const cases: ReadonlyArray<readonly [() => unknown, string]> = [
+      [
+        () => CircuitPolicy.make({ failureTreshold: 3 } as never),
+        "CircuitPolicy.make: \"failureTreshold\" is no option"
+      ],
+      [() => CircuitPolicy.make({ ...CircuitPolicy.kafka, retries: 1 } as never), "\"retries\" is no option"],
+      [
+        () => CircuitPolicy.make({ window: { calls: 1, size: 2 } as never }),
+        "CircuitPolicy.make: window: \"size\" is no option"
+      ],
+      [
+        () => CircuitPolicy.make({ halfOpenSample: { calls: 1, failureRate: 1, rate: 1 } as never }),
+        "CircuitPolicy.make: halfOpenSample: \"rate\" is no option"
+      ],
+      [
+        () => CircuitPolicy.make({ recovery: { duration: 1, share: 1 } as never }),
+        "CircuitPolicy.make: recovery: \"share\" is no option"
+      ],
+      [
+        () => CircuitPolicy.exponential({ initial: 1, max: 2 } as never),
+        "CircuitPolicy.exponential: \"max\" is no option"
+      ]
+    ]
+    for (const [build, message] of cases) assert.include(thrown(build).message, message)
+  })
+
+  it("null, which is no default", () => {
+    const { [CircuitPolicy.TypeId]: _, ...fields } = CircuitPolicy.make()
+    for (const field of Object.keys(fields)) {
+      const other = field === "slowCallRate"
+        ? { slowCallDuration: 1 }
+        : field === "slowCallDuration"
+        ? { slowCallRate: 1 }
+        : {}
+      const { message } = thrown(() => CircuitPolicy.make({ [field]: null, ...other }))
+      assert.match(message, new RegExp(`^CircuitPolicy\\.make: ${field} must be .+, got null$`))
+    }
+    for (const field of ["multiplier", "maximum", "jitter"]) {
+      const { message } = thrown(() => CircuitPolicy.exponential({ initial: 1, [field]: null }))
+      assert.match(message, new RegExp(`^CircuitPolicy\\.exponential: ${field} must be .+, got null$`))
+    }
+    assert.include(
+      thrown(() => CircuitPolicy.make({ window: { duration: 1, buckets: null as never } })).message,
+      "buckets"
+    )
+    assert.include(
+      thrown(() => CircuitPolicy.make({ recovery: { duration: 1, initial: null as never } })).message,
+      "initial"
+    )
+  })
+
+  it("a window of neither calls nor a duration, or of both", () => {
+    const windows: ReadonlyArray<object> = [
+      {},
+      { buckets: 5 },
+      { calls: 5, duration: "1 minute" },
+      { calls: 5, buckets: 2 }
+    ]
+    for (const window of windows) {
+      assert.match(
+        thrown(() => CircuitPolicy.make({ window: window as never })).message,
+        /^CircuitPolicy\.make: window must be an object with calls, or with a duration and its buckets, got /
+      )
+    }
+    assert.deepStrictEqual(CircuitPolicy.make({ window: { calls: 5, duration: undefined } as never }).window, {
+      calls: 5
+    })
+  })
+
+  it("a measureDuration that is neither true nor false", () => {
+    assert.strictEqual(
+      thrown(() => CircuitPolicy.make({ measureDuration: "no" as never })).message,
+      "CircuitPolicy.make: measureDuration must be true or false, got \"no\""
+    )
+  })
+
+  it("an open time that was spread and changed by hand", () => {
+    const growing = CircuitPolicy.exponential({ initial: 1, maximum: 10 })
+    assert.strictEqual(
+      thrown(() => CircuitPolicy.make({ openDuration: { ...growing, initial: Duration.seconds(1) } })).message,
+      "CircuitPolicy.exponential: maximum must be at least initial (1s), got 10ms"
+    )
+    const jittered = CircuitPolicy.make({ openDuration: { ...growing, jitter: 0.5 } })
+    assert.deepStrictEqual(jittered.openDuration, CircuitPolicy.exponential({ ...growing, jitter: 0.5 }))
+  })
+
   it("what is no object where one must be", () => {
-    const values: ReadonlyArray<unknown> = [[], "10", 10, new Date(0), () => {}]
+    const values: ReadonlyArray<unknown> = [[], "10", 10, new Date(0), () => {}, null, Promise.resolve({})]
     for (const value of values) {
       const cases = [
+        [() => CircuitPolicy.make(value as never), "make: options must be an object, got "],
         [() => CircuitPolicy.make({ window: value as never }), "make: window must be an object with calls, or with a"],
         [() => CircuitPolicy.make({ halfOpenSample: value as never }), "make: halfOpenSample must be an object with"],
         [() => CircuitPolicy.make({ recovery: value as never }), "make: recovery must be an object with duration, got"],
@@ -308,14 +443,14 @@ describe("a value out of range throws a RangeError that names the field and the 
   })
 
   it("even a value that cannot be printed", () => {
-    const hostile = Object.assign(() => {}, {
-      toString: () => {
+    const hostile = new Proxy({}, {
+      has: () => {
         throw new Error("no")
       }
     })
     assert.strictEqual(
       thrown(() => CircuitPolicy.make({ consecutiveFailures: hostile as never })).message,
-      "CircuitPolicy.make: consecutiveFailures must be an integer >= 1, got a function that cannot be printed"
+      "CircuitPolicy.make: consecutiveFailures must be an integer >= 1, got a value that cannot be printed"
     )
   })
 
@@ -329,7 +464,7 @@ describe("a value out of range throws a RangeError that names the field and the 
     for (const value of values) {
       assert.match(
         thrown(() => CircuitPolicy.make({ halfOpenTimeout: value as never })).message,
-        /^CircuitPolicy\.make: halfOpenTimeout must be a duration above zero, got /
+        /^CircuitPolicy\.make: halfOpenTimeout must be a duration above zero such as "5 seconds", got /
       )
     }
   })
@@ -339,9 +474,12 @@ describe("a value out of range throws a RangeError that names the field and the 
       [{ consecutiveFailures: 0 }, "must be an integer >= 1, got 0"],
       [{ window: { calls: 0 } }, "must be an integer from 1 to 1000000, got 0"],
       [{ failureRate: 1.5 }, "must be a number from 0 to 1, got 1.5"],
-      [{ openDuration: -1 }, "must be a duration of at least zero, got -1"],
-      [{ halfOpenTimeout: 0 }, "must be a duration above zero, got 0"],
-      [{ window: { duration: "Infinity" } }, "must be a finite duration above zero, got \"Infinity\""]
+      [{ openDuration: -1 }, "must be a duration of at least zero such as \"5 seconds\", got -1"],
+      [{ halfOpenTimeout: 0 }, "must be a duration above zero such as \"5 seconds\", got 0"],
+      [
+        { window: { duration: "Infinity" } },
+        "must be a finite duration above zero such as \"5 seconds\", got \"Infinity\""
+      ]
     ] as const
     for (const [options, message] of accepted) {
       assert.include(thrown(() => CircuitPolicy.make(options)).message, message)
@@ -418,6 +556,204 @@ describe("presets", () => {
   })
 })
 
+describe("a policy that is spread into another", () => {
+  const presets: ReadonlyArray<readonly [CircuitPolicy.CircuitPolicy, CircuitPolicy.Options]> = [
+    [CircuitPolicy.make(), {}],
+    [CircuitPolicy.fastFail, { consecutiveFailures: 3, openDuration: "30 seconds" }],
+    [CircuitPolicy.resilient, {
+      consecutiveFailures: 10,
+      openDuration: CircuitPolicy.exponential({ initial: "2 minutes" })
+    }],
+    [CircuitPolicy.aggressive, {
+      consecutiveFailures: 3,
+      openDuration: "30 seconds",
+      halfOpenMaxCalls: 2,
+      successThreshold: 2
+    }],
+    [CircuitPolicy.conservative, {
+      consecutiveFailures: 10,
+      openDuration: "2 minutes",
+      halfOpenMaxCalls: 5,
+      successThreshold: 3
+    }],
+    [CircuitPolicy.production, {
+      consecutiveFailures: 5,
+      openDuration: "1 minute",
+      halfOpenMaxCalls: 3,
+      successThreshold: 2
+    }],
+    [CircuitPolicy.database, {
+      consecutiveFailures: 5,
+      openDuration: "1 minute",
+      halfOpenMaxCalls: 1,
+      successThreshold: 1
+    }],
+    [CircuitPolicy.kafka, {
+      consecutiveFailures: 3,
+      openDuration: "30 seconds",
+      halfOpenMaxCalls: 1,
+      successThreshold: 1
+    }]
+  ]
+  const classify = () => Outcome.ignored
+  const describeFailure = () => "failed"
+  const openDuration = Schedule.spaced("1 second")
+  const changes: ReadonlyArray<CircuitPolicy.Options> = [
+    {},
+    { consecutiveFailures: 7 },
+    { failureRate: 0.25 },
+    { slowCallRate: 0.5, slowCallDuration: "1 second" },
+    // Refused alone, with the same message.
+    { slowCallRate: 0.5 },
+    { slowCallDuration: "1 second" },
+    { minimumCalls: 4 },
+    { minimumCalls: 4_000 },
+    { window: { calls: 1 } },
+    { window: { calls: 9 } },
+    { window: { calls: 10 } },
+    { window: { calls: 500 } },
+    { window: { duration: "5 seconds" } },
+    { window: { duration: "5 seconds", buckets: 5 } },
+    { openDuration: "7 seconds" },
+    { openDuration: CircuitPolicy.exponential({ initial: "7 seconds" }) },
+    { openDuration },
+    { maxOpenDuration: "2 hours" },
+    { halfOpenMaxCalls: 7 },
+    { successThreshold: 7 },
+    { halfOpenSample: { calls: 7, failureRate: 0.5 } },
+    { halfOpenTimeout: "7 seconds" },
+    { recovery: { duration: "7 seconds" } },
+    { measureDuration: false },
+    { classify },
+    { interruptedAfter: "7 seconds" },
+    { countUnreported: "success" },
+    { describeFailure },
+    { consecutiveFailures: 0 }
+  ]
+  const made = (options: CircuitPolicy.Options) => {
+    try {
+      return CircuitPolicy.make(options)
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  const assertSame = (
+    self: CircuitPolicy.CircuitPolicy | string,
+    that: CircuitPolicy.CircuitPolicy | string,
+    why: string
+  ) => {
+    if (typeof self === "string" || typeof that === "string") return assert.strictEqual(self, that, why)
+    assert.deepStrictEqual(CircuitPolicy.difference(self, that), [], why)
+    assert.isTrue(Equal.equals(self, that), why)
+  }
+
+  it("counts as the options it was made from: every preset with every option", () => {
+    for (const [preset, options] of presets) {
+      assertSame(preset, made(options), CircuitPolicy.describe(preset))
+      for (const change of changes) {
+        assertSame(made({ ...preset, ...change }), made({ ...options, ...change }), JSON.stringify([options, change]))
+      }
+    }
+  })
+
+  /** What is written beside a spread and is there already cannot be told from what the spread brings. */
+  const repeats = (policy: CircuitPolicy.CircuitPolicy, { measureDuration }: CircuitPolicy.Options) =>
+    measureDuration === policy.measureDuration
+
+  it("counts as the options it was made from, as often as it is spread", () => {
+    for (const first of changes) {
+      const policy = made(first)
+      if (typeof policy === "string") continue
+      for (const second of changes) {
+        if (repeats(policy, second)) continue
+        const both = made({ ...policy, ...second })
+        assertSame(both, made({ ...first, ...second }), JSON.stringify([first, second]))
+        if (typeof both === "string") continue
+        for (const third of changes) {
+          if (repeats(both, third)) continue
+          assertSame(
+            made({ ...both, ...third }),
+            made({ ...first, ...second, ...third }),
+            JSON.stringify([first, second, third])
+          )
+        }
+      }
+    }
+  })
+})
+
+describe("isCircuitPolicy", () => {
+  it("knows policies, also spread ones and those of another copy of the package", () => {
+    const { [CircuitPolicy.TypeId]: _, ...fields } = CircuitPolicy.make()
+    assert.isTrue(CircuitPolicy.isCircuitPolicy(CircuitPolicy.kafka))
+    assert.isTrue(CircuitPolicy.isCircuitPolicy({ ...CircuitPolicy.kafka, halfOpenMaxCalls: 5 }))
+    assert.isTrue(CircuitPolicy.isCircuitPolicy({ ...fields, "~effect-resilience/CircuitPolicy": {} }))
+    const others: ReadonlyArray<unknown> = [
+      undefined,
+      null,
+      {},
+      fields,
+      { consecutiveFailures: 3 },
+      "kafka",
+      [],
+      () => {}
+    ]
+    for (const other of others) assert.isFalse(CircuitPolicy.isCircuitPolicy(other))
+  })
+
+  it("is what a policy is known by where one must be", () => {
+    const changed = { ...CircuitPolicy.kafka, halfOpenMaxCalls: 5 }
+    assert.strictEqual(CircuitPolicy.check("policy", changed), changed)
+    assert.isUndefined(CircuitPolicy.check("policy", undefined))
+    const { [CircuitPolicy.TypeId]: _, ...fields } = CircuitPolicy.make()
+    for (const other of [null, fields, "kafka", []]) {
+      assert.match(
+        (() => {
+          try {
+            return String(CircuitPolicy.check("X.make: policy", other as never))
+          } catch (error) {
+            return (error as Error).message
+          }
+        })(),
+        /^X\.make: policy must be a policy made with CircuitPolicy\.make, got /
+      )
+    }
+  })
+})
+
+describe("a policy or its options", () => {
+  it("is the very policy, or one made of the options", () => {
+    assert.isUndefined(CircuitPolicy.from("policy", undefined))
+    assert.strictEqual(CircuitPolicy.from("policy", CircuitPolicy.kafka), CircuitPolicy.kafka)
+    const made = CircuitPolicy.from("policy", { consecutiveFailures: 3 })
+    assert.deepStrictEqual(CircuitPolicy.difference(made, CircuitPolicy.make({ consecutiveFailures: 3 })), [])
+    assert.strictEqual(CircuitPolicy.from("policy", made), made)
+    const changed = CircuitPolicy.from("policy", { ...CircuitPolicy.kafka, openDuration: "7 seconds" })
+    assert.deepStrictEqual(CircuitPolicy.difference(changed, CircuitPolicy.kafka), ["openDuration"])
+    assert.strictEqual(openMillis(changed.openDuration), 7_000)
+    const small = CircuitPolicy.from("policy", { ...CircuitPolicy.kafka, window: { calls: 5 } })
+    assert.strictEqual(small.minimumCalls, 5)
+  })
+
+  it("is refused in the words of the option it is for", () => {
+    const messages: ReadonlyArray<readonly [unknown, string]> = [
+      [null, "X.make: policy must be a policy or its options, got null"],
+      ["kafka", "X.make: policy must be a policy or its options, got \"kafka\""],
+      [[], "X.make: policy must be a policy or its options, got []"],
+      [{ failureRate: 2 }, "X.make: policy.failureRate must be a number from 0 to 1, got 2"],
+      [{ window: { calls: 0 } }, "X.make: policy.window.calls must be an integer from 1 to 1000000, got 0"],
+      [{ halfOpenSample: 1 }, "X.make: policy.halfOpenSample must be an object with calls and failureRate, got 1"],
+      [{ recovery: { duration: 0 } }, "X.make: policy.recovery.duration must be a finite duration above zero, got 0"],
+      [{ openDuration: -1 }, "X.make: policy.openDuration must be a duration of at least zero, got -1"],
+      [{ slowCallRate: 1 }, "X.make: policy.slowCallRate needs slowCallDuration beside it, got none"],
+      [{ retries: 1 }, "X.make: policy: \"retries\" is no option; there are consecutiveFailures, "]
+    ]
+    for (const [policy, message] of messages) {
+      assert.throws(() => CircuitPolicy.from("X.make: policy", policy as never), message)
+    }
+  })
+})
+
 describe("difference", () => {
   it("names the fields that differ, by value", () => {
     const one = CircuitPolicy.make({ consecutiveFailures: 3, window: { calls: 10 }, openDuration: "1 minute" })
@@ -468,6 +804,18 @@ describe("difference", () => {
     assert.deepStrictEqual(CircuitPolicy.difference(ramp("1 second"), ramp(1_000, 0.1)), [])
     assert.deepStrictEqual(CircuitPolicy.difference(ramp(1_000), ramp(1_001)), ["recovery"])
     assert.deepStrictEqual(CircuitPolicy.difference(ramp(1_000), ramp(1_000, 0.2)), ["recovery"])
+  })
+
+  it("sees no difference between what was named and what follows", () => {
+    const named = CircuitPolicy.make({
+      consecutiveFailures: 5,
+      failureRate: 0.5,
+      minimumCalls: 10,
+      measureDuration: true
+    })
+    assert.deepStrictEqual(CircuitPolicy.difference(named, CircuitPolicy.make()), [])
+    assert.isTrue(Equal.equals(named, CircuitPolicy.make()))
+    assert.isFalse(Equal.equals(named, CircuitPolicy.make({ minimumCalls: 11 })))
   })
 
   it("is symmetric", () => {

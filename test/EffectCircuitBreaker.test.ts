@@ -89,6 +89,32 @@ describe("circuits of the registry", () => {
       assert.deepStrictEqual(yield* registry.names, [])
     }))
 
+  test("ramp up, which is half-open and no transition of its own, and are closed when the ramp has ended", () =>
+    Effect.gen(function*() {
+      const breaker = yield* EffectCircuitBreaker.make({
+        policy: CircuitPolicy.make({
+          consecutiveFailures: 1,
+          openDuration: "1 second",
+          successThreshold: 1,
+          recovery: { duration: "10 seconds", initial: 1 }
+        })
+      })
+      const seen = yield* breaker.transitions.pipe(
+        Stream.map(({ from, to }) => `${from} -> ${to}`),
+        Stream.take(3),
+        Stream.runCollect,
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* failTimes(breaker, 1)
+      yield* TestClock.adjust("1 second")
+      yield* succeed(breaker)
+      assert.strictEqual((yield* breaker.state(key))._tag, "HalfOpen")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* breaker.state(key))._tag, "Closed")
+      yield* succeed(breaker)
+      assert.deepStrictEqual(yield* Fiber.join(seen), ["Closed -> Open", "Open -> HalfOpen", "HalfOpen -> Closed"])
+    }))
+
   test("count the calls in their metrics, and publish them", () =>
     Effect.gen(function*() {
       const breaker = yield* EffectCircuitBreaker.make(twoInARow)

@@ -11,7 +11,16 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy, Environment, Outcome, Retry } from "effect-resilience"
+import * as Synonyms from "../src/internal/synonyms.ts"
+import {
+  CircuitBreaker,
+  CircuitBreakerRegistry,
+  CircuitPolicy,
+  Environment,
+  Outcome,
+  Resilience,
+  Retry
+} from "effect-resilience"
 
 type Env = Record<string, string>
 
@@ -90,21 +99,26 @@ const within = (minimum: number, maximum: number): Expected => {
   }
 }
 
-const times = (minimum: number, maximum: number): Expected => ({
+const times = (minimum: number, plain: number, longest: string): Expected => ({
   accepts: {
     [String(minimum)]: seconds(minimum),
-    [String(maximum)]: seconds(maximum),
+    [String(plain)]: seconds(plain),
+    [longest]: longest === "1d" ? Duration.days(1) : Duration.hours(1),
     "1.5": seconds(1.5),
+    "30s": seconds(30),
+    "1m 30s": seconds(90),
     "30 seconds": seconds(30),
     "500 millis": Duration.millis(500),
+    "500ms": Duration.millis(500),
+    "PT30S": seconds(30),
     " 2 Minutes ": Duration.minutes(2)
   },
   rejects: [
     ...(minimum === 0 ? [] : ["0", "0 seconds", "0.0009", "999 micros"]),
-    String(maximum + 1),
+    `${longest} 1ms`,
     "-1 seconds",
     "9 weeks",
-    "30s",
+    "30x",
     "true"
   ]
 })
@@ -127,19 +141,18 @@ const flags: Expected = {
 
 const off = ({ accepts, rejects }: Expected): Expected => ({ accepts: { ...accepts, off: "off", OFF: "off" }, rejects })
 
-const DAY = 86_400
 const EXPECTED: Record<string, Expected> = {
   FAILURE_THRESHOLD: off(counts(1_000_000)),
   FAILURE_RATE_THRESHOLD: off(within(0, 1)),
   MINIMUM_REQUEST_THRESHOLD: counts(1_000_000),
-  FAILURE_WINDOW_SECONDS: times(0.001, DAY),
+  FAILURE_WINDOW_SECONDS: times(0.001, 3600, "1d"),
   WINDOW_SIZE: counts(1_000_000),
-  RECOVERY_TIMEOUT: times(0.001, DAY),
+  RECOVERY_TIMEOUT: times(0.001, 3600, "1d"),
   EXPONENTIAL_BACKOFF: flags,
   BACKOFF_MULTIPLIER: within(1, 100),
-  MAX_BACKOFF_SECONDS: times(0.001, DAY),
+  MAX_BACKOFF_SECONDS: times(0.001, 3600, "1d"),
   HALF_OPEN_CALLS: counts(10_000),
-  HALF_OPEN_TIMEOUT: off(times(0.001, DAY)),
+  HALF_OPEN_TIMEOUT: off(times(0.001, 3600, "1d")),
   SUCCESS_THRESHOLD: counts(10_000),
   SLOW_CALL_THRESHOLD_MS: {
     accepts: {
@@ -152,13 +165,14 @@ const EXPECTED: Record<string, Expected> = {
     rejects: ["0", "0.5", "3600001", "2 hours", "true"]
   },
   SLOW_CALL_RATE_THRESHOLD: off(within(0, 1)),
-  REQUEST_TIMEOUT_SECONDS: off(times(0.001, 3600)),
+  REQUEST_TIMEOUT_SECONDS: off(times(0.001, 600, "1h")),
+  ENABLED: flags,
   MAX_RETRY_ATTEMPTS: counts(1000),
-  RETRY_BASE_DELAY: times(0, 3600),
-  RETRY_MAX_DELAY: times(0, DAY),
+  RETRY_BASE_DELAY: times(0, 90, "1h"),
+  RETRY_MAX_DELAY: times(0, 3600, "1d"),
   RETRY_EXPONENTIAL_BASE: within(1, 100),
   RETRY_JITTER_ENABLED: flags,
-  HEALTH_CHECK_INTERVAL: times(0.001, DAY)
+  HEALTH_CHECK_INTERVAL: times(0.001, 3600, "1d")
 }
 
 /** What has to be set beside a variable so that nothing contradicts its value. */
@@ -558,6 +572,163 @@ describe("precedence", () => {
       }))
   }
 
+  const EVERYWHERE = Object.fromEntries(
+    Object.entries(VALUES).filter(([key]) => key !== "WINDOW_SIZE").map(([key, [, b]]) => [`CIRCUIT_BREAKER_${key}`, b])
+  )
+
+  /** The settings that a policy in code does not leave to the global variables. */
+  const claimed = (policy: CircuitPolicy.CircuitPolicy) =>
+    Effect.map(
+      load(EVERYWHERE, { circuits: { a: policy } }),
+      ({ settings }) =>
+        settings.filter(({ circuit, key, source }) => circuit === "a" && key in VALUES && source !== "Variable")
+          .map(({ key }) => key)
+    )
+
+  const RULES = ["FAILURE_THRESHOLD", "FAILURE_RATE_THRESHOLD", "SLOW_CALL_THRESHOLD_MS", "SLOW_CALL_RATE_THRESHOLD"]
+  const OPEN_TIME = ["RECOVERY_TIMEOUT", "EXPONENTIAL_BACKOFF", "BACKOFF_MULTIPLIER", "MAX_BACKOFF_SECONDS"]
+  const classify = Outcome.failureUnless((error) => error === 404)
+
+  it.effect("a policy in code claims the settings that it names, and no others", () =>
+    Effect.gen(function*() {
+      // Only the rules that are named apply, so that one of them claims all.
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ consecutiveFailures: 3 })), RULES)
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ failureRate: 0.4 })), RULES)
+      assert.deepStrictEqual(
+        yield* claimed(CircuitPolicy.make({ slowCallRate: 0.4, slowCallDuration: "1 second" })),
+        RULES
+      )
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ minimumCalls: 5 })), ["MINIMUM_REQUEST_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ window: { calls: 50 } })), [
+        "FAILURE_WINDOW_SECONDS",
+        "WINDOW_SIZE"
+      ])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ openDuration: "5 seconds" })), OPEN_TIME)
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ halfOpenMaxCalls: 1 })), ["HALF_OPEN_CALLS"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ halfOpenTimeout: "5 seconds" })), [
+        "HALF_OPEN_TIMEOUT"
+      ])
+      // The default claims its setting if the code names it, and an option that is undefined is none.
+      const options = { successThreshold: 2, minimumCalls: undefined }
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make(options)), ["SUCCESS_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.production), [
+        "FAILURE_THRESHOLD",
+        "FAILURE_RATE_THRESHOLD",
+        ...OPEN_TIME,
+        "HALF_OPEN_CALLS",
+        "SUCCESS_THRESHOLD",
+        "SLOW_CALL_THRESHOLD_MS",
+        "SLOW_CALL_RATE_THRESHOLD"
+      ])
+    }))
+
+  it.effect("a policy in code claims nothing by what has no variable", () =>
+    Effect.gen(function*() {
+      const options: ReadonlyArray<CircuitPolicy.Options> = [
+        {},
+        { classify },
+        { maxOpenDuration: "2 hours" },
+        { halfOpenSample: { calls: 10, failureRate: 0.2 } },
+        { measureDuration: false },
+        { recovery: { duration: "1 minute" } },
+        { interruptedAfter: "1 second" },
+        { countUnreported: "success" },
+        { describeFailure: false }
+      ]
+      assert.sameMembers(
+        [
+          ...options.flatMap((option) => Object.keys(option)),
+          "consecutiveFailures",
+          "failureRate",
+          "slowCallRate",
+          "slowCallDuration",
+          "minimumCalls",
+          "window",
+          "openDuration",
+          "halfOpenMaxCalls",
+          "halfOpenTimeout",
+          "successThreshold"
+        ],
+        Object.keys(CircuitPolicy.make()).filter((key) => key !== CircuitPolicy.TypeId)
+      )
+      for (const option of options) {
+        const policy = CircuitPolicy.make(option)
+        assert.deepStrictEqual(yield* claimed(policy), [])
+        const { circuitPolicy, defaults } = yield* load(EVERYWHERE, { circuits: { a: policy } })
+        const differing = CircuitPolicy.difference(circuitPolicy("a"), defaults)
+        assert.deepStrictEqual(differing, Object.keys(option) as typeof differing)
+      }
+    }))
+
+  it.effect("a policy that another was spread into claims what either names", () =>
+    Effect.gen(function*() {
+      const own = CircuitPolicy.make({ successThreshold: 4 })
+      assert.deepStrictEqual(yield* claimed({ ...own, classify }), ["SUCCESS_THRESHOLD"])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...own, minimumCalls: 20 })), [
+        "MINIMUM_REQUEST_THRESHOLD",
+        "SUCCESS_THRESHOLD"
+      ])
+      assert.deepStrictEqual(yield* claimed({ ...own, minimumCalls: 20 }), [
+        "MINIMUM_REQUEST_THRESHOLD",
+        "SUCCESS_THRESHOLD"
+      ])
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.make({ classify }) })), [])
+      const ofPreset = yield* claimed(CircuitPolicy.production)
+      assert.include(ofPreset, "HALF_OPEN_CALLS")
+      assert.deepStrictEqual(yield* claimed(CircuitPolicy.make({ ...CircuitPolicy.production, classify })), ofPreset)
+      assert.deepStrictEqual(yield* claimed({ ...CircuitPolicy.production, classify }), ofPreset)
+    }))
+
+  it.effect("a policy that another copy of the package made claims what is not the default", () =>
+    Effect.gen(function*() {
+      const foreign = { ...CircuitPolicy.kafka, [CircuitPolicy.TypeId]: {} }
+      assert.notInclude(yield* claimed(foreign), "HALF_OPEN_TIMEOUT")
+      assert.include(yield* claimed(foreign), "SUCCESS_THRESHOLD")
+    }))
+
+  it.effect("a policy with nothing but code in it follows the variables like none, here and with a call", () =>
+    Effect.gen(function*() {
+      const env = { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "2", CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "5" }
+      const policy = CircuitPolicy.make({ classify })
+      const none = (yield* load(env)).circuitPolicy("quote-api")
+      const named = yield* load(env, { circuits: { "quote-api": policy } })
+      const byDefault = yield* load(env, { defaults: policy })
+      const atCall = (yield* load(env)).circuitPolicy("quote-api", policy)
+      for (const found of [named.circuitPolicy("quote-api"), byDefault.circuitPolicy("quote-api"), atCall]) {
+        assert.deepStrictEqual(found, { ...none, classify })
+        assert.strictEqual(found.consecutiveFailures, 2)
+      }
+      // The same policy gives the same again, for whatever circuit without variables of its own.
+      const { circuitPolicy } = yield* load({ ...env, CB_A_FAILURE_THRESHOLD: "9" })
+      assert.strictEqual(circuitPolicy("b", policy), circuitPolicy("c", policy))
+      assert.strictEqual(circuitPolicy("a", policy).consecutiveFailures, 9)
+      assert.strictEqual(circuitPolicy("a", policy).classify, classify)
+    }))
+
+  it.effect("a global variable yields to what a policy in code names", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy } = yield* load({ CIRCUIT_BREAKER_MINIMUM_REQUEST_THRESHOLD: "20" }, {
+        circuits: { a: CircuitPolicy.make({ window: { calls: 5 } }) }
+      })
+      assert.deepStrictEqual(circuitPolicy("a").window, { calls: 5 })
+      assert.strictEqual(circuitPolicy("a").minimumCalls, 5)
+    }))
+
+  it.effect("what a policy in code does not name is the library's default, not that of the default policy", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy, settings } = yield* load({ CIRCUIT_BREAKER_HALF_OPEN_CALLS: "9" }, {
+        defaults: CircuitPolicy.kafka,
+        circuits: { a: CircuitPolicy.make({ classify }) }
+      })
+      assert.strictEqual(circuitPolicy("a").successThreshold, 2)
+      assert.deepStrictEqual(
+        settings.filter(({ circuit, key }) => circuit === "a" && key === "SUCCESS_THRESHOLD").map(({ source }) =>
+          source
+        ),
+        ["Default"]
+      )
+    }))
+
   it.effect("of the request timeout: the circuit's variable, then the global one, whatever the policy", () =>
     Effect.gen(function*() {
       const { requestTimeout } = yield* load(
@@ -569,6 +740,22 @@ describe("precedence", () => {
         seconds(2),
         seconds(2)
       ])
+    }))
+
+  it.effect("of the switch: the circuit's variable, then the global one, whatever the policy", () =>
+    Effect.gen(function*() {
+      const some = yield* load({ CB_PAYMENT_API_ENABLED: "false" }, { circuits: { "payment-api": mine, b: mine } })
+      assert.deepStrictEqual(
+        [some.enabled("payment-api"), some.enabled("paymentApi"), some.enabled("b"), some.enabled("c"), some.enabled()],
+        [false, false, true, true, true]
+      )
+      const most = yield* load({ CIRCUIT_BREAKER_ENABLED: "no", CB_A_ENABLED: "yes" }, { circuits: { b: mine } })
+      assert.deepStrictEqual([most.enabled("a"), most.enabled("b"), most.enabled()], [true, false, false])
+      const { source, value, variable } = setting(most, "ENABLED", "b")
+      assert.deepStrictEqual([value, source, variable], [false, "Variable", "CIRCUIT_BREAKER_ENABLED"])
+      // A circuit that is off keeps its policy for when it is on.
+      assert.strictEqual(most.circuitPolicy("b"), mine)
+      assert.isTrue((yield* load({})).enabled("a"))
     }))
 
   it.effect("lets the window of a circuit be of another kind than that of all", () =>
@@ -606,6 +793,60 @@ describe("precedence", () => {
       // Without a rule the circuit would never open, and nobody would know.
       assert.strictEqual(policy.consecutiveFailures, 1)
       assert.strictEqual(policy.failureRate, undefined)
+    }))
+})
+
+describe("a number too large for seconds", () => {
+  it.effect("is refused with what to write instead, whether seconds or milliseconds were meant", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* problems({
+          MAX_RETRY_ATTEMPTS: "3",
+          RETRY_BASE_DELAY: "1000",
+          RETRY_MAX_DELAY: "30000",
+          CIRCUIT_BREAKER_FAILURE_THRESHOLD: "5",
+          CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "30000",
+          CIRCUIT_BREAKER_REQUEST_TIMEOUT: " 2500 ",
+          CIRCUIT_BREAKER_HALF_OPEN_TIMEOUT: "300000",
+          CB_A_FAILURE_WINDOW_SECONDS: "60000.0"
+        }),
+        [
+          `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="30000" is 8h 20m in seconds; write "30s" if milliseconds were meant, or "30000s"`,
+          `CIRCUIT_BREAKER_HALF_OPEN_TIMEOUT="300000" is 3d 11h 20m in seconds, at most 1d is accepted; write "5m" if milliseconds were meant`,
+          `CIRCUIT_BREAKER_REQUEST_TIMEOUT=" 2500 " is 41m 40s in seconds; write "2s 500ms" if milliseconds were meant, or "2500s"`,
+          `RETRY_BASE_DELAY="1000" is 16m 40s in seconds; write "1s" if milliseconds were meant, or "1000s"`,
+          `RETRY_MAX_DELAY="30000" is 8h 20m in seconds; write "30s" if milliseconds were meant, or "30000s"`,
+          `CB_A_FAILURE_WINDOW_SECONDS="60000.0" is 16h 40m in seconds; write "1m" if milliseconds were meant, or "60000s"`
+        ]
+      )
+    }))
+
+  it.effect("is accepted as it was told to be written", () =>
+    Effect.gen(function*() {
+      for (const variable of Environment.variables) {
+        if (variable.unit !== "seconds") continue
+        for (const number of ["3601", "30000", "86400"]) {
+          const [problem] = yield* problems({ [variable.name]: number })
+          const suggestions = Array.from(problem!.matchAll(/(?:write|or) "([^"]+)"/g), ([, text]) => text!)
+          assert.isNotEmpty(suggestions, problem)
+          for (const text of suggestions) {
+            const { source, value } = setting(yield* load({ [variable.name]: text }), variable.key)
+            assert.strictEqual(source, "Variable")
+            const expected = text.endsWith("000s") || text.endsWith("3601s") || text === "86400s"
+              ? seconds(Number(number))
+              : Duration.millis(Number(number))
+            assert.isTrue(isEqual(value, expected), `${variable.name}=${text}`)
+          }
+        }
+      }
+    }))
+
+  it.effect("is no concern of milliseconds, nor of numbers that can be nothing else", () =>
+    Effect.gen(function*() {
+      yield* load({ CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "30000", CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD: "0.5" })
+      yield* load({ CIRCUIT_BREAKER_MAX_BACKOFF_SECONDS: "300", RETRY_BASE_DELAY: "60", RETRY_MAX_DELAY: "600" })
+      const [problem] = yield* problems({ RETRY_BASE_DELAY: "9".repeat(40) })
+      assert.include(problem, "must be a number of seconds from 0 to 90")
     }))
 })
 
@@ -772,11 +1013,122 @@ describe("names", () => {
       }
     }))
 
+  it.effect("that other libraries and habits have are told by what to write", () =>
+    Effect.gen(function*() {
+      const expected = {
+        RETRY_BASE_DELAY_MS: `did you mean RETRY_BASE_DELAY? It takes seconds, or a duration such as "500ms"`,
+        RETRY_INITIAL_DELAY_MS: `did you mean RETRY_BASE_DELAY? It takes seconds, or a duration such as "500ms"`,
+        RETRY_MAX_DELAY_MILLIS: `did you mean RETRY_MAX_DELAY? It takes seconds, or a duration such as "500ms"`,
+        RETRY_MAX_ATTEMPTS: "did you mean MAX_RETRY_ATTEMPTS?",
+        RETRY_ATTEMPTS: "did you mean MAX_RETRY_ATTEMPTS?",
+        MAX_RETRIES: "did you mean MAX_RETRY_ATTEMPTS? It counts the first call as well",
+        RETRY_MULTIPLIER: "did you mean RETRY_EXPONENTIAL_BASE?",
+        RETRY_JITTER: "did you mean RETRY_JITTER_ENABLED?",
+        HEALTH_CHECK_INTERVAL_MS: `did you mean HEALTH_CHECK_INTERVAL? It takes seconds, or a duration such as "500ms"`,
+        CIRCUIT_BREAKER_TIMEOUT:
+          "did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT or CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS?",
+        CIRCUIT_BREAKER_RESET_TIMEOUT: "did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT?",
+        CIRCUIT_BREAKER_RECOVERY_TIMEOUT_MS:
+          `did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT? It takes seconds, or a duration such as "500ms"`,
+        CIRCUIT_BREAKER_ERROR_THRESHOLD_PERCENTAGE:
+          "did you mean CIRCUIT_BREAKER_FAILURE_RATE_THRESHOLD? It takes a share from 0 to 1",
+        CIRCUIT_BREAKER_DISABLED: "did you mean CIRCUIT_BREAKER_ENABLED? It says the opposite",
+        CB_PAYMENT_API_RESET_TIMEOUT: "did you mean CB_PAYMENT_API_RECOVERY_TIMEOUT?",
+        CB_PAYMENT_API_SLIDING_WINDOW_SIZE: "did you mean CB_PAYMENT_API_WINDOW_SIZE?",
+        CB_RESET_TIMEOUT: "did you mean CIRCUIT_BREAKER_RECOVERY_TIMEOUT?"
+      }
+      for (const [name, problem] of Object.entries(expected)) {
+        assert.deepStrictEqual(yield* problems({ [name]: "5" }), [`${name} is unknown; ${problem}`])
+      }
+    }))
+
+  it.effect("that are synonyms are refused, each of them, for what there is", () =>
+    Effect.gen(function*() {
+      const names = Environment.variables.flatMap(({ aliases, name }) => [name, ...aliases])
+      const all = (table: typeof Synonyms.ofCalls, prefix: string) =>
+        table.rows.flatMap(([, names]) => names.trim().split(/\s+/)).flatMap((name) =>
+          ["", "_MS", "_MILLIS", "_MILLISECONDS"].flatMap((ending) => {
+            const synonym = Synonyms.synonymOf(name + ending, table)
+            return synonym === undefined ? [] : [{ name, ending, prefix, means: synonym.means }]
+          })
+        )
+      const synonyms = [
+        ...all(Synonyms.ofCircuits, "CIRCUIT_BREAKER_"),
+        ...all(Synonyms.ofCircuits, "CB_PAYMENT_API_"),
+        ...all(Synonyms.ofCalls, "")
+      ]
+      assert.isAbove(synonyms.length, 200)
+      for (const { ending, means, name, prefix } of synonyms) {
+        const options = { circuits: { "payment-api": undefined } }
+        const variable = prefix + name + ending
+        const [problem, ...others] = yield* problems({ [variable]: "5" }, options)
+        assert.deepStrictEqual(others, [])
+        const meant = means.map((key) => prefix + key)
+        assert.include(problem, `${variable} is unknown; did you mean ${meant.join(" or ")}?`)
+        for (const name of meant) {
+          assert.include(names, name.replace("CB_PAYMENT_API_", "CIRCUIT_BREAKER_"))
+        }
+        assert.notInclude(names, variable)
+      }
+    }))
+
+  it.effect("of circuits that are nearly those in code are told, others are left alone", () =>
+    Effect.gen(function*() {
+      const circuits = {
+        "payment-api": undefined,
+        kafka: undefined,
+        "tenant-1": undefined,
+        "api-v1": undefined,
+        a: undefined
+      }
+      assert.sameMembers(
+        [
+          ...yield* problems({
+            CB_PAYMNT_API_FAILURE_THRESHOLD: "3",
+            CB_PAYMENTAPI_RECOVERY_TIMEOUT_SECONDS: "3",
+            CB_KAFAK_ENABLED: "false",
+            CB_PAYMNT_API_FAILURE_TRESHOLD: "3"
+          }, { circuits })
+        ],
+        [
+          "CB_PAYMNT_API_FAILURE_THRESHOLD is of no circuit that the code names; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?",
+          "CB_PAYMENTAPI_RECOVERY_TIMEOUT_SECONDS is of no circuit that the code names; did you mean CB_PAYMENT_API_RECOVERY_TIMEOUT_SECONDS?",
+          "CB_KAFAK_ENABLED is of no circuit that the code names; did you mean CB_KAFKA_ENABLED?",
+          "CB_PAYMNT_API_FAILURE_TRESHOLD is unknown; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?"
+        ]
+      )
+      // What is far from all of them, short, or another number, may come while the program runs.
+      const others = { EMAIL_API: "2", TENANT_2: "3", TENANT_12: "4", API_V2: "5", B: "6", PAYMENT: "7" }
+      const environment = yield* load(
+        Object.fromEntries(
+          Object.entries(others).map(([name, threshold]) => [`CB_${name}_FAILURE_THRESHOLD`, threshold])
+        ),
+        { circuits }
+      )
+      for (const [name, threshold] of Object.entries(others)) {
+        assert.strictEqual(environment.circuitPolicy(name).consecutiveFailures, Number(threshold))
+      }
+      // A name in code is right, however near to another.
+      yield* load({ CB_PAYMNT_API_FAILURE_THRESHOLD: "3" }, { circuits: { ...circuits, "paymnt-api": undefined } })
+      // Where no circuit is named, any may be meant.
+      yield* load({ CB_PAYMNT_API_FAILURE_THRESHOLD: "3" })
+    }))
+
+  it.effect("of circuits that are alike do not disturb each other where each is read for itself", () =>
+    Effect.gen(function*() {
+      const env = withEnv({ CB_USER_API_FAILURE_THRESHOLD: "2", CB_USERS_API_FAILURE_THRESHOLD: "3" })
+      assert.strictEqual((yield* env(Environment.circuitPolicy("user-api"))).consecutiveFailures, 2)
+      assert.strictEqual((yield* env(Environment.circuitPolicy("users-api"))).consecutiveFailures, 3)
+      yield* env(Resilience.config("user-api"))
+      class UserApi extends CircuitBreaker.Service<UserApi>()("user-api") {}
+      yield* env(Effect.asVoid(UserApi).pipe(Effect.provide(UserApi.layerConfig)))
+    }))
+
   it.effect("have to be known after CIRCUIT_BREAKER_, and after the prefix of a circuit in code", () =>
     Effect.gen(function*() {
       const known = "FAILURE_THRESHOLD, FAILURE_RATE_THRESHOLD, MINIMUM_REQUEST_THRESHOLD, FAILURE_WINDOW_SECONDS, "
-      const [global] = yield* problems({ CIRCUIT_BREAKER_ENABLED: "true" })
-      assert.include(global, `CIRCUIT_BREAKER_ENABLED is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
+      const [global] = yield* problems({ CIRCUIT_BREAKER_COLOUR: "red" })
+      assert.include(global, `CIRCUIT_BREAKER_COLOUR is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
       const [circuit] = yield* problems({ CB_PAYMENT_API_URL: "https" }, { circuits: { paymentApi: undefined } })
       assert.include(circuit, `CB_PAYMENT_API_URL is unknown; after CB_PAYMENT_API_ goes one of ${known}`)
     }))
@@ -788,7 +1140,8 @@ describe("names", () => {
         CB_PASSWORD: "secret",
         CB_PAYMENT_API_URL: "secret",
         CB: "secret",
-        MAX_RETRIES: "secret",
+        CB_CONNECT_TIMEOUT: "secret",
+        CB_QUERY_TIMEOUT_MS: "secret",
         MAX_OLD_SPACE: "secret",
         RETRY_TOKEN: "secret",
         RETRY: "secret",
@@ -848,10 +1201,82 @@ describe("names", () => {
       assert.strictEqual(circuitPolicy("payment-api").consecutiveFailures, 3)
     }))
 
-  it.effect("of circuits may be numbers", () =>
+  it.effect("of circuits may be numbers of any size, or have them", () =>
     Effect.gen(function*() {
-      const { circuitPolicy } = yield* load({ CB_7_FAILURE_THRESHOLD: "2", CB_4294967294_FAILURE_THRESHOLD: "3" })
-      assert.strictEqual(circuitPolicy("7").consecutiveFailures, 2)
+      const numbers = [
+        "0",
+        "7",
+        "9999",
+        "10000",
+        "4294967290",
+        "4294967294",
+        "4294967295",
+        "99999999999999999999",
+        "007"
+      ]
+      for (const prefix of ["", "TENANT_"]) {
+        const name = (number: string) => `${prefix}${number}`
+        const all = yield* load(
+          Object.fromEntries(numbers.map((number, i) => [`CB_${name(number)}_FAILURE_THRESHOLD`, `${10 + i}`]))
+        )
+        for (const [i, number] of numbers.entries()) {
+          assert.strictEqual(all.circuitPolicy(name(number)).consecutiveFailures, 10 + i, name(number))
+        }
+        // Alone they make an array of words, from the first number to that one.
+        for (const number of numbers) {
+          const alone = yield* load({ [`CB_${name(number)}_FAILURE_THRESHOLD`]: "2" })
+          assert.strictEqual(alone.circuitPolicy(name(number)).consecutiveFailures, 2, name(number))
+          assert.deepStrictEqual(yield* problems({ [`CB_${name(number)}_FAILURE_THRESHOLD`]: "nonsense" }), [
+            `CB_${name(number)}_FAILURE_THRESHOLD="nonsense" must be an integer from 1 to 1000000, or "off"`
+          ])
+          assert.deepStrictEqual(yield* problems({ [`CB_${name(number)}_FAILURE_TRESHOLD`]: "2" }), [
+            `CB_${name(number)}_FAILURE_TRESHOLD is unknown; did you mean CB_${name(number)}_FAILURE_THRESHOLD?`
+          ])
+        }
+        const some = yield* load(
+          Object.fromEntries(["7", "10000", "123456"].map((n) => [`CB_${name(n)}_FAILURE_THRESHOLD`, "2"]))
+        )
+        for (const number of ["7", "10000", "123456"]) {
+          assert.strictEqual(some.circuitPolicy(name(number)).consecutiveFailures, 2, name(number))
+        }
+      }
+    }))
+
+  it.effect("of circuits may be numbers that are far apart, in the process environment", () =>
+    Effect.gen(function*() {
+      const env = Object.fromEntries(
+        ["5", "123456", "40000000", "4000000000"].map((n) => [`ACME_CB_TENANT_${n}_FAILURE_THRESHOLD`, "2"])
+      )
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, env)),
+        () => Effect.sync(() => Object.keys(env).forEach((name) => delete process.env[name]))
+      )
+      const provider = ConfigProvider.nested(ConfigProvider.fromEnv(), "ACME")
+      const { circuitPolicy } = yield* withProvider(provider)(Environment.load())
+      for (const number of ["5", "123456", "40000000", "4000000000"]) {
+        assert.strictEqual(circuitPolicy(`tenant-${number}`).consecutiveFailures, 2, number)
+      }
+    }))
+
+  it.effect("with numbers cost little, however large these are", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const source = ConfigProvider.fromEnv({
+        env: {
+          MAX_4294967294: "1",
+          RETRY_4294967294: "1",
+          CB_10000_FAILURE_THRESHOLD: "2",
+          CB_1000000_4294967294_X: "1",
+          CB_4294967294_X: "1"
+        }
+      })
+      const counting = source.pipe(ConfigProvider.mapInput((path) => {
+        asked++
+        return path
+      }))
+      const { circuitPolicy } = yield* withProvider(counting)(Environment.load())
+      assert.strictEqual(circuitPolicy("10000").consecutiveFailures, 2)
+      assert.isBelow(asked, 25_000)
     }))
 
   it.effect("without letters have no variables, not even those of nobody", () =>
@@ -890,9 +1315,9 @@ describe("errors", () => {
       assert.strictEqual(error.cause._tag, "SchemaError")
       assert.deepStrictEqual(error.cause.message.split("\n"), [
         `CIRCUIT_BREAKER_FAILURE_THRESHOLD="five" must be an integer from 1 to 1000000, or "off"`,
-        `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="-1" must be a number of seconds from 0.001 to 86400, or a duration such as "30 seconds"`,
+        `CIRCUIT_BREAKER_RECOVERY_TIMEOUT="-1" must be a number of seconds from 0.001 to 3600, or a duration up to 1d such as "30s"`,
         `MAX_RETRY_ATTEMPTS="0" must be an integer from 1 to 1000`,
-        `HEALTH_CHECK_INTERVAL="1e9" must be a number of seconds from 0.001 to 86400, or a duration such as "30 seconds"`,
+        `HEALTH_CHECK_INTERVAL="1e9" must be a number of seconds from 0.001 to 3600, or a duration up to 1d such as "30s"`,
         `RETRY_MAX_DELAY="1" must be at least RETRY_BASE_DELAY="5"`,
         `CB_PAYMENT_API_FAILURE_RATE_THRESHOLD="50" must be a number from 0 to 1, or "off"`,
         `CB_PAYMENT_API_MINIMUM_REQUEST_THRESHOLD="20" must be at most CB_PAYMENT_API_WINDOW_SIZE="10"`,
@@ -1262,7 +1687,7 @@ describe("layerConfig of the registry", () => {
     assert.throws(
       () => CircuitBreakerRegistry.layerConfig({ idleTimeToLive: 0 }),
       RangeError,
-      "CircuitBreakerRegistry.layer: idleTimeToLive must be a duration above zero, got 0"
+      "CircuitBreakerRegistry.layer: idleTimeToLive must be a duration above zero such as \"5 seconds\", got 0"
     )
   })
 
@@ -1321,6 +1746,17 @@ describe("layerConfig of a service", () => {
       const policy = yield* Effect.flatMap(EmailApi, (breaker) => breaker.policy)
       assert.strictEqual(policy.successThreshold, 9)
     }).pipe(Effect.provide(EmailApi.layerConfig), withEnv({ CIRCUIT_BREAKER_SUCCESS_THRESHOLD: "9" })))
+
+  it.effect("is off if its variable says so, or that of all circuits", () =>
+    Effect.gen(function*() {
+      const state = Effect.flatMap(PaymentApi, (breaker) => breaker.state).pipe(Effect.provide(PaymentApi.layerConfig))
+      assert.strictEqual(yield* withEnv({ CB_PAYMENT_API_ENABLED: "false" })(state), "Disabled")
+      assert.strictEqual(yield* withEnv({ CIRCUIT_BREAKER_ENABLED: "off" })(state), "Disabled")
+      assert.strictEqual(
+        yield* withEnv({ CIRCUIT_BREAKER_ENABLED: "off", CB_PAYMENT_API_ENABLED: "on" })(state),
+        "Closed"
+      )
+    }))
 
   it.effect("fails to build for an unknown variable of its name", () =>
     Effect.gen(function*() {

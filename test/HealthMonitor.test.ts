@@ -219,7 +219,7 @@ describe("an option of a check that is none", () => {
     assert.throws(
       () => HealthMonitor.make({ checks: { database: { check: Effect.void, critcal: false } } }),
       RangeError,
-      `"critcal" is no option; there are check, probe, circuit, interval, timeout, critical`
+      `"critcal" is no option; did you mean "critical"? There are check, probe, circuit, interval, timeout, critical`
     )
   })
 })
@@ -894,6 +894,21 @@ describe("a probe", () => {
       assert.isUndefined(lastProbe?.error)
     }).pipe(withCircuits))
 
+  it.effect("leaves a circuit alone that ramps up", () =>
+    Effect.gen(function*() {
+      const { at, breaker, state } = yield* scene(Effect.sleep("1 second"), {
+        recovery: { duration: "20 seconds", initial: 1 }
+      })
+      yield* fail(breaker)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(at, [10])
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* state, "HalfOpen")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* state, "Closed")
+      assert.deepStrictEqual(at, [10])
+    }).pipe(withCircuits))
+
   it.effect("does not run while the circuit is closed, disabled, only counting or forced open", () =>
     Effect.gen(function*() {
       const { at, breaker } = yield* scene(Effect.void)
@@ -1563,16 +1578,16 @@ describe("layerConfig", () => {
 describe("options", () => {
   const check = Effect.void
   const cases: ReadonlyArray<readonly [HealthMonitor.Options<Record<string, HealthMonitor.Check>>, string]> = [
-    [{ interval: 0 }, "HealthMonitor.make: interval must be a duration above zero, got 0"],
+    [{ interval: 0 }, "HealthMonitor.make: interval must be a duration above zero such as \"5 seconds\", got 0"],
     [{ jitter: 1.5 }, "HealthMonitor.make: jitter must be a number from 0 to 1, got 1.5"],
     [{ concurrency: 0 }, "HealthMonitor.make: concurrency must be an integer >= 1, got 0"],
     [
       { checks: { database: { check, interval: "soon" as Duration.Input } } },
-      "HealthMonitor.make: checks.database.interval must be a duration above zero, got \"soon\""
+      "HealthMonitor.make: checks.database.interval must be a duration above zero such as \"5 seconds\", got \"soon\""
     ],
     [
       { checks: { database: { check, timeout: "Infinity" } } },
-      "HealthMonitor.make: checks.database.timeout must be a finite duration above zero, got \"Infinity\""
+      "HealthMonitor.make: checks.database.timeout must be a finite duration above zero such as \"5 seconds\", got \"Infinity\""
     ],
     [
       { checks: { database: { critical: true } } },
@@ -1591,7 +1606,9 @@ describe("options", () => {
     Effect.gen(function*() {
       const monitor = yield* make()
       expect(() => monitor.register("database", { check, timeout: -1 })).toThrow(
-        new RangeError("HealthMonitor.register: check.timeout must be a finite duration above zero, got -1")
+        new RangeError(
+          "HealthMonitor.register: check.timeout must be a finite duration above zero such as \"5 seconds\", got -1"
+        )
       )
     }).pipe(withCircuits))
 

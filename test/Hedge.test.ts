@@ -46,8 +46,8 @@ describe("Hedge", () => {
   describe("make", () => {
     it("refuses bad options where they are written", () => {
       const bad: ReadonlyArray<readonly [Hedge.Options, string]> = [
-        [{ delay: -1 }, "delay must be a duration of at least zero, got -1"],
-        [{ delay: NaN }, "delay must be a duration of at least zero, got NaN"],
+        [{ delay: -1 }, "delay must be a duration of at least zero such as \"5 seconds\", got -1"],
+        [{ delay: NaN }, "delay must be a duration of at least zero such as \"5 seconds\", got NaN"],
         [{ delay: 1, maxHedges: 0 }, "maxHedges must be an integer from 1 to 100, got 0"],
         [{ delay: 1, maxHedges: 1.5 }, "maxHedges must be an integer from 1 to 100, got 1.5"],
         [{ delay: 1, maxHedges: NaN }, "maxHedges must be an integer from 1 to 100, got NaN"],

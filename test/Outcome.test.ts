@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { CircuitBreaker, CircuitPolicy, Outcome } from "effect-resilience"
+import { CircuitBreaker, CircuitPolicy, Outcome, ResilienceError } from "effect-resilience"
 import { Cause, Data, Duration, Effect, Exit } from "effect"
 import * as Rejection from "../src/internal/rejection.ts"
 
@@ -118,8 +118,31 @@ describe("outcomes", () => {
     })
   })
 
-  it("refuse to wait for less than nothing, and name the option", () => {
-    assert.throws(() => Outcome.failure({ retryAfter: -1 }), RangeError, "Outcome.failure: retryAfter must be")
+  it("take a wait that makes no sense for none, since it comes from the network, and count all the same", () => {
+    const nonsense: ReadonlyArray<unknown> = [
+      -1,
+      NaN,
+      Infinity,
+      -Infinity,
+      "soon",
+      "-5 seconds",
+      "",
+      {},
+      [],
+      null,
+      true,
+      10n ** 30n
+    ]
+    for (const retryAfter of nonsense) {
+      const outcome = Outcome.failure({ retryAfter: retryAfter as Duration.Input })
+      assert.strictEqual(outcome._tag, "Failure", String(retryAfter))
+      if (outcome._tag === "Failure" && outcome.retryAfter !== undefined) {
+        assert.isTrue(Duration.isFinite(outcome.retryAfter) && Duration.toMillis(outcome.retryAfter) >= 0)
+      }
+    }
+    for (const retryAfter of [-1, NaN, Infinity, "soon", "-5 seconds"] as ReadonlyArray<unknown>) {
+      assert.deepStrictEqual(Outcome.failure({ retryAfter: retryAfter as Duration.Input }), Outcome.failure())
+    }
   })
 
   it("are told from other values", () => {
@@ -172,13 +195,182 @@ describe("retryAfter", () => {
   })
 })
 
+describe("an error that holds others", () => {
+  const exhausted = (lastError: unknown, rejection?: unknown) =>
+    Rejection.retryExhaustedError({
+      attempts: 2,
+      lastError,
+      elapsed: Duration.zero,
+      reason: "maxAttempts",
+      ...rejection === undefined ? undefined : { rejection }
+    })
+  const allFailed = (...errors: ReadonlyArray<unknown>) =>
+    Rejection.allTiersFailedError(
+      "op",
+      errors.map((error, i) => ({ tier: String(i), outcome: "failed", error, duration: Duration.zero }))
+    )
+  const isDown = (error: unknown) => error instanceof Down
+  const open = Rejection.circuitOpenError("inner", "Open", 1_000)
+
+  const table: ReadonlyArray<readonly [string, unknown, string, string, string]> = [
+    // failureIf(isDown), failureUnless(isNotFound), ignoreIf(isNotFound)
+    ["retries of what counts", exhausted(new Down({})), "Failure", "Failure", "Failure"],
+    ["retries of an answer", exhausted(new NotFound()), "Success", "Success", "Ignored"],
+    ["retries of retries", exhausted(exhausted(new Down({}))), "Failure", "Failure", "Failure"],
+    [
+      "retries of a timeout",
+      exhausted(Rejection.callTimeoutError("x", Duration.zero)),
+      "Failure",
+      "Failure",
+      "Failure"
+    ],
+    ["retries that a rejection ended", exhausted(new NotFound(), open), "Success", "Success", "Ignored"],
+    ["tiers of which one counts", allFailed(new NotFound(), new Down({})), "Failure", "Failure", "Failure"],
+    ["tiers that all answered", allFailed(new NotFound(), new NotFound()), "Success", "Success", "Ignored"],
+    ["tiers whose retries count", allFailed(open, exhausted(new Down({}))), "Failure", "Failure", "Failure"],
+    ["tiers that were not called", allFailed(open, open), "Ignored", "Ignored", "Ignored"]
+  ]
+  for (const [name, error, failureIf, failureUnless, ignoreIf] of table) {
+    it(`is judged by what is inside: ${name}`, () => {
+      const exit = Exit.fail(error)
+      assert.deepStrictEqual(
+        [Outcome.failureIf(isDown)(exit), Outcome.failureUnless(isNotFound)(exit), Outcome.ignoreIf(isNotFound)(exit)]
+          .map(({ _tag }) => _tag),
+        [failureIf, failureUnless, ignoreIf]
+      )
+    })
+  }
+
+  it("may be told by the predicate itself", () => {
+    const exit = Exit.fail(exhausted("x"))
+    const isExhausted = ResilienceError.isRetryExhaustedError
+    assert.strictEqual(Outcome.failureIf(isExhausted)(exit)._tag, "Failure")
+    assert.strictEqual(Outcome.failureUnless(isExhausted)(exit)._tag, "Success")
+    assert.strictEqual(Outcome.ignoreIf(isExhausted)(exit)._tag, "Ignored")
+  })
+
+  it("asks to wait as long as what is inside", () => {
+    const busy = (seconds: number) => new Down({ retryAfter: Duration.seconds(seconds) })
+    const hints: ReadonlyArray<readonly [unknown, number | undefined]> = [
+      [exhausted(busy(7)), 7],
+      [exhausted(exhausted(busy(7))), 7],
+      [exhausted(new Down({}), open), 1],
+      [exhausted(busy(7), open), 7],
+      [exhausted(busy(0.5), open), 1],
+      [allFailed(busy(7), busy(3)), 3],
+      [allFailed(busy(7), new Down({})), undefined],
+      [allFailed(), undefined],
+      [exhausted(new Down({})), undefined]
+    ]
+    for (const [error, seconds] of hints) {
+      const hint = Outcome.retryAfter(error)
+      assert.strictEqual(hint === undefined ? undefined : Duration.toSeconds(hint), seconds)
+    }
+    assert.deepStrictEqual(
+      Outcome.classify(Exit.fail(exhausted(busy(7)))),
+      Outcome.failure({ retryAfter: "7 seconds" })
+    )
+  })
+
+  it("that holds itself has an end", () => {
+    const error = Object.assign(exhausted("x"), {})
+    Object.assign(error, { lastError: error, rejection: error })
+    assert.isUndefined(Outcome.retryAfter(error))
+    assert.strictEqual(Outcome.failureUnless(isNotFound)(Exit.fail(error))._tag, "Failure")
+  })
+
+  it("is no rejection once an attempt was made", () => {
+    assert.isFalse(Outcome.isNotMade(exhausted("x", open)))
+    assert.isFalse(Outcome.isNotMade(allFailed(open, "x")))
+    assert.isFalse(Outcome.isNotMade(allFailed()))
+    assert.isTrue(Outcome.isNotMade(allFailed(open, allFailed(open))))
+    assert.isFalse(Outcome.isRejection(allFailed(open)))
+    assert.isTrue(Outcome.isNotMade(
+      Rejection.allTiersFailedError("op", [{ tier: "a", outcome: "skipped", error: "late", duration: Duration.zero }])
+    ))
+  })
+})
+
+describe("a hint that makes no sense", () => {
+  it("is none, and the failure counts", () => {
+    for (const retryAfter of [Duration.millis(-1), -1, NaN, "soon", new Date(NaN), null]) {
+      const error = { retryAfter }
+      assert.isUndefined(Outcome.retryAfter(error))
+      assert.deepStrictEqual(Outcome.classify(Exit.fail(error)), Outcome.failure())
+    }
+  })
+
+  it.effect("neither opens a circuit for ever nor not at all", () =>
+    Effect.gen(function*() {
+      for (const retryAfter of ["soon", -5, NaN, Infinity, undefined, {}]) {
+        const breaker = yield* CircuitBreaker.make({
+          name: "api",
+          policy: CircuitPolicy.make({
+            consecutiveFailures: 1,
+            openDuration: "10 seconds",
+            classify: () => Outcome.failure({ retryAfter: retryAfter as Duration.Input })
+          })
+        })
+        yield* Effect.exit(breaker.execute(Effect.fail("429")))
+        const { failedCalls, state, timeUntilRetry } = yield* breaker.metrics
+        assert.deepStrictEqual([state, failedCalls, timeUntilRetry], ["Open", 1, Duration.seconds(10)])
+      }
+    }))
+})
+
+describe("parseRetryAfter", () => {
+  const now = Date.parse("2026-01-01T00:00:00Z")
+
+  it("reads seconds and the dates of RFC 9110", () => {
+    const headers: ReadonlyArray<readonly [string, number]> = [
+      ["0", 0],
+      ["120", 120_000],
+      [" 1.5 ", 1_500],
+      ["Thu, 01 Jan 2026 00:01:00 GMT", 60_000],
+      ["Thursday, 01-Jan-26 00:01:00 GMT", 60_000],
+      ["Thu Jan  1 00:01:00 2026 GMT", 60_000]
+    ]
+    for (const [header, millis] of headers) {
+      assert.deepStrictEqual(Outcome.parseRetryAfter(header, now), Duration.millis(millis), header)
+    }
+  })
+
+  it("takes what has passed, or makes no sense, for no hint", () => {
+    const headers = [
+      "Wed, 21 Oct 2015 07:28:00 GMT",
+      "Thu, 01 Jan 2026 00:00:00 GMT",
+      "-5",
+      "soon",
+      "",
+      "   ",
+      "1e3",
+      "Infinity",
+      "9".repeat(400),
+      "5 seconds",
+      "2026-01-01T00:01:00Z",
+      "Thu, 99 Jan 2026",
+      "Monday",
+      "1, 2",
+      null,
+      undefined
+    ]
+    for (const header of headers) assert.isUndefined(Outcome.parseRetryAfter(header, now), String(header))
+  })
+})
+
 describe("isRejection", () => {
   it("is true of the errors that kept a call from being made", () => {
     const rejections = Object.entries(exits).filter(([, exit]) =>
       Exit.isFailure(exit) &&
       exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && Outcome.isRejection(reason.error))
     )
-    assert.deepStrictEqual(rejections.map(([name]) => name), ["circuitOpen", "bulkheadFull", "rateLimited"])
+    assert.deepStrictEqual(rejections.map(([name]) => name), [
+      "circuitOpen",
+      "bulkheadFull",
+      "rateLimited",
+      "effectCircuitOpen",
+      "effectRateLimited"
+    ])
   })
 
   it("is false of other values", () => {

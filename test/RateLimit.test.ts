@@ -16,7 +16,7 @@ import { Outcome, RateLimit, ResilienceError } from "effect-resilience"
 import { spawn, spawnSync } from "node:child_process"
 import { expectTypeOf } from "vitest"
 import { freePort } from "../scripts/freePort.ts"
-import { atEveryOperation } from "./support/machine.ts"
+import { atEveryOperation, Machine, seeded } from "./support/machine.ts"
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
@@ -54,30 +54,53 @@ const brokenStore = Layer.provide(
   })
 )
 
+/** A RateLimiter that only its interface is known of, as one that keeps its tokens in Redis. */
+const store = Layer.effect(
+  RateLimiter.RateLimiter,
+  Effect.map(RateLimiter.RateLimiter, (limiter) => RateLimiter.RateLimiter.of({ ...limiter }))
+).pipe(Layer.provide(RateLimit.layerMemory))
+
+const makers = {
+  "in memory": (options: RateLimit.Options) => RateLimit.makeMemory({ name: "x", ...options, onStoreError: "allow" }),
+  "in a store": (options: RateLimit.Options) =>
+    Effect.provide(RateLimit.make({ name: "x", ...options, onStoreError: "allow" }), store, { local: true })
+}
+
+const where = ["in memory", "in a store"] as const
+
+const ALGORITHMS = ["fixed-window", "token-bucket", "sliding-window"] as const
+
 describe("RateLimit", () => {
   describe("make", () => {
     it("refuses bad options where they are written", () => {
-      const good = { name: "x", limit: 10, window: "1 second" } as const
+      const good = { limit: 10, window: "1 second" } as const
       const bad: ReadonlyArray<readonly [object, string]> = [
         [{ limit: 0 }, "limit must be an integer >= 1, got 0"],
         [{ limit: 1.5 }, "limit must be an integer >= 1, got 1.5"],
         [{ limit: NaN }, "limit must be an integer >= 1, got NaN"],
-        [{ window: 0 }, "window must be a finite duration above zero, got 0"],
-        [{ window: -1 }, "window must be a finite duration above zero, got -1"],
-        [{ window: NaN }, "window must be a finite duration above zero, got NaN"],
-        [{ window: Infinity }, "window must be a finite duration above zero, got Infinity"],
+        [{ window: 0 }, "window must be a finite duration above zero such as \"5 seconds\", got 0"],
+        [{ window: -1 }, "window must be a finite duration above zero such as \"5 seconds\", got -1"],
+        [{ window: NaN }, "window must be a finite duration above zero such as \"5 seconds\", got NaN"],
+        [{ window: Infinity }, "window must be a finite duration above zero such as \"5 seconds\", got Infinity"],
         [{ tokens: 0 }, "tokens must be an integer from 1 to 10, got 0"],
         [{ tokens: 11 }, "tokens must be an integer from 1 to 10, got 11"],
-        [{ onExceeded: "delay", maxWait: -1 }, "maxWait must be a duration of at least zero, got -1"],
+        [
+          { onExceeded: "delay", maxWait: -1 },
+          "maxWait must be a duration of at least zero such as \"5 seconds\", got -1"
+        ],
         [{ maxWait: 1 }, "maxWait must come with onExceeded \"delay\", got \"fail\""],
-        [{ algorithm: "leaky" }, "algorithm must be \"fixed-window\" or \"token-bucket\", got \"leaky\""],
+        [
+          { algorithm: "leaky" },
+          "algorithm must be \"fixed-window\" or \"token-bucket\" or \"sliding-window\", got \"leaky\""
+        ],
         [{ onExceeded: "wait" }, "onExceeded must be \"fail\" or \"delay\", got \"wait\""],
         [{ onStoreError: "log" }, "onStoreError must be \"allow\" or \"fail\", got \"log\""]
       ]
       for (const [change, message] of bad) {
         const options = { ...good, ...change }
-        assert.throws(() => RateLimit.make(options), RangeError, `RateLimit.make: ${message}`)
-        assert.throws(() => RateLimit.makeMemory(options), RangeError, `RateLimit.makeMemory: ${message}`)
+        const named = { name: "x", ...options }
+        assert.throws(() => RateLimit.make(named), RangeError, `RateLimit.make: ${message}`)
+        assert.throws(() => RateLimit.makeMemory(named), RangeError, `RateLimit.makeMemory: ${message}`)
         assert.throws(() => RateLimit.Service<never>()("x", options), RangeError, `RateLimit.Service: ${message}`)
       }
     })
@@ -96,15 +119,79 @@ describe("RateLimit", () => {
             RateLimit.makeMemory({ name: "x", limit: 100, window: "1 minute", ...options }),
             (rateLimit) => rateLimit.description
           )
-        assert.strictEqual(yield* description({}), "at most 100 calls per 1m (fixed-window), the rest rejected")
         assert.strictEqual(
-          yield* description({ limit: 1, onExceeded: "delay", algorithm: "token-bucket" }),
-          "at most 1 call per 1m (token-bucket), the rest delayed"
+          yield* description({}),
+          "at most 100 calls per window of 1m (fixed-window), at most 199 in any 1m, the rest rejected"
+        )
+        assert.strictEqual(
+          yield* description({ onExceeded: "delay", algorithm: "token-bucket" }),
+          "up to 100 calls at once, refilled at 100 per 1m (token-bucket), at most 199 in any 1m, the rest delayed"
+        )
+        assert.strictEqual(
+          yield* description({ algorithm: "sliding-window" }),
+          "at most 100 calls in any 1m (sliding-window), the rest rejected"
+        )
+        assert.strictEqual(
+          yield* description({ limit: 1, algorithm: "token-bucket" }),
+          "at most 1 call in any 1m (token-bucket), the rest rejected"
         )
         assert.strictEqual(
           yield* description({ onExceeded: "delay", maxWait: "5 seconds", tokens: 5 }),
-          "at most 100 tokens per 1m (fixed-window), 5 per call, the rest delayed up to 5s"
+          "at most 100 tokens per window of 1m (fixed-window), at most 199 in any 1m, 5 per call, " +
+            "the rest delayed up to 5s"
         )
+      }))
+
+    for (const algorithm of ALGORITHMS) {
+      for (const onExceeded of ["fail", "delay"] as const) {
+        it.effect(`describes what is true of any minute (${algorithm}, ${onExceeded})`, () =>
+          Effect.gen(function*() {
+            const rateLimit = yield* RateLimit.makeMemory({
+              name: "partner",
+              limit: 10,
+              window: "1 minute",
+              algorithm,
+              onExceeded
+            })
+            const ran: Array<number> = []
+            const call = Effect.ignore(rateLimit.execute(Effect.map(Clock.currentTimeMillis, (now) => ran.push(now))))
+            // One call, and then many, first at the end of the minute.
+            yield* call
+            yield* TestClock.adjust("59 seconds")
+            for (let n = 0; n < 1_200; n++) {
+              yield* fork(call)
+              yield* TestClock.adjust("100 millis")
+            }
+            const most = Math.max(...ran.map((from) => ran.filter((at) => at >= from && at < from + 60_000).length))
+            const said = Number(/at most (\d+)(?: calls)? in any 1m/.exec(rateLimit.description)?.[1])
+            assert.strictEqual(said, algorithm === "sliding-window" ? 10 : 19)
+            assert.strictEqual(most, said)
+          }))
+      }
+    }
+
+    it.effect("refuses a sliding window where a store keeps the tokens, since stores know none", () =>
+      Effect.gen(function*() {
+        const rules = { limit: 1, window: "1 second", algorithm: "sliding-window" } as const
+        class SlidingRate extends RateLimit.Service<SlidingRate>()("sliding", rules) {}
+        const made = RateLimit.make({ name: "x", ...rules })
+        const builds = [
+          ["make", Effect.asVoid(made)],
+          ["Service", Effect.asVoid(Effect.scoped(Layer.build(SlidingRate.layer)))]
+        ] as const
+        for (const [caller, build] of builds) {
+          assert.deepStrictEqual(
+            yield* Effect.exit(Effect.provide(build, store)),
+            Exit.die(
+              new RangeError(
+                `RateLimit.${caller}: algorithm must be "fixed-window" or "token-bucket" where a store keeps the ` +
+                  `tokens (or use RateLimit.layerMemory), got "sliding-window"`
+              )
+            )
+          )
+        }
+        const rateLimit = yield* Effect.provide(made, RateLimit.layerMemory)
+        assert.deepStrictEqual(yield* callAll(rateLimit, 2), ["ran at 0", "try in 1000"])
       }))
 
     it.effect("needs the RateLimiter, whose tokens limits of one name share", () =>
@@ -184,7 +271,7 @@ describe("RateLimit", () => {
       Effect.gen(function*() {
         const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 10, window: "1 second", tokens: 3 })
         assert.deepStrictEqual(yield* callAll(rateLimit, 2), ["ran at 0", "ran at 0"])
-        assert.deepStrictEqual(yield* callAll(rateLimit, 1, { tokens: 5 }), ["try in 600"])
+        assert.deepStrictEqual(yield* callAll(rateLimit, 1, { tokens: 5 }), ["try in 1000"])
         assert.deepStrictEqual(yield* callAll(rateLimit, 1, { tokens: 4 }), ["ran at 0"])
         for (const tokens of [0, 11, 1.5, NaN]) {
           assert.throws(
@@ -196,59 +283,188 @@ describe("RateLimit", () => {
       }))
   })
 
-  describe("onExceeded delay", () => {
-    it.effect("spreads calls evenly with a token bucket", () =>
-      Effect.gen(function*() {
-        const rateLimit = yield* RateLimit.makeMemory({
-          name: "x",
-          limit: 2,
-          window: "1 second",
-          algorithm: "token-bucket",
-          onExceeded: "delay"
-        })
-        const fiber = yield* fork(callAll(rateLimit, 5))
-        yield* TestClock.adjust("10 seconds")
-        assert.deepStrictEqual(yield* Fiber.join(fiber), [
-          "ran at 0",
-          "ran at 0",
-          "ran at 500",
-          "ran at 1000",
-          "ran at 1500"
-        ])
-      }))
+  for (const place of where) {
+    describe(`onExceeded delay, ${place}`, () => {
+      const make = makers[place]
 
-    it.effect("runs calls window by window with fixed windows", () =>
-      Effect.gen(function*() {
-        const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 2, window: "1 second", onExceeded: "delay" })
-        const fiber = yield* fork(callAll(rateLimit, 5))
-        yield* TestClock.adjust("10 seconds")
-        assert.deepStrictEqual(yield* Fiber.join(fiber), [
-          "ran at 0",
-          "ran at 0",
-          "ran at 1000",
-          "ran at 1000",
-          "ran at 2000"
-        ])
-      }))
+      it.effect("spreads calls evenly with a token bucket", () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* make({
+            limit: 2,
+            window: "1 second",
+            algorithm: "token-bucket",
+            onExceeded: "delay"
+          })
+          const fiber = yield* fork(callAll(rateLimit, 5))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(fiber), [
+            "ran at 0",
+            "ran at 0",
+            "ran at 500",
+            "ran at 1000",
+            "ran at 1500"
+          ])
+        }))
 
-    it.effect("never runs a call a fraction of a millisecond early", () =>
-      Effect.gen(function*() {
-        const rateLimit = yield* RateLimit.makeMemory({
-          name: "x",
-          limit: 3,
-          window: "1 second",
-          algorithm: "token-bucket",
-          onExceeded: "delay"
-        })
-        const fiber = yield* fork(callAll(rateLimit, 4))
-        yield* TestClock.adjust("10 seconds")
-        assert.strictEqual((yield* Fiber.join(fiber))[3], "ran at 334")
-      }))
+      it.effect("runs calls window by window with fixed windows", () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* make({ limit: 2, window: "1 second", onExceeded: "delay" })
+          const fiber = yield* fork(callAll(rateLimit, 5))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(fiber), [
+            "ran at 0",
+            "ran at 0",
+            "ran at 1000",
+            "ran at 1000",
+            "ran at 2000"
+          ])
+        }))
 
+      it.effect("never runs a call a fraction of a millisecond early", () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* make({
+            limit: 3,
+            window: "1 second",
+            algorithm: "token-bucket",
+            onExceeded: "delay"
+          })
+          const fiber = yield* fork(callAll(rateLimit, 4))
+          yield* TestClock.adjust("10 seconds")
+          assert.strictEqual((yield* Fiber.join(fiber))[3], "ran at 334")
+        }))
+    })
+  }
+
+  for (const place of where) {
+    describe(`maxWait, ${place}`, () => {
+      const limited = (algorithm: "fixed-window" | "token-bucket", maxWait: Duration.Input) =>
+        makers[place]({ limit: 2, window: "1 second", algorithm, onExceeded: "delay", maxWait })
+
+      it.effect("rejects at once a call that would have to wait longer (token-bucket)", () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* limited("token-bucket", "1 second")
+          const fiber = yield* fork(callAll(rateLimit, 6))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(fiber), [
+            "ran at 0",
+            "ran at 0",
+            "ran at 500",
+            "ran at 1000",
+            "try in 1500",
+            "try in 1500"
+          ])
+        }))
+
+      it.effect("rejects at once a call that would have to wait longer (fixed-window)", () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* limited("fixed-window", "1 second")
+          const fiber = yield* fork(callAll(rateLimit, 6))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(fiber), [
+            "ran at 0",
+            "ran at 0",
+            "ran at 1000",
+            "ran at 1000",
+            "try in 2000",
+            "try in 2000"
+          ])
+        }))
+
+      it.effect("is met by a call that has to wait exactly that long, and not by a millisecond more", () =>
+        Effect.gen(function*() {
+          for (const [algorithm, wait] of [["fixed-window", 1_000], ["token-bucket", 500]] as const) {
+            const enough = yield* limited(algorithm, wait)
+            const short = yield* limited(algorithm, wait - 1)
+            yield* callAll(enough, 2)
+            yield* callAll(short, 2)
+            assert.deepStrictEqual(yield* callAll(short, 1), [`try in ${wait}`])
+            const fiber = yield* fork(callAll(enough, 1))
+            const now = yield* Clock.currentTimeMillis
+            yield* TestClock.adjust("1 minute")
+            assert.deepStrictEqual(yield* Fiber.join(fiber), [`ran at ${now + wait}`])
+          }
+        }))
+
+      it.effect("of zero rejects whatever would have to wait", () =>
+        Effect.gen(function*() {
+          for (const algorithm of ["fixed-window", "token-bucket"] as const) {
+            const rateLimit = yield* limited(algorithm, 0)
+            const wait = algorithm === "fixed-window" ? 1_000 : 500
+            assert.deepStrictEqual(yield* callAll(rateLimit, 3), ["ran at 0", "ran at 0", `try in ${wait}`])
+          }
+        }))
+
+      for (const algorithm of ["fixed-window", "token-bucket"] as const) {
+        it.effect(`takes no tokens for rejected calls, so that overload never shuts the door (${algorithm})`, () =>
+          Effect.gen(function*() {
+            const rateLimit = yield* limited(algorithm, "1 second")
+            let ran = 0
+            // Ten times what the limit lets through, for a minute.
+            for (let n = 0; n < 1_200; n++) {
+              yield* fork(Effect.ignore(rateLimit.execute(Effect.sync(() => ran++))))
+              yield* TestClock.adjust("50 millis")
+            }
+            yield* TestClock.adjust("1 second")
+            // Two a second for a minute, two to begin with, and two that waited at the end.
+            assert.isAtLeast(ran, 120)
+            assert.isAtMost(ran, 124)
+          }))
+      }
+
+      it("waits in fixed windows exactly as long as it says, whatever came before", async () => {
+        // Each history is played twice: once to be told the wait by a rejection, once to wait.
+        for (let waiting = 0; waiting < 8; waiting++) {
+          for (let tokens = 1; tokens <= 3; tokens++) {
+            const history = (maxWait: Duration.Input) =>
+              Effect.gen(function*() {
+                const patient = { name: "x", limit: 3, window: 900, onExceeded: "delay" } as const
+                const before = yield* RateLimit.make(patient)
+                const rateLimit = yield* RateLimit.make({ ...patient, maxWait })
+                const fiber = yield* fork(callAll(before, waiting))
+                yield* TestClock.adjust(100)
+                const last = yield* fork(callAll(rateLimit, 1, { tokens }))
+                yield* TestClock.adjust("1 minute")
+                yield* Fiber.join(fiber)
+                return (yield* Fiber.join(last))[0]!
+              }).pipe(Effect.provide([place === "in memory" ? RateLimit.layerMemory : store, TestClock.layer()]))
+            const told = await Effect.runPromise(history(1))
+            const ran = await Effect.runPromise(history("1 hour"))
+            const wait = /try in (.*)/.exec(told)
+            assert.strictEqual(ran, wait === null ? told : `ran at ${100 + Number(wait[1])}`, `${waiting}, ${tokens}`)
+          }
+        }
+      })
+
+      it.effect("of one call is the shorter of its own and its limit's", () =>
+        Effect.gen(function*() {
+          for (const algorithm of ["fixed-window", "token-bucket"] as const) {
+            const wait = algorithm === "fixed-window" ? 1_000 : 500
+            for (const patience of ["1 hour", Duration.infinity] as const) {
+              const rateLimit = yield* limited(algorithm, patience)
+              yield* callAll(rateLimit, 2)
+              assert.deepStrictEqual(yield* callAll(rateLimit, 1, { maxWait: wait - 1 }), [`try in ${wait}`])
+              const fiber = yield* fork(callAll(rateLimit, 1, { maxWait: wait }))
+              const now = yield* Clock.currentTimeMillis
+              yield* TestClock.adjust("1 minute")
+              assert.deepStrictEqual(yield* Fiber.join(fiber), [`ran at ${now + wait}`])
+            }
+            const strict = yield* limited(algorithm, 0)
+            yield* callAll(strict, 2)
+            assert.deepStrictEqual(yield* callAll(strict, 1, { maxWait: "1 hour" }), [`try in ${wait}`])
+            assert.throws(
+              () => strict.execute(Effect.void, { maxWait: -1 }),
+              RangeError,
+              "RateLimit.execute: maxWait must be a duration of at least zero such as \"5 seconds\", got -1"
+            )
+          }
+        }))
+    })
+  }
+
+  describe("a store", () => {
     it.effect("keeps the tokens of a call that is interrupted while it waits, and no more", () =>
       Effect.gen(function*() {
-        const rateLimit = yield* RateLimit.makeMemory({
-          name: "x",
+        const rateLimit = yield* makers["in a store"]({
           limit: 1,
           window: "1 second",
           algorithm: "token-bucket",
@@ -266,106 +482,6 @@ describe("RateLimit", () => {
         assert.deepStrictEqual(yield* Fiber.join(behind), ["ran at 2000"])
         assert.deepStrictEqual(yield* callAll(rateLimit, 1), ["ran at 10000"])
       }))
-  })
-
-  describe("maxWait", () => {
-    const limited = (algorithm: "fixed-window" | "token-bucket", maxWait: Duration.Input) =>
-      RateLimit.makeMemory({ name: "x", limit: 2, window: "1 second", algorithm, onExceeded: "delay", maxWait })
-
-    it.effect("rejects at once a call that would have to wait longer (token-bucket)", () =>
-      Effect.gen(function*() {
-        const rateLimit = yield* limited("token-bucket", "1 second")
-        const fiber = yield* fork(callAll(rateLimit, 6))
-        yield* TestClock.adjust("10 seconds")
-        assert.deepStrictEqual(yield* Fiber.join(fiber), [
-          "ran at 0",
-          "ran at 0",
-          "ran at 500",
-          "ran at 1000",
-          "try in 1500",
-          "try in 1500"
-        ])
-      }))
-
-    it.effect("rejects at once a call that would have to wait longer (fixed-window)", () =>
-      Effect.gen(function*() {
-        const rateLimit = yield* limited("fixed-window", "1 second")
-        const fiber = yield* fork(callAll(rateLimit, 6))
-        yield* TestClock.adjust("10 seconds")
-        assert.deepStrictEqual(yield* Fiber.join(fiber), [
-          "ran at 0",
-          "ran at 0",
-          "ran at 1000",
-          "ran at 1000",
-          "try in 2000",
-          "try in 2000"
-        ])
-      }))
-
-    it.effect("is met by a call that has to wait exactly that long, and not by a millisecond more", () =>
-      Effect.gen(function*() {
-        for (const [algorithm, wait] of [["fixed-window", 1_000], ["token-bucket", 500]] as const) {
-          const enough = yield* limited(algorithm, wait)
-          const short = yield* limited(algorithm, wait - 1)
-          yield* callAll(enough, 2)
-          yield* callAll(short, 2)
-          assert.deepStrictEqual(yield* callAll(short, 1), [`try in ${wait}`])
-          const fiber = yield* fork(callAll(enough, 1))
-          const now = yield* Clock.currentTimeMillis
-          yield* TestClock.adjust("1 minute")
-          assert.deepStrictEqual(yield* Fiber.join(fiber), [`ran at ${now + wait}`])
-        }
-      }))
-
-    it.effect("of zero rejects whatever would have to wait", () =>
-      Effect.gen(function*() {
-        for (const algorithm of ["fixed-window", "token-bucket"] as const) {
-          const rateLimit = yield* limited(algorithm, 0)
-          const wait = algorithm === "fixed-window" ? 1_000 : 500
-          assert.deepStrictEqual(yield* callAll(rateLimit, 3), ["ran at 0", "ran at 0", `try in ${wait}`])
-        }
-      }))
-
-    for (const algorithm of ["fixed-window", "token-bucket"] as const) {
-      it.effect(`takes no tokens for rejected calls, so that overload never shuts the door (${algorithm})`, () =>
-        Effect.gen(function*() {
-          const rateLimit = yield* limited(algorithm, "1 second")
-          let ran = 0
-          // Ten times what the limit lets through, for a minute.
-          for (let n = 0; n < 1_200; n++) {
-            yield* fork(Effect.ignore(rateLimit.execute(Effect.sync(() => ran++))))
-            yield* TestClock.adjust("50 millis")
-          }
-          yield* TestClock.adjust("1 second")
-          // Two a second for a minute, two to begin with, and two that waited at the end.
-          assert.isAtLeast(ran, 120)
-          assert.isAtMost(ran, 124)
-        }))
-    }
-
-    it("waits in fixed windows exactly as long as it says, whatever came before", async () => {
-      // Each history is played twice: once to be told the wait by a rejection, once to wait.
-      for (let waiting = 0; waiting < 8; waiting++) {
-        for (let tokens = 1; tokens <= 3; tokens++) {
-          const history = (maxWait: Duration.Input) =>
-            Effect.gen(function*() {
-              const patient = { name: "x", limit: 3, window: 900, onExceeded: "delay" } as const
-              const before = yield* RateLimit.make(patient)
-              const rateLimit = yield* RateLimit.make({ ...patient, maxWait })
-              const fiber = yield* fork(callAll(before, waiting))
-              yield* TestClock.adjust(100)
-              const last = yield* fork(callAll(rateLimit, 1, { tokens }))
-              yield* TestClock.adjust("1 minute")
-              yield* Fiber.join(fiber)
-              return (yield* Fiber.join(last))[0]!
-            }).pipe(Effect.provide([RateLimit.layerMemory, TestClock.layer()]))
-          const told = await Effect.runPromise(history(1))
-          const ran = await Effect.runPromise(history("1 hour"))
-          const wait = /try in (.*)/.exec(told)
-          assert.strictEqual(ran, wait === null ? told : `ran at ${100 + Number(wait[1])}`, `${waiting}, ${tokens}`)
-        }
-      }
-    })
 
     it("rejects without waiting when others have taken the last places meanwhile", async () => {
       const slow = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter => ({
@@ -451,34 +567,317 @@ describe("RateLimit", () => {
       }).pipe(Effect.provide(RateLimit.layerMemory)))
   })
 
-  describe("interruption", () => {
-    it("at any operation of a call takes its tokens at most once", () => {
-      for (const algorithm of ["fixed-window", "token-bucket"] as const) {
-        const places = atEveryOperation((machine, start, place) => {
-          const rateLimit = Effect.runSync(RateLimit.makeMemory({
-            name: "x",
-            limit: 2,
-            window: 1_000,
-            algorithm,
-            onExceeded: "delay",
-            maxWait: 5_000
-          }))
-          const first = machine.run(Effect.all([rateLimit.execute(Effect.void), rateLimit.execute(Effect.void)]))
-          assert.isDefined(first.pollUnsafe())
-          const fiber = start(rateLimit.execute(Effect.void))
-          fiber.interruptUnsafe()
-          machine.settle()
-          assert.isDefined(fiber.pollUnsafe())
-          assert.isEmpty(machine.sleeps, `operation ${place}`)
-          // The next in line waits for one token, or for two if the interrupted call has taken one.
-          const next = machine.run(rateLimit.execute(Effect.sync(() => machine.now)))
-          machine.finish()
-          const at = Exit.getSuccess(next.pollUnsafe()!)
-          assert.isTrue(at._tag === "Some" && at.value <= 1_000, `operation ${place}`)
-        })
-        assert.isAbove(places, 10)
-      }
+  describe("waiting in memory", () => {
+    const patient = { name: "x", limit: 1, window: "1 second", onExceeded: "delay" } as const
+    const calledAt = Clock.currentTimeMillis
+
+    for (const algorithm of ALGORITHMS) {
+      it.effect(`gives the place of a call that gave up to those behind it (${algorithm})`, () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* RateLimit.makeMemory({ ...patient, algorithm })
+          yield* callAll(rateLimit, 1)
+          let ran = false
+          const waiting = yield* fork(rateLimit.execute(Effect.sync(() => {
+            ran = true
+          })))
+          const behind = yield* fork(callAll(rateLimit, 2))
+          yield* TestClock.adjust("500 millis")
+          yield* Fiber.interrupt(waiting)
+          yield* TestClock.adjust("10 seconds")
+          assert.isFalse(ran)
+          assert.deepStrictEqual(yield* Fiber.join(behind), ["ran at 1000", "ran at 2000"])
+        }))
+
+      it.effect(`goes on letting through what the limit allows when callers give up (${algorithm})`, () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* RateLimit.makeMemory({ ...patient, algorithm })
+          let served = 0
+          const call = fork(Effect.timeoutOption(rateLimit.execute(Effect.sync(() => served++)), "3 seconds"))
+          // Five calls a second for two minutes.
+          for (let n = 0; n < 600; n++) {
+            yield* call
+            yield* TestClock.adjust("200 millis")
+          }
+          assert.isAtLeast(served, 120)
+          yield* TestClock.adjust("3 seconds")
+          served = 0
+          // Then it is quiet: a call in ten seconds.
+          for (let n = 0; n < 48; n++) {
+            yield* call
+            yield* TestClock.adjust("10 seconds")
+          }
+          assert.strictEqual(served, 48)
+        }))
+
+      it.effect(`rejects a call only for those who wait now, not for those who gave up (${algorithm})`, () =>
+        Effect.gen(function*() {
+          const rateLimit = yield* RateLimit.makeMemory({ ...patient, algorithm, maxWait: "2 seconds" })
+          yield* callAll(rateLimit, 1)
+          const waiting = yield* Effect.forEach([1, 2], () => fork(rateLimit.execute(Effect.void)))
+          assert.deepStrictEqual(yield* callAll(rateLimit, 1), ["try in 3000"])
+          yield* Fiber.interruptAll(waiting)
+          const fiber = yield* fork(callAll(rateLimit, 3))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(fiber), ["ran at 1000", "ran at 2000", "try in 3000"])
+        }))
+    }
+
+    it.effect("lets nobody overtake, also not a call that needs fewer tokens", () =>
+      Effect.gen(function*() {
+        for (const algorithm of ALGORITHMS) {
+          const rateLimit = yield* RateLimit.makeMemory({ ...patient, limit: 3, algorithm })
+          yield* callAll(rateLimit, 2)
+          const from = yield* calledAt
+          const started: Array<string> = []
+          const call = (name: string, tokens: number) =>
+            rateLimit.execute(Effect.map(calledAt, (now) => started.push(`${name} at ${now - from}`)), { tokens })
+          yield* fork(call("large", 3))
+          yield* fork(call("small", 1))
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(
+            started,
+            algorithm === "token-bucket"
+              ? ["large at 667", "small at 1001"]
+              : ["large at 1000", "small at 2000"]
+          )
+        }
+      }))
+
+    it.effect("lets those behind move up when a call that needs many tokens gives up", () =>
+      Effect.gen(function*() {
+        const rateLimit = yield* RateLimit.makeMemory({ ...patient, limit: 3, algorithm: "sliding-window" })
+        yield* callAll(rateLimit, 2)
+        const large = yield* fork(rateLimit.execute(Effect.void, { tokens: 3 }))
+        const small = yield* fork(callAll(rateLimit, 1))
+        yield* TestClock.adjust("100 millis")
+        yield* Fiber.interrupt(large)
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* Fiber.join(small), ["ran at 100"])
+      }))
+
+    it.effect("rejects at its end a wait that the rests of windows have made longer than was foreseen", () =>
+      Effect.gen(function*() {
+        for (const algorithm of ["fixed-window", "sliding-window"] as const) {
+          const rateLimit = yield* RateLimit.makeMemory({ ...patient, limit: 3, algorithm })
+          yield* callAll(rateLimit, 3)
+          const from = yield* calledAt
+          const last = yield* Effect.forEach([2, 2, 2], (tokens) => fork(callAll(rateLimit, 1, { tokens })))
+          // Six tokens are two windows, but two calls of two tokens do not fit into one.
+          const late = yield* fork(callAll(rateLimit, 1, { tokens: 2, maxWait: "3 seconds" }))
+          yield* TestClock.adjust("2999 millis")
+          assert.isUndefined(late.pollUnsafe())
+          yield* TestClock.adjust("1 millis")
+          assert.deepStrictEqual(yield* Fiber.join(late), ["try in 1000"])
+          assert.deepStrictEqual(yield* Fiber.join(last[2]!), [`ran at ${from + 3_000}`])
+        }
+      }))
+
+    it.effect("is shared by limits of one name, limit, window and algorithm", () =>
+      Effect.gen(function*() {
+        const rateLimit = yield* RateLimit.make(patient)
+        const strict = yield* RateLimit.make({ ...patient, onExceeded: "fail" })
+        const other = yield* RateLimit.make({ ...patient, limit: 2 })
+        yield* callAll(rateLimit, 1)
+        const waiting = yield* fork(callAll(rateLimit, 1))
+        assert.deepStrictEqual(yield* callAll(strict, 1), ["try in 2000"])
+        assert.deepStrictEqual(yield* callAll(other, 1), ["ran at 0"])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* Fiber.join(waiting), ["ran at 1000"])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* callAll(strict, 1), ["ran at 2000"])
+      }).pipe(Effect.provide(RateLimit.layerMemory)))
+
+    it.effect("forgets keys of which all tokens are back", () =>
+      Effect.gen(function*() {
+        for (const algorithm of ALGORITHMS) {
+          const rateLimit = yield* RateLimit.makeMemory({ ...patient, algorithm })
+          for (let n = 0; n < 10_000; n++) {
+            yield* rateLimit.execute(Effect.void, { key: `tenant ${n}` })
+            yield* TestClock.adjust("10 millis")
+          }
+          const { queues } = rateLimit as unknown as { readonly queues: { readonly byKey: Map<string, unknown> } }
+          // A hundred are in use.
+          assert.isAtMost(queues.byKey.size, 250)
+          assert.isTrue(queues.byKey.has("tenant 9999"))
+          yield* fork(rateLimit.execute(Effect.void, { key: "tenant 9999" }))
+        }
+      }))
+
+    it("serves thousands at once without growing the stack", () => {
+      const machine = new Machine()
+      const rateLimit = Effect.runSync(RateLimit.makeMemory({ ...patient, limit: 10_000 }))
+      for (let n = 0; n < 10_000; n++) machine.run(rateLimit.execute(Effect.void))
+      let sum = 0
+      for (let n = 0; n < 10_000; n++) machine.run(rateLimit.execute(Effect.sync(() => sum += n)))
+      machine.finish()
+      assert.strictEqual(sum, 49_995_000)
+      assert.strictEqual(machine.now, 1_000)
+      assert.isEmpty(machine.sleeps)
     })
+
+    it("needs one timer for all who wait, and one for their patience", () => {
+      const machine = new Machine()
+      const rateLimit = Effect.runSync(RateLimit.makeMemory({ ...patient, maxWait: "1 minute" }))
+      machine.run(rateLimit.execute(Effect.void))
+      const fibers = Array.from({ length: 50 }, () => machine.run(rateLimit.execute(Effect.void)))
+      machine.settle()
+      assert.strictEqual(machine.sleeps.length, 2)
+      for (const fiber of fibers) fiber.interruptUnsafe()
+      machine.settle()
+      assert.isEmpty(machine.sleeps)
+    })
+  })
+
+  describe("interruption", () => {
+    for (const place of where) {
+      for (const algorithm of ["fixed-window", "token-bucket"] as const) {
+        it(`at any operation of a call takes its tokens at most once (${place}, ${algorithm})`, () => {
+          const places = atEveryOperation((machine, start, operation) => {
+            const rateLimit = Effect.runSync(makers[place]({
+              limit: 2,
+              window: 1_000,
+              algorithm,
+              onExceeded: "delay",
+              maxWait: 5_000
+            }))
+            const first = machine.run(Effect.all([rateLimit.execute(Effect.void), rateLimit.execute(Effect.void)]))
+            assert.isDefined(first.pollUnsafe())
+            const fiber = start(rateLimit.execute(Effect.void))
+            fiber.interruptUnsafe()
+            machine.settle()
+            assert.isDefined(fiber.pollUnsafe())
+            assert.isEmpty(machine.sleeps, `operation ${operation}`)
+            // The next in line waits for one token, or for two if a store has given one to the interrupted call.
+            const next = machine.run(rateLimit.execute(Effect.sync(() => machine.now)))
+            machine.finish()
+            const at = Exit.getSuccess(next.pollUnsafe()!)
+            const own = algorithm === "fixed-window" ? 1_000 : 500
+            assert.isTrue(
+              at._tag === "Some" && at.value <= (place === "in memory" ? own : 1_000),
+              `operation ${operation}`
+            )
+          })
+          assert.isAbove(places, place === "in memory" ? 3 : 10)
+        })
+      }
+    }
+
+    for (const algorithm of ALGORITHMS) {
+      it(`leaves no place, token or timer behind, wherever a waiting call is in its way (${algorithm})`, () => {
+        let interruptedAfterCall = 0
+        // After so many steps of the fibers, and of time.
+        for (let steps = 0; steps <= 12; steps++) {
+          for (let ticks = 0; ticks <= 1; ticks++) {
+            const places = atEveryOperation((machine, start, operation) => {
+              const at = `operation ${operation}, ${steps} steps, ${ticks} ticks`
+              const rateLimit = Effect.runSync(RateLimit.makeMemory({
+                name: "x",
+                limit: 1,
+                window: 1_000,
+                algorithm,
+                onExceeded: "delay",
+                maxWait: 10_000
+              }))
+              machine.run(rateLimit.execute(Effect.void))
+              let ran = false
+              const fiber = start(rateLimit.execute(Effect.sync(() => {
+                ran = true
+              })))
+              const next = machine.run(rateLimit.execute(Effect.sync(() => machine.now)))
+              for (let n = 0; n < ticks; n++) machine.tick()
+              for (let n = 0; n < steps; n++) machine.step()
+              if (!ran && machine.now === 1_000) interruptedAfterCall++
+              const ranBefore = ran
+              fiber.interruptUnsafe()
+              machine.settle()
+              assert.isDefined(fiber.pollUnsafe(), at)
+              assert.strictEqual(ran, ranBefore, at)
+              machine.finish()
+              // Taken by a call that ran, or was about to.
+              const turns = [...(ran ? [] : [1_000]), 2_000]
+              const exit = next.pollUnsafe()
+              assert.isTrue(exit !== undefined && Exit.isSuccess(exit) && turns.includes(exit.value), at)
+              assert.isEmpty(machine.sleeps, at)
+            })
+            assert.isAbove(places, 3)
+          }
+        }
+        assert.isAbove(interruptedAfterCall, 5)
+      })
+    }
+
+    it("of a call that cannot be interrupted lets it wait and run", () => {
+      const machine = new Machine()
+      const rateLimit = Effect.runSync(
+        RateLimit.makeMemory({ name: "x", limit: 1, window: 1_000, onExceeded: "delay" })
+      )
+      machine.run(rateLimit.execute(Effect.void))
+      const fiber = machine.run(Effect.uninterruptible(rateLimit.execute(Effect.sync(() => machine.now))))
+      fiber.interruptUnsafe()
+      machine.finish()
+      assert.strictEqual(machine.now, 1_000)
+      assert.isDefined(fiber.pollUnsafe())
+    })
+  })
+
+  describe("random schedules", () => {
+    for (const algorithm of ALGORITHMS) {
+      for (let seed = 1; seed <= 10; seed++) {
+        it(`keep to the limit and to the order, and leave nothing behind (${algorithm}, seed ${seed})`, () => {
+          const random = seeded(seed)
+          const below = (n: number) => Math.floor(random() * n)
+          const machine = new Machine()
+          const limit = 1 + below(6)
+          const window = 20 + below(200)
+          const oneToken = random() < 0.5
+          // Whether time passes while fibers have yet to go on.
+          const isBusy = random() < 0.5
+          const maxWait = random() < 0.4 ? Duration.infinity : 1 + below(300)
+          const rateLimit = Effect.runSync(
+            RateLimit.makeMemory({ name: "x", limit, window, algorithm, onExceeded: "delay", maxWait })
+          )
+          const ran: Array<{ readonly n: number; readonly at: number; readonly tokens: number }> = []
+          const arrived: Array<number> = []
+          const fibers = Array.from({ length: 800 }, (_, n) => {
+            const tokens = oneToken ? 1 : 1 + below(limit)
+            arrived.push(machine.now)
+            const fiber = machine.run(
+              rateLimit.execute(Effect.sync(() => ran.push({ n, at: machine.now, tokens })), { tokens })
+            )
+            if (random() < 0.3) machine.run(Effect.sleep(below(20)))
+            if (random() < 0.5) machine.step()
+            while (random() < 0.4) {
+              if (!isBusy) machine.settle()
+              machine.tick()
+            }
+            return fiber
+          })
+          for (let n = 0; n < 200; n++) fibers[below(fibers.length)]!.interruptUnsafe()
+          machine.finish()
+
+          assert.isAbove(ran.length, 20)
+          const most = Math.max(...ran.map(({ at }) =>
+            ran.reduce(
+              (sum, other) => other.at >= at && other.at < at + window ? sum + other.tokens : sum,
+              0
+            )
+          ))
+          assert.isAtMost(most, algorithm === "sliding-window" ? limit : 2 * limit - 1)
+          assert.deepStrictEqual(ran.map(({ n }) => n), ran.map(({ n }) => n).toSorted((a, b) => a - b))
+          if (Duration.isDuration(maxWait)) {
+            assert.isAtLeast(ran.length, 600)
+          } else if (!isBusy) {
+            for (const { at, n } of ran) assert.isAtMost(at - arrived[n]!, maxWait)
+          }
+          assert.isTrue(fibers.every((fiber) => fiber.pollUnsafe() !== undefined))
+          assert.isEmpty(machine.sleeps)
+          // All tokens come back.
+          machine.now += window
+          const last = Array.from({ length: limit }, () => machine.run(rateLimit.execute(Effect.void)))
+          assert.isTrue(last.every((fiber) => fiber.pollUnsafe() !== undefined))
+        })
+      }
+    }
   })
 
   describe("onStoreError", () => {

@@ -1,6 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Bulkhead, CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy, ResilienceError } from "effect-resilience"
-import { Cause, Data, Duration, Effect, Exit, Schema } from "effect"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  CircuitBreakerRegistry,
+  CircuitPolicy,
+  Fallback,
+  Hedge,
+  Outcome,
+  ResilienceError,
+  Retry
+} from "effect-resilience"
+import { Cause, Data, Duration, Effect, Equal, Exit, Hash, Schema } from "effect"
+import * as nodeAssert from "node:assert"
+import { expect, vi } from "vitest"
 import * as Rejection from "../src/internal/rejection.ts"
 
 const attempt = (tier: string, outcome: "skipped" | "failed", error: unknown): ResilienceError.TierAttempt => ({
@@ -228,10 +240,142 @@ describe("an error inside another", () => {
     }
   })
 
+  it("keeps what JSON can carry of it, its tag and fields included", () => {
+    class Refused extends Schema.TaggedError<Refused>()("Refused", { status: Schema.Number }) {}
+    const inner = Object.assign(new Error("socket"), { code: "ECONNRESET", at: undefined, f: () => 1, n: NaN })
+    const errors: ReadonlyArray<readonly [unknown, object]> = [
+      [new Refused({ status: 503 }), { _tag: "Refused", status: 503 }],
+      [inner, { name: "Error", message: "socket", code: "ECONNRESET", n: "NaN" }],
+      [new Error("outer", { cause: inner }), { message: "outer", cause: { code: "ECONNRESET" } }],
+      [{ status: 503, tags: ["a", null], when: new Date(0) }, {
+        status: 503,
+        tags: ["a", null],
+        when: "1970-01-01T00:00:00.000Z"
+      }]
+    ]
+    for (const [error, kept] of errors) {
+      const json = JSON.stringify(Schema.encodeSync(RetryExhaustedError)(exhausted(error)))
+      const { lastError } = Schema.decodeUnknownSync(RetryExhaustedError)(JSON.parse(json))
+      expect(lastError).toMatchObject(kept)
+      assert.strictEqual(lastError instanceof Error, error instanceof Error)
+    }
+  })
+
+  it("is bounded on the wire, and its getters may throw", () => {
+    let deep: unknown = "end"
+    for (let i = 0; i < 10_000; i++) deep = { deep }
+    const wide = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`k${i}`, i]))
+    const nasty = {
+      get x(): never {
+        throw new Error("no")
+      }
+    }
+    for (const error of [deep, wide, nasty]) {
+      const json = JSON.stringify(Schema.encodeSync(RetryExhaustedError)(exhausted(error)))
+      assert.isBelow(json.length, 300_000)
+    }
+  })
+
   it("keeps its name and message as JSON if it is an Error", () => {
     const json = JSON.stringify(Schema.encodeSync(RetryExhaustedError)(exhausted(new TypeError("no"))))
     const { lastError } = Schema.decodeUnknownSync(RetryExhaustedError)(JSON.parse(json))
     assert.isTrue(lastError instanceof Error && lastError.name === "TypeError" && lastError.message === "no")
+  })
+})
+
+describe("errors are values", () => {
+  for (const [name, { made, rejection, schema }] of Object.entries(examples)) {
+    it(`${name}: equal however they were made, and different with another field`, () => {
+      const same = [made, rejection ?? made, Schema.decodeUnknownSync(schema)(Schema.encodeSync(schema)(made))]
+        // Of an error inside, the wire keeps less than the error.
+        .slice(0, name.startsWith("Retry") || name.startsWith("All") ? 2 : 3)
+      for (const one of same) {
+        for (const other of same) {
+          assert.isTrue(Equal.equals(one, other))
+          assert.strictEqual(Hash.hash(one), Hash.hash(other))
+          assert.deepStrictEqual(Exit.fail(one), Exit.fail(other))
+          nodeAssert.deepStrictEqual(Exit.fail(one), Exit.fail(other))
+          expect(Exit.fail(one)).toEqual(Exit.fail(other))
+          expect(one).toStrictEqual(other)
+        }
+      }
+      const another = Object.assign(Object.create(Object.getPrototypeOf(made)), made, { extra: 1 })
+      const field = Object.keys(made).find((key) => key !== "_tag")!
+      const changed = Object.assign(Object.create(Object.getPrototypeOf(made)), made, { [field]: "changed" })
+      for (const other of [another, changed, new Error("x"), { ...made }, null]) {
+        assert.isFalse(Equal.equals(made, other))
+        assert.throws(() => nodeAssert.deepStrictEqual(made, other))
+      }
+      assert.throws(() => assert.deepStrictEqual(made, changed))
+    })
+  }
+})
+
+describe("a timeout", () => {
+  it("is one to Effect too", () => {
+    for (const { made, rejection } of [examples["CallTimeoutError"]!]) {
+      assert.isTrue(Cause.isTimeoutError(made) && Cause.isTimeoutError(rejection))
+    }
+    assert.isFalse(Cause.isTimeoutError(examples["BulkheadFullError"]!.made))
+  })
+
+  it("tells an attempt from the total, and what came before it", () => {
+    const timeout = Duration.seconds(5)
+    const attempt = new CallTimeoutError({ operation: "db", timeout, kind: "attempt" })
+    assert.strictEqual(attempt.message, "an attempt of db did not complete within 5s")
+    const lastError = new Error("connect ECONNREFUSED")
+    const total = new CallTimeoutError({ operation: "db", timeout, kind: "total", attempts: 2, lastError })
+    assert.strictEqual(
+      total.message,
+      "db did not complete within 5s; 2 attempts before had failed: connect ECONNREFUSED"
+    )
+    assert.strictEqual(total.cause, lastError)
+    assert.isUndefined(attempt.cause)
+    assert.include(Cause.pretty(Cause.fail(total)), "[cause]: Error: connect ECONNREFUSED")
+  })
+})
+
+describe("guards", () => {
+  const guards = {
+    isCircuitOpenError: ResilienceError.isCircuitOpenError,
+    isCallTimeoutError: ResilienceError.isCallTimeoutError,
+    isRetryExhaustedError: ResilienceError.isRetryExhaustedError,
+    isBulkheadFullError: ResilienceError.isBulkheadFullError,
+    isRateLimitExceededError: ResilienceError.isRateLimitExceededError,
+    isAllTiersFailedError: ResilienceError.isAllTiersFailedError,
+    isCircuitConflictError: ResilienceError.isCircuitConflictError
+  }
+
+  it("know the errors of their class, and no others", () => {
+    for (const { made, rejection } of Object.values(examples)) {
+      for (const error of [made, rejection ?? made]) {
+        const known = Object.entries(guards).flatMap(([name, guard]) => guard(error) ? [name] : [])
+        assert.deepStrictEqual(known, [`is${error._tag}`])
+      }
+    }
+    for (const guard of Object.values(guards)) {
+      for (const value of [undefined, null, {}, { _tag: "CircuitOpenError" }, new Error("x"), "CircuitOpenError"]) {
+        assert.isFalse(guard(value))
+      }
+    }
+  })
+
+  it("know the errors of another copy of the package, as do retry, hedge, fallback and outcome", async () => {
+    vi.resetModules()
+    const other = await import("effect-resilience")
+    assert.notStrictEqual(other.ResilienceError.CircuitOpenError, CircuitOpenError)
+    const breaker = Effect.runSync(other.CircuitBreaker.make({ name: "quotes" }))
+    Effect.runSync(breaker.forceOpen())
+    const call = breaker.execute(Effect.succeed("fresh"))
+    const error = Effect.runSync(Effect.flip(call))
+
+    assert.notInstanceOf(error, CircuitOpenError)
+    assert.isTrue(ResilienceError.isCircuitOpenError(error) && Outcome.isRejection(error))
+    assert.strictEqual(Outcome.classify(Exit.fail(error))._tag, "Ignored")
+    assert.strictEqual(Effect.runSync(call.pipe(Fallback.onRejection(Effect.succeed("cached")))), "cached")
+    assert.strictEqual(Effect.runSync(call.pipe(Fallback.onUnavailable(Effect.succeed("cached")))), "cached")
+    assert.deepStrictEqual(Effect.runSync(call.pipe(Retry.withRetry({ maxAttempts: 3 }), Effect.flip)), error)
+    assert.deepStrictEqual(Effect.runSync(call.pipe(Hedge.withHedge({ delay: "1 hour" }), Effect.flip)), error)
   })
 })
 

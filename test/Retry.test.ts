@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { CircuitBreaker, CircuitPolicy, Retry, RetryBudget } from "effect-resilience"
+import { CircuitBreaker, CircuitPolicy, Hedge, Outcome, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { circuitOpenError, rateLimitExceededError } from "../src/internal/rejection.ts"
 import * as RetryDelay from "../src/internal/retryDelay.ts"
-import { BulkheadFullError, type CircuitOpenError, RetryExhaustedError } from "../src/ResilienceError.ts"
+import { BulkheadFullError, CircuitOpenError, RetryExhaustedError } from "../src/ResilienceError.ts"
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 
 class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { call: Schema.Int }) {}
@@ -277,14 +277,73 @@ describe("withRetry", () => {
         assert.lengthOf(times, 2)
       }))
 
-    it.effect("a rejection by an open circuit, at any attempt", () =>
+    it.effect("a rejection by an open circuit, if no attempt was made", () =>
       Effect.gen(function*() {
         const open = circuitOpenError("users", "Open", 1000)
-        const { call, times } = dependency((call) => Effect.fail(call < 2 ? new Unavailable({ call }) : open))
+        const { call, times } = dependency(() => Effect.fail(open))
         const error = yield* Effect.flip(Effect.flatten(finish(Retry.withRetry(call, { maxAttempts: 5 }))))
 
         assert.strictEqual(error, open)
+        assert.lengthOf(times, 1)
+      }))
+  })
+
+  describe("does not say that no attempt was made after one was", () => {
+    for (
+      const [name, rejection] of [
+        ["an open circuit", circuitOpenError("users", "Open", 1000)],
+        ["a circuit that is forced open", circuitOpenError("users", "ForcedOpen", Infinity)],
+        ["a rate limit that asks for too long a wait", rateLimitExceededError("api", 1, Duration.hours(1))],
+        ["a circuit of Effect", { _tag: "CircuitBreakerError" as const }]
+      ] as const
+    ) {
+      it.effect(`but names the rejection by ${name} as what ended the retries`, () =>
+        Effect.gen(function*() {
+          const { call, times } = dependency((call) => Effect.fail(call < 3 ? new Unavailable({ call }) : rejection))
+          const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 5 })))
+
+          assert.lengthOf(times, 3)
+          assert.isFalse(Outcome.isNotMade(error))
+          assert.strictEqual(error.reason, "rejected")
+          assert.strictEqual(error.attempts, 2)
+          assert.deepStrictEqual(error.lastError, new Unavailable({ call: 2 }))
+          assert.strictEqual(error.rejection, rejection)
+          assert.strictEqual(error.cause, error.lastError)
+        }))
+    }
+
+    it.effect("when the last attempt that was allowed was rejected", () =>
+      Effect.gen(function*() {
+        const full = new BulkheadFullError({ bulkhead: "api", limit: 1 })
+        const { call } = dependency((call) => Effect.fail(call === 1 ? new Unavailable({ call }) : full))
+        const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 3 })))
+
+        assert.strictEqual(error.reason, "maxAttempts")
+        assert.strictEqual(error.attempts, 1)
+        assert.deepStrictEqual(error.lastError, new Unavailable({ call: 1 }))
+        assert.strictEqual(error.rejection, full)
+      }))
+
+    it.effect("and counts the attempts that were made, not those that were rejected", () =>
+      Effect.gen(function*() {
+        const full = new BulkheadFullError({ bulkhead: "api", limit: 1 })
+        const { call } = dependency((call) => Effect.fail(call === 2 ? full : new Unavailable({ call })))
+        const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 3 })))
+
+        assert.strictEqual(error.attempts, 2)
+        assert.deepStrictEqual(error.lastError, new Unavailable({ call: 3 }))
+        assert.isFalse("rejection" in error)
+      }))
+
+    it.effect("also to a retry around, which does not wait for the circuit either", () =>
+      Effect.gen(function*() {
+        const open = circuitOpenError("users", "Open", 1000)
+        const { call, times } = dependency((call) => Effect.fail(call === 1 ? new Unavailable({ call }) : open))
+        const inner = Retry.withRetry(call, { ...steady, maxAttempts: 5 })
+        const error = exhausted(yield* finish(Retry.withRetry(inner, { ...steady, maxAttempts: 5 })))
+
         assert.lengthOf(times, 2)
+        assert.strictEqual(error.reason, "rejected")
       }))
   })
 
@@ -380,9 +439,11 @@ describe("withRetry", () => {
         assert.deepStrictEqual(limited.times, [0, 4000])
 
         const full = dependency(() => Effect.fail(new BulkheadFullError({ bulkhead: "api", limit: 1 })))
-        const error = exhausted(yield* finish(Retry.withRetry(full.call, { ...steady, maxAttempts: 2 })))
+        const error = yield* Effect.flip(
+          Effect.flatten(finish(Retry.withRetry(full.call, { ...steady, maxAttempts: 2 })))
+        )
         assert.lengthOf(full.times, 2)
-        assert.instanceOf(error.lastError, BulkheadFullError)
+        assert.instanceOf(error, BulkheadFullError)
       }))
   })
 
@@ -428,26 +489,24 @@ describe("withRetry", () => {
         assert.lengthOf(eager.times, 1)
       }))
 
-    it.effect("gives up with the rejection as the last error", () =>
+    it.effect("gives up with the rejection, since no attempt was made", () =>
       Effect.gen(function*() {
         const open = circuitOpenError("users", "Open", 1000)
-        const error = exhausted(
-          yield* finish(Retry.withRetry(Effect.fail(open), { ...steady, maxAttempts: 2, waitForCircuit: true }))
-        )
+        const { call, times } = dependency(() => Effect.fail(open))
+        const exit = yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 2, waitForCircuit: true }))
 
-        assert.strictEqual(error.lastError, open)
-        assert.strictEqual(error.reason, "maxAttempts")
+        assert.lengthOf(times, 2)
+        assert.deepStrictEqual(exit, Exit.fail(open))
       }))
 
     it.effect("gives up when maxElapsed ends before the circuit lets a call through", () =>
       Effect.gen(function*() {
         const open = circuitOpenError("users", "Open", 10_000)
-        const error = exhausted(
-          yield* Effect.exit(Retry.withRetry(Effect.fail(open), { maxElapsed: "9 seconds", waitForCircuit: true }))
+        const exit = yield* Effect.exit(
+          Retry.withRetry(Effect.fail(open), { maxElapsed: "9 seconds", waitForCircuit: true })
         )
 
-        assert.strictEqual(error.lastError, open)
-        assert.strictEqual(error.reason, "maxElapsed")
+        assert.deepStrictEqual(exit, Exit.fail(open))
       }))
   })
 
@@ -549,6 +608,44 @@ describe("withRetry", () => {
         })
 
         assert.strictEqual(times.length, 1000 + 200 + 10)
+      }))
+
+    it.effect("earns nothing from calls that were not made", () =>
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ ratio: 0.5, minPerSecond: 0 })
+        const open = circuitOpenError("users", "Open", 1000)
+        const rejected = Retry.withRetry(Effect.fail(open), { budget })
+        for (let i = 0; i < 100; i++) yield* Effect.exit(rejected)
+        assert.strictEqual(yield* budget.balance, 0)
+
+        yield* Effect.exit(Retry.withRetry(down().call, { budget, maxAttempts: 1 }))
+        yield* Retry.withRetry(Effect.void, { budget })
+        assert.strictEqual(yield* budget.balance, 1)
+
+        // A hedge is paid for by calls as well.
+        yield* Effect.exit(Hedge.withHedge(Effect.fail(open), { delay: "1 second", budget }))
+        assert.strictEqual(yield* budget.balance, 1)
+      }))
+
+    it.effect("takes back what a call that was not made earned a while ago", () =>
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ ratio: 1, minPerSecond: 0, window: "10 seconds" })
+        const late = Effect.delay(Effect.fail(circuitOpenError("users", "Open", 1000)), "5 seconds")
+        const fiber = yield* fork(Effect.exit(Retry.withRetry(late, { budget })))
+        assert.strictEqual(yield* budget.balance, 1)
+        yield* TestClock.adjust("3 seconds")
+        yield* budget.deposit
+        assert.strictEqual(yield* budget.balance, 2)
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(fiber)
+        assert.strictEqual(yield* budget.balance, 1)
+
+        // What no longer counts is not taken back.
+        const later = Effect.delay(Effect.fail(circuitOpenError("users", "Open", 1000)), "1 minute")
+        const other = yield* fork(Effect.exit(Retry.withRetry(later, { budget })))
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(other)
+        assert.strictEqual(yield* budget.balance, 0)
       }))
 
     it.effect("comes from the services of the caller by its class", () =>
@@ -715,6 +812,69 @@ describe("withRetry", () => {
       }))
   })
 
+  describe("whileSuccess", () => {
+    const notReady = { ...steady, maxAttempts: 3, whileSuccess: (status: number) => status === 202 }
+    const answers = (...statuses: ReadonlyArray<number>) =>
+      dependency((call) => Effect.succeed(statuses[Math.min(call, statuses.length) - 1]!))
+
+    it.effect("retries a value until it is another one", () =>
+      Effect.gen(function*() {
+        const { call, times } = answers(202, 202, 200)
+        assert.deepStrictEqual(yield* finish(call.pipe(Retry.withRetry(notReady))), Exit.succeed(200))
+        assert.deepStrictEqual(times, [0, 1000, 2000])
+
+        const ready = answers(200)
+        assert.deepStrictEqual(yield* finish(Retry.withRetry(ready.call, notReady)), Exit.succeed(200))
+        assert.lengthOf(ready.times, 1)
+      }))
+
+    it.effect("gives the last value when the retries end", () =>
+      Effect.gen(function*() {
+        const { call, times } = answers(202)
+        const policy = Retry.make(notReady)
+        assert.deepStrictEqual(yield* finish(call.pipe(Retry.withRetry(policy))), Exit.succeed(202))
+        assert.lengthOf(times, 3)
+
+        const budget = yield* RetryBudget.make({ ratio: 0, minPerSecond: 0 })
+        const poor = answers(202)
+        assert.deepStrictEqual(
+          yield* finish(Retry.withRetry(poor.call, { ...notReady, budget })),
+          Exit.succeed(202)
+        )
+        assert.lengthOf(poor.times, 1)
+      }))
+
+    it.effect("is one attempt among failed ones", () =>
+      Effect.gen(function*() {
+        const seen: Array<unknown> = []
+        const { call } = dependency((call) => call === 2 ? Effect.succeed(202) : Effect.fail(new Unavailable({ call })))
+        const error = exhausted(
+          yield* finish(Retry.withRetry(call, {
+            ...notReady,
+            onRetry: (retry) => Effect.sync(() => void seen.push(retry.error))
+          }))
+        )
+        assert.strictEqual(error.attempts, 3)
+        assert.deepStrictEqual(error.lastError, new Unavailable({ call: 3 }))
+        assert.deepStrictEqual(seen, [new Unavailable({ call: 1 }), undefined])
+      }))
+
+    it("cannot be combined with a schedule", () => {
+      assert.throws(
+        () => Retry.make({ whileSuccess: () => true, schedule: Schedule.recurs(1) } as never),
+        RangeError,
+        "Retry.make: whileSuccess must be absent"
+      )
+    })
+
+    it("knows the type of the value", () => {
+      const call = Effect.fail(new NotFound()).pipe(Effect.orElseSucceed(() => ({ status: 200 })))
+      expectTypeOf(call.pipe(Retry.withRetry({ whileSuccess: (answer) => answer.status === 202 }))).toEqualTypeOf<
+        Effect.Effect<{ status: number }>
+      >()
+    })
+  })
+
   describe("around a circuit breaker", () => {
     const policy = CircuitPolicy.make({ consecutiveFailures: 2, openDuration: "30 seconds", successThreshold: 1 })
 
@@ -723,9 +883,11 @@ describe("withRetry", () => {
         const breaker = yield* CircuitBreaker.make({ name: "users", policy })
         const { call, times } = down()
         const retried = breaker.execute(call).pipe(Retry.withRetry({ ...steady, maxAttempts: 10 }))
-        const error = yield* Effect.flip(Effect.flatten(finish(retried)))
+        const error = exhausted(yield* finish(retried))
 
-        assert.strictEqual(error._tag, "CircuitOpenError")
+        assert.strictEqual(error.reason, "rejected")
+        assert.strictEqual(error.attempts, 2)
+        assert.instanceOf(error.rejection, CircuitOpenError)
         assert.lengthOf(times, 2)
       }))
 

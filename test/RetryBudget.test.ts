@@ -183,6 +183,48 @@ describe("account", () => {
     }
   )
 
+  it.prop(
+    "counts as if a call that is taken back had never been",
+    [Schema.Array(Schema.Struct({
+      pause: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2500 })),
+      refunds: Schema.Boolean,
+      which: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5 }))
+    }))],
+    ([steps]) => {
+      const rules = Account.rules({ ratio: 0.5, minPerSecond: 0, windowMillis: 10_000 })
+      const calls: Array<number> = []
+      let account = Account.empty
+      let now = 0
+      for (const { pause, refunds, which } of steps) {
+        now += pause
+        account = Account.at(account, rules, now)
+        const [taken] = refunds && calls.length > 0 ? calls.splice(Math.max(0, calls.length - 1 - which), 1) : []
+        if (taken === undefined) {
+          account = Account.deposit(account)
+          calls.push(now)
+        } else {
+          account = Account.refund(account, rules, taken)
+        }
+        assert.strictEqual(
+          Account.calls(account),
+          calls.filter((time) => Math.floor(time / 1000) > Math.floor(now / 1000) - 10).length
+        )
+      }
+    }
+  )
+
+  it.effect("earns nothing from calls that are taken back", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ ratio: 0.2, minPerSecond: 0 })
+      for (let n = 0; n < 1_000; n++) {
+        const now = 2 * n
+        budget.depositUnsafe(now)
+        budget.refundUnsafe(now, now + 1)
+      }
+      assert.strictEqual(yield* budget.balance, 0)
+      assert.strictEqual((yield* budget.metrics).calls, 0)
+    }))
+
   it("takes a time before the last one for now", () => {
     const rules = Account.rules({ ratio: 1, minPerSecond: 0, windowMillis: 1000 })
     const account = Account.deposit(Account.at(Account.empty, rules, 5000))

@@ -286,7 +286,7 @@ describe("calls", () => {
 
       assert.deepStrictEqual(yield* series, {
         "hedge_attempts_total{charge}": 2,
-        "call_timeouts_total{charge}": 1
+        "call_timeouts_total{charge,call}": 1
       })
     })))
 
@@ -306,7 +306,11 @@ describe("calls", () => {
         "retry_attempts_total{b}": 1,
         "retry_attempts_total{own}": 1
       })
-      assert.containsAllKeys(counted, ["call_timeouts_total{a}", "hedge_attempts_total{b}", "hedge_attempts_total{c}"])
+      assert.containsAllKeys(counted, [
+        "call_timeouts_total{a,attempt}",
+        "hedge_attempts_total{b}",
+        "hedge_attempts_total{c}"
+      ])
       assert.strictEqual(policy.operation, undefined)
       assert.include(policy.description, "up to 2 attempts")
     })))

@@ -97,7 +97,7 @@ describe("Tiers.make", () => {
       assert.strictEqual(error._tag, "AllTiersFailedError")
       assert.strictEqual(
         error.message,
-        "No tier could serve get_account: a failed (Unavailable), b failed (b did not complete within 2s)"
+        "No tier could serve get_account: a failed (Unavailable), b failed (an attempt of b did not complete within 2s)"
       )
       assert.deepStrictEqual(error.attempts.map((attempt) => String(attempt.duration)), ["1000 millis", "2000 millis"])
     }).pipe(Effect.provide(registry)))
@@ -128,7 +128,7 @@ describe("Tiers.make", () => {
       const messages = decoded.attempts.map(({ error }) => error instanceof Error ? error.message : error)
       assert.deepStrictEqual(messages.slice(1), [
         "bug",
-        "c did not complete within 1s",
+        "an attempt of c did not complete within 1s",
         "Circuit \"d\" was forced open, retry after 59s",
         "plain",
         "Gave up after 2 attempts in 0: Unavailable"
@@ -221,7 +221,7 @@ describe("Tiers.make", () => {
     }
     throws(
       () => Tiers.make("get", [tier], { deadline: 0 }),
-      /Tiers\.make: deadline must be a duration above zero, got 0/
+      /Tiers\.make: deadline must be a duration above zero such as "5 seconds", got 0/
     )
     throws(() => Tiers.make("get", [tier], { deadline: -1 }), /deadline must be/)
     throws(() => Tiers.make("get", [tier], { deadline: NaN }), /deadline must be/)
@@ -512,9 +512,33 @@ describe("timeout, retry and deadline", () => {
 
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.strictEqual(yield* Ref.get(calls), 2)
-      assert.deepStrictEqual(report!.attempts.map(({ error, outcome }) => [outcome, error]), [
-        ["failed", new Unavailable({ by: "a" })]
+      const [{ error, outcome }] = report!.attempts as [ResilienceError.TierAttempt]
+      assert.strictEqual(outcome, "failed")
+      assert.isTrue(ResilienceError.isRetryExhaustedError(error) && error.reason === "rejected")
+      assert.deepStrictEqual((error as Error).cause, new Unavailable({ by: "a" }))
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("a mistake of the program inside a tier is no failure of the tier: it ends the call and no circuit hears of it", () =>
+    Effect.gen(function*() {
+      const circuits = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      for (const mistake of [new TypeError("x is not a function"), new RangeError("no"), new ReferenceError("y")]) {
+        const call = Tiers.make("get", [
+          Tiers.tier("broken", Effect.die(mistake), { retry: { maxAttempts: 3, baseDelay: 0 } }),
+          Tiers.tier("b", Effect.succeed("b"))
+        ])
+        assert.deepStrictEqual(yield* Effect.exit(call), Exit.die(mistake))
+      }
+      const { failedCalls, ignoredCalls, successfulCalls } = yield* (yield* circuits.getOrCreate("broken")).metrics
+      assert.deepStrictEqual([failedCalls, ignoredCalls, successfulCalls], [0, 3, 0])
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("a defect that says that the network failed hands the call to the next tier", () =>
+    Effect.gen(function*() {
+      const call = Tiers.make("get", [
+        Tiers.tier("a", Effect.die(new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED") }))),
+        Tiers.tier("b", Effect.succeed("b"))
       ])
+      assert.strictEqual(yield* call, "b")
     }).pipe(Effect.provide(registry)))
 
   it.effect("a tier that used up its retries failed with RetryExhaustedError", () =>
@@ -1122,7 +1146,7 @@ describe("Tiers.layer", () => {
       )
       assert.strictEqual(
         error.by,
-        "No tier could serve count: a failed (a did not complete within 2s), " +
+        "No tier could serve count: a failed (an attempt of a did not complete within 2s), " +
           "b failed (count did not complete within 3s), c skipped (count did not complete within 3s)"
       )
       assert.strictEqual(second.builds, 0)
@@ -1363,22 +1387,22 @@ describe("members of a tiered service", () => {
       }).pipe(Effect.provide(layer))
     }).pipe(Effect.provide(registry)))
 
-  it.effect("that are not what the type of the service says are a failure of their tier, which names them", () =>
+  it.effect("that are not what the type of the service says are a mistake of the program, which is named", () =>
     Effect.gen(function*() {
       const odd = { getName: "x", count: 7 } as unknown as Accounts["Service"]
-      const layer = Tiers.layer(Accounts, [["a", Layer.succeed(Accounts, odd)]], {
-        onAllFailed: ({ attempts }) => new Unavailable({ by: String(attempts[0]!.error) })
+      const layer = Tiers.layer(Accounts, [["a", Layer.succeed(Accounts, odd)], ["b", flaky("b", healthy())]], {
+        onAllFailed
       })
       yield* Effect.gen(function*() {
         const accounts = yield* Accounts
-        const called = yield* Effect.flip(accounts.getName("x"))
-        const read = yield* Effect.flip(accounts.count)
-
-        assert.strictEqual(
-          called._tag === "Unavailable" && called.by,
-          "TypeError: Tiers.layer: getName is not a function of the service"
+        assert.deepStrictEqual(
+          yield* Effect.exit(accounts.getName("x")),
+          Exit.die(new TypeError("Tiers.layer: getName is not a function of the service"))
         )
-        assert.strictEqual(read.by, "TypeError: Tiers.layer: count of the service is not an effect")
+        assert.deepStrictEqual(
+          yield* Effect.exit(accounts.count),
+          Exit.die(new TypeError("Tiers.layer: count of the service is not an effect"))
+        )
       }).pipe(Effect.provide(layer))
     }).pipe(Effect.provide(registry)))
 

@@ -310,9 +310,9 @@ describe("metrics", () => {
 })
 
 describe("registry", () => {
-  const names = ["__proto__", "constructor", "", "toString", "日本", "a\u0000b", "x".repeat(1_000_000)]
+  const names = ["__proto__", "constructor", " ", "toString", "日本", "a\u0000b", "x".repeat(1_000_000)]
   const circuits: Record<string, CircuitPolicy.CircuitPolicy> = Object.fromEntries(
-    ["__proto__", "constructor", ""].map((name) => [name, CircuitPolicy.make({ consecutiveFailures: 1 })])
+    ["__proto__", "constructor", " "].map((name) => [name, CircuitPolicy.make({ consecutiveFailures: 1 })])
   )
   const env = { CB_PROTO_SUCCESS_THRESHOLD: "1" }
   const layers = {
@@ -329,7 +329,7 @@ describe("registry", () => {
           yield* Effect.exit(CircuitBreaker.withCircuitBreaker(Effect.fail("down"), name))
         }
         assert.deepStrictEqual(yield* registry.names, names)
-        assert.deepStrictEqual(yield* registry.openCircuits, ["__proto__", "constructor", ""])
+        assert.deepStrictEqual(yield* registry.openCircuits, ["__proto__", "constructor", " "])
         for (const name of names) assert.isTrue(yield* registry.remove(name))
         assert.deepStrictEqual(yield* registry.names, [])
       }).pipe(Effect.provide(layer)))

@@ -651,7 +651,7 @@ const COMBINATORS: ReadonlyArray<Combinator> = [
     stops: true,
     attempts: 0
   },
-  ...(["fixed-window", "token-bucket"] as const).flatMap((algorithm): ReadonlyArray<Combinator> => {
+  ...(["fixed-window", "token-bucket", "sliding-window"] as const).flatMap((algorithm): ReadonlyArray<Combinator> => {
     const tokens = { name: "l", limit: 2, window: 20, algorithm } as const
     const used = (limit: RateLimit.RateLimit) =>
       Effect.orDie(Effect.andThen(limit.execute(Effect.void), limit.execute(Effect.void)))

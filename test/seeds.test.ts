@@ -275,14 +275,15 @@ class ExampleApi extends Context.Service<ExampleApi, {
       ExampleApi,
       Effect.gen(function*() {
         const client = yield* HttpClient.HttpClient
-        const breaker = yield* CircuitBreaker.make({
-          name: "example-api",
-          policy: CircuitPolicy.make({
+        const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+        const breaker = yield* registry.register(
+          "example-api",
+          CircuitPolicy.make({
             consecutiveFailures: 3,
             openDuration: "30 seconds",
             classify: Outcome.failureUnless(isAnswer)
           })
-        })
+        )
 
         const send = (request: HttpClientRequest.HttpClientRequest) =>
           client.execute(HttpClientRequest.prependUrl(request, baseUrl)).pipe(
@@ -336,13 +337,14 @@ class Database extends Context.Service<Database, {
     Database,
     Effect.gen(function*() {
       const pool = yield* Pool
-      const breaker = yield* CircuitBreaker.make({
-        name: "database",
-        policy: CircuitPolicy.make({
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const breaker = yield* registry.register(
+        "database",
+        CircuitPolicy.make({
           ...CircuitPolicy.database,
           classify: Outcome.failureUnless((error) => error instanceof QueryError)
         })
-      })
+      )
       const lastRead = new Map<string, Rows>()
 
       const execute = (sql: string, ...params: ReadonlyArray<unknown>) =>
@@ -707,7 +709,8 @@ describe("External dependency breaker", () => {
                 )
                 : Effect.succeed(HttpClientResponse.fromWeb(request, response))
             })
-          ))
+          )),
+          Layer.provide(CircuitBreakerRegistry.layer())
         )
       )
 
@@ -806,7 +809,7 @@ describe("External dependency breaker", () => {
           () => Effect.sync(() => server.connections--)
         )
       })
-      return Effect.provide(test(server), Database.layer.pipe(Layer.provide(pool)))
+      return Effect.provide(test(server), Database.layer.pipe(Layer.provide([pool, CircuitBreakerRegistry.layer()])))
     }
 
     it.effect("fetch() answers with what it last read while the database is down, and says so", () =>
@@ -1490,9 +1493,10 @@ describe("Breaker and registry", () => {
       assert.deepStrictEqual(yield* Fiber.join(first), new ServiceError({ status: 503 }))
       assert.deepStrictEqual(times, [0, 1000, 3000])
 
+      // Two calls were made before the circuit opened, so what comes out is their error.
       const second = yield* Effect.forkChild(result, { startImmediately: true })
       yield* TestClock.adjust("3 seconds")
-      assert.strictEqual((yield* Fiber.join(second))._tag, "CircuitOpenError")
+      assert.deepStrictEqual(yield* Fiber.join(second), new ServiceError({ status: 505 }))
       assert.lengthOf(times, 5)
       assert.strictEqual((yield* result)._tag, "CircuitOpenError")
       assert.lengthOf(times, 5)
@@ -1618,7 +1622,7 @@ describe("Tiered fallback", () => {
         outcomes.push(error === "reset" ? error : error._tag)
       }
       // Three failures, then two and a rejection, then a rejection at once.
-      assert.deepStrictEqual(outcomes, ["RetryExhaustedError", "CircuitOpenError", "CircuitOpenError"])
+      assert.deepStrictEqual(outcomes, ["RetryExhaustedError", "RetryExhaustedError", "CircuitOpenError"])
       assert.strictEqual((yield* breaker.metrics).failedCalls, 2 + 3 + 2)
     }))
 

@@ -49,7 +49,8 @@ describe("a pipeline", () => {
       const pipeline = Resilience.make({ name: "api", retry, attemptTimeout: "1 second", spans: true })
 
       assert.deepStrictEqual(yield* traced(pipeline.apply(fail)), [
-        "api: rejected",
+        // Not rejected: two attempts were made.
+        "api: failure",
         "api > api attempt 1: failure",
         "api > api attempt 2: failure",
         "api > api attempt 3: rejected"

@@ -360,15 +360,30 @@ describe("Chaos policies", () => {
     const throws = (f: () => unknown, message: string) => assert.throws(f, RangeError, message)
     throws(() => Chaos.fault({ rate: 1.5 }), "Chaos.fault: rate must be a number from 0 to 1, got 1.5")
     throws(() => Chaos.fault({ rate: NaN }), "Chaos.fault: rate must be a number from 0 to 1, got NaN")
-    throws(() => Chaos.outage({ for: -1 }), "Chaos.outage: for must be a duration of at least zero, got -1")
-    throws(() => Chaos.outage({ from: "Infinity" }), "Chaos.outage: from must be a finite duration of at least zero")
+    throws(
+      () => Chaos.outage({ for: -1 }),
+      "Chaos.outage: for must be a duration of at least zero such as \"5 seconds\", got -1"
+    )
+    throws(
+      () => Chaos.outage({ from: "Infinity" }),
+      "Chaos.outage: from must be a finite duration of at least zero such as \"5 seconds\""
+    )
     throws(
       () => Chaos.latency({ delay: "2 seconds", maxDelay: "1 second" }),
       "Chaos.latency: maxDelay must be at least delay, 2000 ms, got 1000 ms"
     )
-    throws(() => Chaos.flapping({ up: 0, down: 1 }), "Chaos.flapping: up must be a finite duration above zero, got 0")
-    throws(() => Chaos.degradation({ over: 0, to: 1 }), "Chaos.degradation: over must be a finite duration above zero")
-    throws(() => Chaos.block({ duration: "Infinity" }), "Chaos.block: duration must be a finite duration above zero")
+    throws(
+      () => Chaos.flapping({ up: 0, down: 1 }),
+      "Chaos.flapping: up must be a finite duration above zero such as \"5 seconds\", got 0"
+    )
+    throws(
+      () => Chaos.degradation({ over: 0, to: 1 }),
+      "Chaos.degradation: over must be a finite duration above zero such as \"5 seconds\""
+    )
+    throws(
+      () => Chaos.block({ duration: "Infinity" }),
+      "Chaos.block: duration must be a finite duration above zero such as \"5 seconds\""
+    )
   })
 })
 
@@ -627,6 +642,23 @@ describe("TestCircuit", () => {
         ])
       }))
   }
+
+  it.effect("closes a circuit that ramps up, by letting the ramp pass", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ consecutiveFailures: 1, recovery: { duration: "1 minute" } })
+      yield* TestCircuit.open(breaker)
+      yield* TestCircuit.close(breaker)
+      assert.strictEqual(yield* breaker.state, "Closed")
+
+      const sampled = yield* make({
+        consecutiveFailures: 1,
+        halfOpenSample: { calls: 3, failureRate: 1 },
+        recovery: { duration: "1 minute" }
+      })
+      yield* TestCircuit.open(sampled)
+      yield* TestCircuit.close(sampled)
+      assert.strictEqual(yield* sampled.state, "Closed")
+    }))
 
   it.effect("advances exactly as far as the open time, backoff and fractions of a millisecond included", () =>
     Effect.gen(function*() {

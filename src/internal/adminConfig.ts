@@ -95,8 +95,8 @@ const settingsOf = (
   }
 }
 
-/** The attempt timeout is not in a policy. */
-const isOfPolicy = (bare: Environment.Setting): boolean => bare.source === "Policy"
+/** The attempt timeout and the switch are not in a policy. */
+const isOfPolicy = ({ key }: Environment.Setting): boolean => key !== "REQUEST_TIMEOUT_SECONDS" && key !== "ENABLED"
 
 const isSame = (self: Environment.Value, that: Environment.Value): boolean =>
   Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that

@@ -38,6 +38,7 @@ import { Feed, History } from "./adminFeed.ts"
 import * as Guard from "./adminGuard.ts"
 import { CommandNote } from "./breaker.ts"
 import * as Page from "./dashboardPage.ts"
+import { parseDuration } from "./durationText.ts"
 import { type TierFlows, watchFlows } from "./tierFlow.ts"
 
 export interface Settings {
@@ -543,13 +544,11 @@ const logChange = (
     })
   )
 
-const parseDuration = (
+const durationOf = (
   given: number | string | undefined
 ): Effect.Effect<Duration.Duration | undefined, AdminApi.InvalidRequestError> => {
   if (given === undefined) return Effect.undefined
-  // Text that is no duration is checked by `fromInput`.
-  const input = typeof given === "number" ? Duration.seconds(given) : given as Duration.Input
-  const duration = Option.getOrUndefined(Duration.fromInput(input))
+  const duration = typeof given === "number" ? Duration.seconds(given) : parseDuration(given)
   if (duration !== undefined && Duration.isFinite(duration) && Duration.isGreaterThan(duration, Duration.zero)) {
     return Effect.succeed(duration)
   }
@@ -582,7 +581,7 @@ const circuitHandlers = (memory: Memory) =>
         get: ({ params }) => Effect.flatMap(find(memory, params.name), toJson),
         history: ({ params, query }) => historyOf(memory, params.name, query.limit),
         forceOpen: ({ params, payload, request }) =>
-          Effect.flatMap(parseDuration(payload.duration), (duration) =>
+          Effect.flatMap(durationOf(payload.duration), (duration) =>
             changeCircuit(memory, params.name, request, {
               ...payload,
               action: "circuit_forced_open",

@@ -31,6 +31,7 @@ import { monotonicMillis } from "./monotonic.ts"
 import { OneStep, onExitInStep } from "./oneStep.ts"
 import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
+import { type Definition, ORIGIN } from "./serviceNames.ts"
 import * as Window from "./window.ts"
 
 /** A service class is keyed by the name of its circuit. */
@@ -149,6 +150,8 @@ export interface BreakerOptions {
 
 export class Breaker implements CircuitBreaker {
   readonly name: string
+  /** The class whose layer has made it. Declared, so that all circuits have one shape. */
+  readonly [ORIGIN]: Definition | undefined = undefined
   readonly ref: Ref.Ref<Circuit.Circuit>
   inFlight = 0
   lastUsedAt: number
@@ -566,7 +569,9 @@ export class Breaker implements CircuitBreaker {
     const now = this.now()
     const circuit = this.elapse(now)
     const next = Circuit.move(circuit, this.rules, command, now)
-    if (next._tag === circuit._tag) {
+    if (next === circuit) return
+    // The other end of a forced opening is news, the reset of a closed circuit is none.
+    if (next._tag === circuit._tag && next._tag !== "ForcedOpen") {
       this.ref.ref.current = next
     } else {
       this.commit(circuit, next, "Manual", now, note)
@@ -632,13 +637,28 @@ export class Breaker implements CircuitBreaker {
       (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
+  get hasParent(): boolean {
+    return this.parent !== undefined
+  }
+
+  /** Becomes a part of a registry, with what it remembers. */
+  join(parent: Parent): void {
+    for (const change of this.history) parent.history.add(change)
+    this.ownHistory = undefined
+    this.parent = parent
+  }
+
+  leaveParent(): void {
+    if (this.parent === undefined) return
+    const history = new History<CircuitChange>(OWN_HISTORY)
+    for (const change of this.history) history.add(change)
+    this.ownHistory = history
+    this.parent = undefined
+  }
+
   get endEvents(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.parent !== undefined) {
-        this.ownHistory = new History(OWN_HISTORY)
-        for (const change of this.history) this.ownHistory.add(change)
-        this.parent = undefined
-      }
+      this.leaveParent()
       return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
     })
   }
@@ -705,13 +725,16 @@ export class Breaker implements CircuitBreaker {
 
   private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
     this.ref.ref.current = to
-    this.tally.stateChanges++
-    for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
-    if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+    const isMove = from._tag !== to._tag
+    if (isMove) {
+      this.tally.stateChanges++
+      for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
+      if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+    }
     // A timeout of probes, and the end of a ramp, are noticed by whoever looks next.
     const changedAt = to._tag === "Open" ? to.openedAt : to._tag === "Closed" ? to.closedAt : now
     const elapsed = changedAt - this.changedAt
-    this.changedAt = changedAt
+    if (isMove) this.changedAt = changedAt
     const { consecutiveFailures, window } = from.counts
     Window.expire(window, now)
     this.publishChange({

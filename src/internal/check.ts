@@ -1,6 +1,10 @@
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import { format } from "effect/Formatter"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import { closest, TYPO } from "./spelling.ts"
 
 /**
  * Options are checked where a policy is built, so that a mistake is a
@@ -13,29 +17,58 @@ export const refuse = (field: string, accepted: string, value: unknown): never =
 /** Whatever a caller in JavaScript may have passed. */
 const show = (value: unknown): string => {
   try {
-    return typeof value === "string" ? `"${value}"` : typeof value === "object" ? format(value) : String(value)
+    return typeof value === "string" ? JSON.stringify(value) : kindOf(value) ?? (
+      typeof value === "object" ? format(value) : String(value)
+    )
   } catch {
-    return `a ${typeof value} that cannot be printed`
+    return "a value that cannot be printed"
   }
 }
 
-/** Neither a list nor a date, which are objects to JavaScript. */
+/** What people pass by mistake, and would not know again by what is inside. */
+const kindOf = (value: unknown): string | undefined => {
+  if (typeof value === "function") {
+    const kind = Function.prototype.toString.call(value).startsWith("class") ? "class" : "function"
+    return value.name === "" ? `a ${kind}` : `the ${kind} ${value.name}`
+  }
+  if (Predicate.isPromiseLike(value)) return "a Promise"
+  if (Layer.isLayer(value)) return "a Layer"
+  return Effect.isEffect(value) ? "an Effect" : undefined
+}
+
+/** Neither a list, a date, a promise nor an effect, which are objects to JavaScript. */
 export const isObject = (value: unknown): value is object =>
-  typeof value === "object" && Object.prototype.toString.call(value) === "[object Object]"
+  typeof value === "object" && Object.prototype.toString.call(value) === "[object Object]" &&
+  kindOf(value) === undefined
 
-/** The options of a constructor that cannot do without any. */
-export const checkOptions = <O>(constructor: string, options: O): O =>
-  isObject(options) ? options : refuse(`${constructor}: options`, "an object", options)
+/** The options of a constructor that cannot do without any; with `known`, no other than these. */
+export const checkOptions = <O>(constructor: string, options: O, known?: ReadonlyArray<string>): O => {
+  if (!isObject(options)) return refuse(`${constructor}: options`, "an object", options)
+  if (known !== undefined) checkKnown(constructor, options, known)
+  return options
+}
 
-/** Where types let any option pass, one that is misspelt would leave out what was meant to protect. */
+/** An option that is misspelt would leave out what was meant to protect. */
 export const checkKnown = (constructor: string, options: object, known: ReadonlyArray<string>): void => {
   const unknown = Object.keys(options).find((key) => !known.includes(key))
   if (unknown === undefined) return
-  throw new RangeError(`${constructor}: ${JSON.stringify(unknown)} is no option; there are ${known.join(", ")}`)
+  const meant = closest(unknown, known, TYPO)
+  throw new RangeError(
+    `${constructor}: ${JSON.stringify(unknown)} is no option; ` +
+      `${meant === undefined ? "there" : `did you mean "${meant}"? There`} are ${known.join(", ")}`
+  )
 }
 
 export const checkFunction = <F>(field: string, value: F): F =>
   value === undefined || typeof value === "function" ? value : refuse(field, "a function", value)
+
+export const checkString = <S extends string>(field: string, value: S): S =>
+  typeof value === "string" ? value : refuse(field, "a string", value)
+
+export const checkOneOf = (field: string, accepted: ReadonlyArray<string>, value: string): void => {
+  if (accepted.includes(value)) return
+  refuse(field, accepted.map((value) => `"${value}"`).join(" or "), value)
+}
 
 export const checkCount = (field: string, value: number, maximum = Number.MAX_SAFE_INTEGER): number =>
   Number.isInteger(value) && value >= 1 && value <= maximum
@@ -61,7 +94,7 @@ export const checkDuration = (
 ): Duration.Duration => {
   const accepted = `a${options?.finite === true ? " finite" : ""} duration ${
     options?.positive === true ? "above" : "of at least"
-  } zero`
+  } zero such as "5 seconds"`
   const duration = parse(input)
   if (duration === undefined) return refuse(field, accepted, input)
   // Effect takes a NaN for zero.

@@ -17,7 +17,7 @@ import { presets, toJson } from "./adminConfig.ts"
 import { checkUrl, type CommandError, variable } from "./cliClient.ts"
 import * as Text from "./cliText.ts"
 import { readAll } from "./configSource.ts"
-import { formatDuration } from "./formatDuration.ts"
+import { formatDuration } from "./durationText.ts"
 
 export type Preset = keyof typeof presets
 
@@ -84,7 +84,10 @@ const load = Effect.fnUntraced(function*(options: Environment.Options): Effect.f
 const loadWhatIsRight = Effect.fnUntraced(function*(options: Environment.Options, error: Config.ConfigError) {
   const provider = yield* ConfigProvider.ConfigProvider
   const texts = new Map(
-    yield* Effect.orElseSucceed(readAll(provider, names, (word) => word === "CB"), () => new Map<string, string>())
+    yield* Effect.orElseSucceed(
+      readAll(provider, names, (word) => word === "CB", () => true),
+      () => new Map<string, string>()
+    )
   )
   const attempt = () =>
     Effect.result(Effect.provideService(

@@ -11,7 +11,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { CircuitEvent } from "../CircuitEvent.ts"
 import type { Circuit } from "./adminApi.ts"
-import { formatDuration } from "./formatDuration.ts"
+import { formatDuration, parseDuration as durationOf } from "./durationText.ts"
 import { failureText } from "./lastFailure.ts"
 
 // -----------------------------------------------------------------------------
@@ -60,39 +60,13 @@ export const percent = (rate: number): string => `${Number((rate * 100).toFixed(
 // durations
 // -----------------------------------------------------------------------------
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-const WORDS: Readonly<Record<string, string>> = {
-  milli: "ms",
-  millis: "ms",
-  sec: "s",
-  second: "s",
-  seconds: "s",
-  min: "m",
-  minute: "m",
-  minutes: "m",
-  hour: "h",
-  hours: "h",
-  day: "d",
-  days: "d"
-}
-
 export const ACCEPTED_DURATION = "a duration above zero such as 90 (seconds), 500ms, 5m, 1h30m or \"5 minutes\""
 
-/** A duration as people type it, if it is above zero. */
+/** A duration as people type it, if it is above zero and has an end. */
 export const parseDuration = (text: string): Duration.Duration | undefined => {
-  const given = text.trim().toLowerCase()
-  if (/^\d+(?:\.\d+)?$/.test(given)) return positive(Number(given) * 1000)
-  if (!/^(?:\d+(?:\.\d+)?\s*[a-z]+\s*)+$/.test(given)) return undefined
-  let millis = 0
-  for (const [, amount, unit] of given.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]+)/g)) {
-    millis += Number(amount) * (UNITS[WORDS[unit!] ?? unit!] ?? NaN)
-  }
-  return positive(millis)
+  const duration = durationOf(text)
+  return duration !== undefined && Duration.isPositive(duration) && Duration.isFinite(duration) ? duration : undefined
 }
-
-const positive = (millis: number): Duration.Duration | undefined =>
-  millis > 0 && millis < Infinity ? Duration.millis(millis) : undefined
 
 const seconds = (amount: number): string =>
   formatDuration(Duration.seconds(amount < 10 ? Math.ceil(amount * 10) / 10 : Math.ceil(amount)))

@@ -4,6 +4,7 @@
  */
 import type * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Str from "effect/String"
 
 /** The text of variables, by names in constant case. */
@@ -15,17 +16,18 @@ type Load = ConfigProvider.ConfigProvider["load"]
 
 /**
  * Reads the variables of `known`, and all that the provider lists if
- * `isOurs` accepts their first word. Of several sources of one name the first
+ * `isOurs` accepts their first word. Words may be numbers where that is likely. Of several sources of one name the first
  * counts, as in `ConfigProvider.orElse`.
  */
 export const readAll = Effect.fnUntraced(function*(
   provider: ConfigProvider.ConfigProvider,
   known: ReadonlyArray<string>,
-  isOurs: (word: string) => boolean
+  isOurs: (word: string) => boolean,
+  mayHaveNumbers: (word: string) => boolean = () => false
 ): Effect.fn.Return<Texts, ConfigProvider.SourceError> {
   const texts = new Map<string, string>()
   for (const source of yield* sourcesOf(provider)) {
-    const found = yield* list(source, isOurs)
+    const found = yield* list(source, isOurs, mayHaveNumbers)
     for (const name of known) {
       const node = yield* source.load([name])
       if (node?.value !== undefined) found.set(name, node.value)
@@ -62,11 +64,12 @@ const sourcesOf = Effect.fnUntraced(function*(provider: ConfigProvider.ConfigPro
     return ABSENT
   })
   yield* orAbsent(probe.load([]))
-  return Array.from({ length: Math.max(parts, 1) }, (_, index): Source => {
+  if (parts < 2) return [{ load: provider.load, loadWords: provider.mapInput(intoWords).load }]
+  return Array.from({ length: parts }, (_, index): Source => {
     const loadBy = (map: (path: Path) => Path): Load => (path) =>
       Effect.suspend(() => {
         let part = 0
-        return provider.mapInput((mapped) => parts < 2 || part++ === index ? map(mapped) : ABSENT).load(path)
+        return provider.mapInput((mapped) => part++ === index ? map(mapped) : ABSENT).load(path)
       })
     return { load: loadBy(same), loadWords: loadBy(intoWords) }
   })
@@ -76,30 +79,41 @@ const sourcesOf = Effect.fnUntraced(function*(provider: ConfigProvider.ConfigPro
 const MAX_WORDS = 64
 const MAX_NODES = 100_000
 
-/** No more items of arrays are looked at. A word that is a number makes an array of any length. */
-const MAX_ITEMS = 10_000
+interface Place {
+  readonly path: Path
+  readonly name: string
+  readonly node: ConfigProvider.Node | undefined
+}
 
 /** Walks what the source lists. One that cannot list has no names. */
-const list = Effect.fnUntraced(function*(source: Source, isOurs: (word: string) => boolean) {
+const list = Effect.fnUntraced(function*(
+  source: Source,
+  isOurs: (word: string) => boolean,
+  mayHaveNumbers: (word: string) => boolean
+) {
   const found = new Map<string, string>()
-  let itemsLeft = MAX_ITEMS
+  const root = yield* orAbsent(source.load([]))
   // Under a prefix of several words, such as `nested("ACME_APP")`, the environment lists by single words only.
-  const load = (yield* orAbsent(source.load([]))) === undefined ? source.loadWords : source.load
-  const pending: Array<{ readonly path: Path; readonly name: string }> = [{ path: [], name: "" }]
+  const load = root === undefined ? source.loadWords : source.load
+  const start: Place = { path: [], name: "", node: root ?? (yield* orAbsent(load([]))) }
+  const pending = [start]
+  let probes = MAX_PROBES
   // Grows as it goes.
-  for (const { name, path } of pending) {
-    const node = yield* orAbsent(load(path))
+  for (const { name, node, path } of pending) {
     if (node?.value !== undefined && name !== "" && !found.has(name)) found.set(name, node.value)
     if (path.length === MAX_WORDS || pending.length > MAX_NODES) continue
-    const children = childrenOf(node, itemsLeft)
-    if (node?._tag === "Array") itemsLeft -= children.length
+    const children = childrenOf(node, path, mayHaveNumbers(name.split("_", 1)[0]!) ? Math.max(probes, 1) : 1)
+    if (node?._tag === "Array") probes -= Math.min(probes, children.length)
     for (const child of children) {
       const words = Str.configCase(String(child))
-      if (path.length > 0) {
-        pending.push({ path: [...path, child], name: words === "" ? name : `${name}_${words}` })
-      } else if (isOurs(words.split("_", 1)[0]!)) {
-        pending.push({ path: [child], name: words })
-      }
+      if (path.length === 0 && !isOurs(words.split("_", 1)[0]!)) continue
+      const childPath = [...path, child]
+      const loading = load(childPath)
+      // Most items of an array are not there, so that they must not cost a step of the fiber.
+      if (Exit.isExit(loading) && Exit.isSuccess(loading) && loading.value === undefined) continue
+      const childNode = yield* orAbsent(loading)
+      const childName = path.length === 0 ? words : words === "" ? name : `${name}_${words}`
+      pending.push({ path: childPath, name: childName, node: childNode })
     }
   }
   return found
@@ -109,13 +123,43 @@ const list = Effect.fnUntraced(function*(source: Source, isOurs: (word: string) 
 const orAbsent = <A, E>(self: Effect.Effect<A | undefined, E>): Effect.Effect<A | undefined> =>
   Effect.catch(self, () => Effect.undefined)
 
-const childrenOf = (node: ConfigProvider.Node | undefined, maxItems: number): ReadonlyArray<string | number> => {
+const childrenOf = (
+  node: ConfigProvider.Node | undefined,
+  path: Path,
+  probes: number
+): ReadonlyArray<string | number> => {
   switch (node?._tag) {
     case "Record":
       return Array.from(node.keys)
     case "Array":
-      return Array.from({ length: Math.min(node.length, maxItems) }, (_, index) => index)
+      return itemsOf(node.length, path, probes)
     default:
       return []
   }
 }
+
+/** As many items of arrays are looked for in all. */
+const MAX_PROBES = 20_000
+
+/**
+ * The environment makes an array of words that are all numbers, as in
+ * `CB_TENANT_7_…` and `CB_TENANT_123456_…`, but does not say which items there
+ * are, except for the last one. So the numbers that the process environment has
+ * in that place are looked for, then the highest and the lowest ones.
+ */
+const itemsOf = (length: number, path: Path, probes: number): ReadonlyArray<number> => {
+  const items = new Set<number>()
+  const prefix = `_${path.join("_")}_`
+  for (const name of Object.keys(processEnv())) {
+    const at = `_${name}`.indexOf(prefix)
+    const item = at < 0 ? NaN : Number(name.slice(at + prefix.length - 1).split("_", 1)[0])
+    if (item < length) items.add(item)
+  }
+  const highest = Math.max(0, length - Math.ceil(probes / 4))
+  for (let item = length - 1; item >= highest; item--) items.add(item)
+  for (let item = 0; item < highest && items.size < probes; item++) items.add(item)
+  return Array.from(items)
+}
+
+const processEnv = (): Readonly<Record<string, unknown>> =>
+  (globalThis as { readonly process?: { readonly env?: Readonly<Record<string, unknown>> } }).process?.env ?? {}

@@ -10,7 +10,7 @@ import * as Predicate from "effect/Predicate"
 import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "../CircuitMetrics.ts"
 import type { Reason, Status } from "../HealthMonitor.ts"
 import type { CallTimeoutError } from "../ResilienceError.ts"
-import { formatDuration } from "./formatDuration.ts"
+import { formatDuration } from "./durationText.ts"
 import { messageOf } from "./messageOf.ts"
 
 const severity = { healthy: 0, degraded: 1, unhealthy: 2 } as const

@@ -5,15 +5,16 @@ import * as Fiber from "effect/Fiber"
 import { setAlarm } from "./alarm.ts"
 
 /**
- * Interrupts a call that takes too long and goes on with `orElse`; with
- * `disconnect`, without waiting for the call to let go.
+ * Interrupts a call that takes too long and goes on with `orElse`, which gets
+ * the fiber of the call; with `disconnect`, without waiting for the call to let
+ * go.
  */
 export const limitTime = <A, E, R, A2, E2>(
   self: Effect.Effect<A, E, R>,
   options: {
     readonly duration: Duration.Duration
     readonly disconnect: boolean
-    readonly orElse: () => Effect.Effect<A2, E2>
+    readonly orElse: (call: Fiber.Fiber<A, E>) => Effect.Effect<A2, E2>
   }
 ): Effect.Effect<A | A2, E | E2, R> => {
   const { disconnect, duration, orElse } = options
@@ -34,11 +35,11 @@ export const limitTime = <A, E, R, A2, E2>(
       const cancelAlarm = setAlarm(caller, millis, () => {
         timedOut = true
         call.interruptUnsafe(caller.id)
-        if (disconnect) resume(Effect.suspend(orElse))
+        if (disconnect) resume(Effect.suspend(() => orElse(call)))
       })
       call.addObserver((exit) => {
         cancelAlarm()
-        resume(timedOut ? Effect.suspend(orElse) : exit)
+        resume(timedOut ? Effect.suspend(() => orElse(call)) : exit)
       })
       return Effect.suspend(() => {
         cancelAlarm()

@@ -51,3 +51,8 @@ export const onExitInStep = <A, E, R>(
   f: (exit: Exit.Exit<A, E>) => Effect.Effect<void> | undefined
 ): Effect.Effect<A, E, R> =>
   (Effect.onExitPrimitive(self, f) as unknown as Record<string, Evaluate>)[EVALUATE]!(fiber) as Effect.Effect<A, E, R>
+
+/** Makes an effect take another step than its own. */
+export const overrideStep = (self: Effect.Effect<unknown, unknown, unknown>, step: Evaluate): void => {
+  Object.assign(self, { [EVALUATE]: step })
+}

@@ -8,7 +8,7 @@ import type { Bulkhead } from "../Bulkhead.ts"
 export interface Recorder {
   readonly onRetry: (operation: string) => void
   readonly onBudgetExhausted: (operation: string) => void
-  readonly onTimeout: (operation: string) => void
+  readonly onTimeout: (operation: string, kind: "call" | "attempt" | "total") => void
   readonly onHedge: (operation: string) => void
   readonly onBulkheadFull: (bulkhead: string) => void
   readonly onTierEnded: (operation: string, tier: string, outcome: "success" | "failure" | "skipped") => void

@@ -79,6 +79,18 @@ export const balance = (account: Account, rules: Rules): number =>
 /** Counts one call. Takes the account as it stands now. */
 export const deposit = (account: Account): Account => ({ ...account, calls: account.calls + 1 })
 
+/** Takes back a call that was counted at `countedAt`, unless the account has forgotten it. */
+export const refund = (account: Account, rules: Rules, countedAt: number): Account => {
+  const tick = Math.floor(countedAt / rules.sliceMillis)
+  if (tick >= account.tick) return { ...account, calls: Math.max(0, account.calls - 1) }
+  if (!account.past.some((slice) => slice.tick === tick && slice.calls > 0)) return account
+  return {
+    ...account,
+    past: account.past.map((slice) => slice.tick === tick ? { ...slice, calls: slice.calls - 1 } : slice),
+    pastCalls: account.pastCalls - 1
+  }
+}
+
 /** Counts one retry if it may be made. Takes the account as it stands now. */
 export const withdraw = (account: Account, rules: Rules): readonly [granted: boolean, account: Account] =>
   balance(account, rules) >= 1

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Outcome from "../Outcome.ts"
-import { CallTimeoutError } from "../ResilienceError.ts"
+import { isTimeout } from "./insideError.ts"
 
 /** Counts the attempts of the pipeline that runs. */
 const Attempts = /* @__PURE__ */ Context.Reference<{ count: number }>("effect-resilience/spans/Attempts", {
@@ -63,5 +63,5 @@ const outcome = (exit: Exit.Exit<unknown, unknown>): string => {
   if (Cause.hasInterruptsOnly(exit.cause)) return "interrupted"
   if (Cause.hasDies(exit.cause)) return "defect"
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  return Outcome.isRejection(error) ? "rejected" : error instanceof CallTimeoutError ? "timeout" : "failure"
+  return Outcome.isNotMade(error) ? "rejected" : isTimeout(error) ? "timeout" : "failure"
 }

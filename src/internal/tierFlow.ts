@@ -86,15 +86,20 @@ export class TierFlows {
   }
 }
 
-const watched = new WeakMap<CircuitBreakerRegistry, TierFlows>()
+/** On the registry itself, where another copy of this package finds them as well. */
+const FLOWS = "~effect-resilience/tierFlows"
+
+interface Watched {
+  readonly [FLOWS]?: TierFlows
+}
 
 /** Those of a registry, if anybody watches it. */
 export const flowsOf = (registry: CircuitBreakerRegistry | undefined): TierFlows | undefined =>
-  registry === undefined ? undefined : watched.get(registry)
+  (registry as Watched | undefined)?.[FLOWS]
 
 /** Counts from now on. */
 export const watchFlows = (registry: CircuitBreakerRegistry): TierFlows => {
-  const flows = watched.get(registry) ?? new TierFlows()
-  watched.set(registry, flows)
+  const flows = flowsOf(registry) ?? new TierFlows()
+  if (Object.isExtensible(registry)) Object.defineProperty(registry, FLOWS, { value: flows, configurable: true })
   return flows
 }

@@ -202,8 +202,8 @@ export const halfOpen = <T extends CircuitBreaker.Target>(
 
 /**
  * Closes a circuit the way it recovers by itself: lets its open time pass on the
- * `TestClock` and makes successful probes until it closes. Leaves it as it is
- * if it is closed.
+ * `TestClock`, makes successful probes, and lets the ramp pass of a policy with
+ * `recovery`. Leaves it as it is if it is closed.
  *
  * **Gotchas**
  *
@@ -239,7 +239,21 @@ export const close = <T extends CircuitBreaker.Target>(
     const breaker = yield* circuitOf(target)
     if ((yield* breaker.state) === "Closed") return
     yield* advanceToHalfOpen(breaker)
-    while ((yield* breaker.state) === "HalfOpen") {
+    const { halfOpenSample, recovery, successThreshold } = yield* breaker.policy
+    const probes = halfOpenSample?.calls ?? successThreshold
+    for (let calls = 0; (yield* breaker.state) === "HalfOpen"; calls++) {
+      if (recovery !== undefined && calls === probes) {
+        if (!Predicate.hasProperty(yield* Clock.Clock, "adjust")) {
+          return yield* cannot("close", breaker, "ramps up and needs a TestClock: use `it.effect` or `TestClock.layer`")
+        }
+        yield* TestClock.adjust(recovery.duration)
+        if ((yield* breaker.state) === "Closed") return
+        return yield* cannot(
+          "close",
+          breaker,
+          "is not closed after its ramp; was it made where the TestClock was not provided?"
+        )
+      }
       if (!(yield* breaker.isAvailable)) {
         return yield* cannot("close", breaker, "has all of its probes running; let them end first")
       }

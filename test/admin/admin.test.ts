@@ -399,7 +399,7 @@ describe("changes", () => {
       assert.deepStrictEqual(yield* server.registry.openCircuits, [])
     }))
 
-  it.effect("force a circuit open for seconds, or for a duration in words", () =>
+  it.effect("force a circuit open for seconds, or for a duration as variables take it", () =>
     Effect.gen(function*() {
       const server = yield* start()
       const { circuits } = yield* client(server)
@@ -408,6 +408,9 @@ describe("changes", () => {
         circuits.forceOpen({ params: { name: "payment-api" }, payload: { ...who, duration } })
 
       assert.strictEqual((yield* forceOpen(90)).time_until_retry, 90)
+      for (const text of ["90", "90s", "1m 30s", "PT1M30S", "1.5 minutes"]) {
+        assert.strictEqual((yield* forceOpen(text)).time_until_retry, 90, text)
+      }
       assert.strictEqual((yield* forceOpen("10 minutes")).time_until_retry, 600)
       yield* TestClock.adjust("10 minutes")
       assert.strictEqual(yield* breaker.state, "HalfOpen")
@@ -1096,7 +1099,10 @@ describe("it does not start", () => {
           [{ maxBodySize: 0 }, "Admin.layer: maxBodySize must be an integer >= 1, got 0"],
           [{ maxSubscribers: 1.5 }, "Admin.layer: maxSubscribers must be an integer >= 1, got 1.5"],
           [{ replay: -1 }, "Admin.layer: replay must be an integer >= 1, got -1"],
-          [{ heartbeat: 0 }, "Admin.layer: heartbeat must be a finite duration above zero, got 0"],
+          [
+            { heartbeat: 0 },
+            "Admin.layer: heartbeat must be a finite duration above zero such as \"5 seconds\", got 0"
+          ],
           [{ prefix: "/a b" as const }, `Admin.layer: prefix must be a path such as "/resilience", got "/a b"`]
         ] as const
       ) {

@@ -104,7 +104,7 @@ describe.skipIf(!hasPty)(
 
         tty.resize(1, 1)
         yield* Effect.sleep("300 millis")
-        tty.resize(140, 30)
+        tty.resize(150, 30)
         yield* shows(tty, new RegExp(`${long} +closed`))
         tty.press("q")
         assert.strictEqual((yield* tty.ended).code, 0)

@@ -33,7 +33,7 @@ const policy = (options: Partial<Policy>): Policy => ({
 const policies: ReadonlyArray<Policy> = [
   policy({ consecutiveFailures: 3, failureRate: 0.6 }),
   policy({ failureRate: 0.5, window: { duration: 20, buckets: 4 }, halfOpenSample: { calls: 4, failureRate: 0.5 } }),
-  policy({ slowCallRate: 0.5, slowCallDuration: 10, halfOpenMaxCalls: 3 })
+  policy({ slowCallRate: 0.5, slowCallDuration: 10, halfOpenMaxCalls: 3, recovery: { duration: 12, initial: 0.5 } })
 ]
 const realPolicies = policies.map(toPolicy)
 

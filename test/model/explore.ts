@@ -330,13 +330,14 @@ const invariants = (world: World, subject: Subject, before: Before, action: Acti
   const grown = circuit.generation - before.generation
   const rampBegins = action._tag === "End" && isRamping(circuit) && !before.ramped
   if (rampBegins && grown !== 1) return "a ramp is no period of its own"
-  const silent = action._tag === "Reset" || action._tag === "ForceOpen" || rampBegins ? 1 : 0
+  const silent = action._tag === "Reset" || rampBegins ? 1 : 0
   if (grown < changes.length || grown > changes.length + silent) {
     return `the generation went from ${before.generation} to ${circuit.generation} with ${changes.length} changes`
   }
   let state = before.circuit._tag
-  for (const { from, to } of changes) {
-    if (from !== state || from === to) return `an event ${from} → ${to} in state ${state}`
+  for (const { from, reason, to } of changes) {
+    const movesEnd = to === "ForcedOpen" && reason === "Manual" && action._tag === "ForceOpen"
+    if (from !== state || (from === to && !movesEnd)) return `an event ${from} → ${to} in state ${state}`
     state = to
   }
   if (state !== circuit._tag) return `the circuit is ${circuit._tag}, and its events end with ${state}`

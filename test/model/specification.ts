@@ -345,6 +345,7 @@ const tell = ({ circuit: from, events }: Course, change: Change, to: Circuit, op
     slowCallRate,
     calls
   }
+  if (told.from === told.to) return { circuit: to, events: [...events, told] }
   const tally = { ...to.tally, changes: to.tally.changes + 1 }
   return { circuit: { ...to, stateSince: at, tally }, events: [...events, told] }
 }
@@ -541,8 +542,9 @@ const command = (course: Course, action: Extract<Action, { _tag: State | "ForceO
   const until = action._tag === "ForceOpen" ? circuit.now + action.duration : Infinity
   const change: Change = { to, reason: "Manual", until }
   if (present(circuit).state !== to) return moveTo(course, change)
-  // "`forceOpen` of a circuit that is forced open sets the end anew; the state stays the same, so there is no event."
-  return to === "ForcedOpen" ? { ...course, circuit: begin(circuit, change) } : course
+  if (to !== "ForcedOpen" || present(circuit).until === until) return course
+  // "`forceOpen` of a circuit that is forced open moves its end, which is an event; the state stays the same."
+  return tell(course, change, begin(circuit, change), openingsInARow(circuit, circuit.now))
 }
 
 /** "`reset` makes the circuit as new", and "always takes effect": calls that run then are late. */

@@ -1,0 +1,85 @@
+/**
+ * What an error is about: those of this package that hold others are looked
+ * into. They are known by their brand, so that ResilienceError.ts can use this.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
+
+export const ERROR_TYPE_ID = "~effect-resilience/ResilienceError"
+
+/** The tag of an error of this package, or of another copy of it. */
+export const brandOf = (error: unknown): unknown =>
+  Predicate.hasProperty(error, ERROR_TYPE_ID) ? error[ERROR_TYPE_ID] : undefined
+
+interface Holder {
+  readonly lastError?: unknown
+  readonly rejection?: unknown
+  readonly attempts?: unknown
+}
+
+/** Errors nest as deep as people nest combinators; what refers to itself ends here. */
+const MAX_DEPTH = 20
+
+interface TierFailure {
+  readonly outcome?: unknown
+  readonly error?: unknown
+}
+
+/** The entries of an `AllTiersFailedError`. */
+export const tierFailuresOf = (error: unknown): ReadonlyArray<TierFailure> =>
+  brandOf(error) === "AllTiersFailedError" && Array.isArray((error as Holder).attempts)
+    ? (error as { readonly attempts: ReadonlyArray<TierFailure> }).attempts
+    : []
+
+/** The errors that the calls themselves failed with: what is inside of an error that holds others, else the error. */
+export const leavesOf = (error: unknown, depth = 0): ReadonlyArray<unknown> => {
+  if (depth === MAX_DEPTH) return [error]
+  switch (brandOf(error)) {
+    case "RetryExhaustedError":
+      return leavesOf((error as Holder).lastError, depth + 1)
+    case "AllTiersFailedError":
+      return tierFailuresOf(error).flatMap((failure) => leavesOf(failure.error, depth + 1))
+    default:
+      return [error]
+  }
+}
+
+export const isTimeout = (error: unknown): boolean =>
+  brandOf(error) === "CallTimeoutError" || Cause.isTimeoutError(error)
+
+/** How long an error asks to wait. What makes no sense comes from the network, and asks for nothing. */
+export const hintOf = (error: unknown): Duration.Duration | undefined => {
+  try {
+    return hintInside(error, 0)
+  } catch {
+    // Getters are somebody else's code.
+    return undefined
+  }
+}
+
+const hintInside = (error: unknown, depth: number): Duration.Duration | undefined => {
+  if (depth === MAX_DEPTH) return undefined
+  switch (brandOf(error)) {
+    case "RetryExhaustedError": {
+      const { lastError, rejection } = error as Holder
+      const [one, other] = [hintInside(lastError, depth + 1), hintInside(rejection, depth + 1)]
+      return one === undefined || other === undefined ? one ?? other : Duration.max(one, other)
+    }
+    case "AllTiersFailedError": {
+      // A tier that asks for no wait can be tried at once.
+      const hints = tierFailuresOf(error).map((failure) => hintInside(failure.error, depth + 1))
+      return hints.includes(undefined) || hints.length === 0
+        ? undefined
+        : (hints as Array<Duration.Duration>).reduce((least, hint) => Duration.min(least, hint))
+    }
+    default:
+      return ownHint(error) ?? (Predicate.hasProperty(error, "reason") ? ownHint(error.reason) : undefined)
+  }
+}
+
+const ownHint = (error: unknown): Duration.Duration | undefined =>
+  Predicate.hasProperty(error, "retryAfter") && Duration.isDuration(error.retryAfter) &&
+    Duration.toMillis(error.retryAfter) >= 0
+    ? error.retryAfter
+    : undefined
