@@ -64,9 +64,10 @@ import * as Layer from "effect/Layer"
 import * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { asProbe, type Breaker, Call } from "./internal/breaker.ts"
+import { asProbe, type Breaker, Call, isBreaker } from "./internal/breaker.ts"
 import * as Circuit from "./internal/circuit.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { make as makeError, stackless } from "./internal/rejection.ts"
@@ -200,10 +201,19 @@ export const make = (
     const hub = new EventHub<EffectBreaker.Transition>()
     yield* Effect.addFinalizer(() => hub.end)
 
-    const find = (key: string) => registry.getUnsafe(prefix + key) as Breaker | undefined
+    const known = (circuit: CircuitBreaker | undefined): Breaker | undefined => {
+      if (circuit === undefined || isBreaker(circuit)) return circuit
+      throw new RangeError(
+        `EffectCircuitBreaker: circuit ${
+          JSON.stringify(circuit.name)
+        } of the registry was made by hand or by another ` +
+          "version of effect-resilience"
+      )
+    }
+    const find = (key: string): Breaker | undefined => known(registry.getUnsafe(prefix + key))
     const findOrMake = (key: string): Breaker =>
       // A policy is given only to a new circuit. Given to one that was reconfigured, it would be a conflict.
-      find(key) ?? registry.getOrCreateUnsafe(prefix + key, policy) as Breaker
+      find(key) ?? known(registry.getOrCreateUnsafe(prefix + key, policy))!
 
     const publish = (key: string, from: Circuit.Circuit, to: Circuit.Circuit): void => {
       if (from.generation === to.generation || !hub.hasSubscribers) return

@@ -72,7 +72,7 @@ import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker } from "./internal/breaker.ts"
+import { type Breaker, isBreaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import { checkCount, checkDuration, checkKnown, checkRate } from "./internal/check.ts"
 import { EventHub } from "./internal/eventHub.ts"
@@ -996,7 +996,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
       }
       if (before.state !== "HalfOpen" || !before.isAvailable || probe.goesOn) return interval
       // A ramp wants no probes: time alone ends it.
-      const circuit = breaker instanceof Breaker ? breaker.live.settled() : undefined
+      const circuit = isBreaker(breaker) ? breaker.live.settled() : undefined
       if (circuit?._tag === "HalfOpen" && circuit.rampingSince !== undefined) return interval
       const startedAt = yield* now
       if (before.stateChanges === ignored.stateChanges && startedAt < ignored.until) return ignored.until - startedAt
@@ -1074,7 +1074,15 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     }
     entries.set(name, entry)
     const breaker = breakerOf(entry)
-    if (breaker instanceof Breaker) observe(breaker)
+    if (isBreaker(breaker)) observe(breaker)
+    else if (breaker !== undefined) {
+      fibers.start(Effect.logWarning(
+        `HealthMonitor learns of the changes of circuit ${
+          JSON.stringify(breaker.name)
+        } only at its intervals: it was ` +
+          "made by hand or by another version of effect-resilience"
+      ))
+    }
     if (entry.check !== undefined) fibers.start(runForever(entry))
     if (probe !== undefined) fibers.start(watching(prober(entry, probe)))
     return entry
@@ -1084,7 +1092,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     Effect.suspend(() => {
       entries.delete(entry.name)
       const { circuit } = entry.options
-      if (circuit instanceof Breaker && registry.getUnsafe(circuit.name) !== circuit) stopObserving(circuit)
+      if (isBreaker(circuit) && registry.getUnsafe(circuit.name) !== circuit) stopObserving(circuit)
       wakeAll()
       return entry.fibers.stop
     })

@@ -40,7 +40,7 @@ import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
-import { Breaker } from "./internal/breaker.ts"
+import { type Breaker, isBreaker } from "./internal/breaker.ts"
 import { Histogram } from "./internal/histogram.ts"
 import { Recorder } from "./internal/recorder.ts"
 
@@ -189,11 +189,18 @@ export const watch = (
       Effect.sync(() =>
         isBulkhead(target)
           ? registerBulkhead(target, context)
-          : target instanceof Breaker
+          : isBreaker(target)
           ? registerCircuit(target.live, context, options)
           : () => {}
       )
-    ),
+    ).pipe(Effect.tap(() =>
+      isBulkhead(target) || isBreaker(target) ? Effect.void : Effect.logWarning(
+        `Telemetry.watch measures nothing of circuit ${
+          JSON.stringify(target.name)
+        }: it was made by hand or by another ` +
+          "version of effect-resilience"
+      )
+    )),
     (end) => Effect.sync(end)
   ))
 }

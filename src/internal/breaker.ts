@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { format } from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
@@ -148,6 +149,13 @@ export interface BreakerOptions {
   readonly start?: Circuit.Command | undefined
 }
 
+/** On a circuit: the version of what is inside of it, as the registry has one. */
+const INSIDE = "~effect-resilience/circuit"
+
+/** Whether what is inside of a circuit is known, which another copy of this package may have made. */
+export const isBreaker = (circuit: unknown): circuit is Breaker =>
+  Predicate.hasProperty(circuit, INSIDE) && circuit[INSIDE] === 1
+
 export class Breaker implements CircuitBreaker {
   readonly name: string
   /** The class whose layer has made it. Declared, so that all circuits have one shape. */
@@ -208,6 +216,10 @@ export class Breaker implements CircuitBreaker {
 
   get ["~effect-resilience/CircuitBreaker"](): "~effect-resilience/CircuitBreaker" {
     return "~effect-resilience/CircuitBreaker"
+  }
+
+  get [INSIDE](): number {
+    return 1
   }
 
   // ---------------------------------------------------------------------------
