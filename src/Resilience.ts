@@ -611,14 +611,14 @@ const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): 
   }
 }
 
-const circuitStage = (options: Options, _interruptedAfter: Duration.Duration | undefined): Stage => {
+const circuitStage = (options: Options, interruptedAfter: Duration.Duration | undefined): Stage => {
   const { name } = options
   const circuit = options.circuitBreaker as Exclude<Options["circuitBreaker"], false>
   const classify = options.isAnswer === undefined ? options.classify : classifyAnswer(options.classify)
   const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
     title: "circuit breaker",
     description,
-    apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy, classify })
+    apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy, classify, interruptedAfter })
   })
   if (circuit === undefined) return stage(`"${name}" of the registry`, name)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)

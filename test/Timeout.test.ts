@@ -383,16 +383,19 @@ describe("withTimeout", () => {
       const ended = () => calls.map(hasTimedOut)
       assert.lengthOf(machine.sleeps, 1)
 
-      machine.tick()
-      machine.settle()
+      machine.until(999)
+      assert.deepStrictEqual(ended(), [false, false, false, false])
+      machine.until(1_000)
       assert.deepStrictEqual([machine.now, ...ended()], [1_000, true, false, false, false])
 
-      machine.tick()
-      machine.settle()
+      machine.until(1_299)
+      assert.deepStrictEqual(ended(), [true, false, false, false])
+      machine.until(1_300)
       assert.deepStrictEqual([machine.now, ...ended()], [1_300, true, true, true, false])
 
-      machine.tick()
-      machine.settle()
+      machine.until(1_699)
+      assert.deepStrictEqual(ended(), [true, true, true, false])
+      machine.until(1_700)
       assert.deepStrictEqual([machine.now, ...ended()], [1_700, true, true, true, true])
       assert.isEmpty(machine.sleeps)
     })
@@ -403,8 +406,7 @@ describe("withTimeout", () => {
       const quick = machine.run(limited(500))
       assert.lengthOf(machine.sleeps, 2)
 
-      machine.tick()
-      machine.settle()
+      machine.until(500)
 
       assert.deepStrictEqual([hasTimedOut(slow), hasTimedOut(quick)], [false, true])
     })

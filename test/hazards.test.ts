@@ -863,7 +863,7 @@ describe("a timeout against a cancellation", () => {
           const hung = Effect.ensuring(Effect.never, Effect.sync(() => finalized++))
           const fiber = machine.run(outside ? timeout(breaker.execute(hung)) : breaker.execute(timeout(hung)))
           let asked = 0
-          machine.settle()
+          machine.until(999.99)
           machine.pausesAt = () => asked++ % 3 === 0
           // The cancellation comes right before the timeout, or after so many steps of what that set off.
           if (place > 0) assert.isTrue(machine.tick(), "the timeout rings")

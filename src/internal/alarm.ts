@@ -8,12 +8,24 @@ import { monotonicMillis } from "./monotonic.ts"
 /** What is left when times are added and subtracted, in milliseconds. To sleep for that might never end. */
 const ROUNDING = 0.001
 
+/**
+ * The last part of a wait is a sleep of its own, in milliseconds: a clock that wakes sleepers of one moment in the order
+ * in which they lay down, as the `TestClock` does, wakes a call that ends at that moment before its alarm. Whole in
+ * nanoseconds and exact in binary.
+ */
+const LAST_PART = 1 / 64
+
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 interface Alarm {
   readonly at: number
   readonly ring: () => void
 }
+
+const contextOf = (caller: AnyFiber): Context.Context<never> =>
+  Context.make(Clock.Clock, caller.getRef(Clock.Clock)).pipe(
+    Context.add(Scheduler.Scheduler, caller.getRef(Scheduler.Scheduler))
+  )
 
 /**
  * The alarms of calls that are limited to the same time, the oldest first, and
@@ -50,10 +62,7 @@ class Alarms {
   }
 
   private start(caller: AnyFiber): void {
-    const context = Context.make(Clock.Clock, this.clock).pipe(
-      Context.add(Scheduler.Scheduler, caller.getRef(Scheduler.Scheduler))
-    )
-    this.fiber = Effect.runForkWith(context)(this.watch)
+    this.fiber = Effect.runForkWith(contextOf(caller))(this.watch)
     this.fiber.addObserver(() => this.stop())
   }
 
@@ -72,12 +81,27 @@ class Alarms {
   private readonly watch: Effect.Effect<void> = Effect.suspend(() => {
     for (const alarm of this.pending) {
       const wait = alarm.at - this.now()
-      if (wait > ROUNDING) return Effect.andThen(Effect.sleep(wait), this.watch)
+      if (wait > ROUNDING) {
+        return Effect.andThen(Effect.sleep(wait > LAST_PART ? wait - LAST_PART : wait), this.watch)
+      }
       this.pending.delete(alarm)
-      alarm.ring()
+      this.ring(alarm)
     }
+    // In this very step, since the fiber can be paused before it ends, and what is set meanwhile needs another.
+    this.stop()
     return Effect.void
   })
+
+  /** An observer of the call that throws must not take the alarms of other calls with it. */
+  private ring(alarm: Alarm): void {
+    try {
+      alarm.ring()
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
 
   private now(): number {
     return monotonicMillis(this.clock)
@@ -85,6 +109,19 @@ class Alarms {
 }
 
 const alarmsOf = new WeakMap<Clock.Clock, Map<number, Alarms>>()
+
+/**
+ * Fake timers of vitest, jest and sinon do not move the monotonic clock, and what sleeps on them when they are taken away
+ * sleeps for ever: nothing is shared with it.
+ */
+const hasFakeTimers = (): boolean =>
+  (globalThis.setTimeout as { readonly clock?: unknown } | undefined)?.clock !== undefined
+
+const setOwn = (caller: AnyFiber, millis: number, ring: () => void): () => void => {
+  const wait = millis > ROUNDING ? Effect.sleep(millis) : Effect.void
+  const fiber = Effect.runForkWith(contextOf(caller))(Effect.andThen(wait, Effect.sync(ring)))
+  return () => fiber.interruptUnsafe()
+}
 
 const get = (caller: AnyFiber, millis: number): Alarms => {
   const clock = caller.getRef(Clock.Clock)
@@ -97,6 +134,7 @@ const get = (caller: AnyFiber, millis: number): Alarms => {
 
 /** Calls `ring` after so many milliseconds, unless what this returns is called before. */
 export const setAlarm = (caller: AnyFiber, millis: number, ring: () => void): () => void => {
+  if (hasFakeTimers()) return setOwn(caller, millis, ring)
   const alarms = get(caller, millis)
   const alarm = alarms.set(ring, caller)
   return () => alarms.cancel(alarm, caller)

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { vi } from "vitest"
 import { setAlarm } from "../../src/internal/alarm.ts"
 import { Machine } from "../support/machine.ts"
 
@@ -83,5 +84,82 @@ describe("setAlarm", () => {
     machine.settle()
     set(1_000)
     assert.strictEqual(sleeps, 2)
+  })
+
+  describe("never loses an alarm that is set while the timer's fiber is paused", () => {
+    for (const end of ["rings", "is cancelled"]) {
+      for (const order of ["first", "last"]) {
+        it(`at any operation, after one that ${end}, where it goes on ${order}`, () => {
+          let operations = 0
+          let place = 0
+          do {
+            place++
+            operations = 0
+            const machine = new Machine()
+            if (order === "last") machine.pick = (n) => n - 1
+            const callers = new Set<number>()
+            let isPaused = false
+            machine.pausesAt = (fiber) => {
+              if (callers.has(fiber.id) || ++operations !== place) return false
+              return isPaused = true
+            }
+            const inCaller = (use: (fiber: Fiber.Fiber<unknown, unknown>) => void) => {
+              const { pausesAt } = machine
+              machine.pausesAt = (fiber) => {
+                callers.add(fiber.id)
+                machine.pausesAt = pausesAt
+                return false
+              }
+              inFiber(machine, use)
+            }
+            const set: Array<number> = []
+            const rung: Array<number> = []
+            const setInThePause = () => {
+              if (!isPaused) return
+              isPaused = false
+              inCaller((fiber) => {
+                setAlarm(fiber, 1_000, () => rung.push(machine.now))
+                set.push(machine.now)
+              })
+            }
+
+            inCaller((fiber) => {
+              const cancel = setAlarm(fiber, 1_000, nothing)
+              if (end === "is cancelled") cancel()
+            })
+            do {
+              setInThePause()
+              while (machine.step()) setInThePause()
+            } while (machine.tick())
+            setInThePause()
+            machine.finish()
+
+            assert.deepStrictEqual(rung, set.map((at) => at + 1_000), `paused at operation ${place}`)
+            assert.lengthOf(machine.sleeps, 0)
+          } while (operations >= place)
+          assert.isAbove(place, 3)
+        })
+      }
+    }
+  })
+
+  it("rings for the other calls too if somebody who hears of the end of one throws", () => {
+    const tasks: Array<() => void> = []
+    const queue = vi.spyOn(globalThis, "queueMicrotask").mockImplementation((task) => void tasks.push(task))
+    const machine = new Machine()
+    const rung: Array<number> = []
+    inFiber(machine, (fiber) => {
+      setAlarm(fiber, 1_000, () => {
+        throw new Error("an observer")
+      })
+      setAlarm(fiber, 1_000, () => rung.push(machine.now))
+      machine.now = 500
+      setAlarm(fiber, 1_000, () => rung.push(machine.now))
+    })
+    machine.finish()
+    queue.mockRestore()
+    assert.deepStrictEqual(rung, [1_000, 1_500])
+    assert.lengthOf(tasks, 1)
+    assert.throws(tasks[0]!, "an observer")
   })
 })

@@ -58,6 +58,13 @@ export class Machine {
     return true
   }
 
+  /** Runs everything until a point in time. */
+  until(time: number): void {
+    do this.settle()
+    while (this.sleeps.some(({ at }) => at <= time) && this.tick())
+    this.now = Math.max(this.now, time)
+  }
+
   /** Runs everything to its end. */
   finish(): void {
     do this.settle()
