@@ -18,8 +18,8 @@
  *   bulkhead needs two slots. With a queue, such calls can wait for each other
  *   until `maxWait` ends: use two bulkheads.
  * - A slot is held until the call has ended, finalizers included. A call that
- *   is cut off by a timeout with `disconnect` keeps its slot for as long as it
- *   goes on in the background, which is what it costs.
+ *   is cut off by a timeout with `disconnect` keeps its slot until it has ended
+ *   in the background, which is what it costs.
  *
  * **Example** (Limiting concurrent calls)
  *
@@ -381,7 +381,7 @@ class Call {
   place: "Outside" | "Queued" | "Inside" = "Outside"
   previous: Call | undefined = undefined
   next: Call | undefined = undefined
-  /** Lets the fiber go on. Absent until it is suspended. */
+  /** Resumes the fiber. Absent until it is suspended. */
   resume: (() => void) | undefined = undefined
   cancelAlarm: (() => void) | undefined = undefined
   readonly fiber: Fiber.Fiber<unknown, unknown>

@@ -118,8 +118,8 @@ export interface CircuitBreakerRegistry {
 
   /**
    * Forgets a circuit and ends its events, which no longer go to the
-   * registry's either. `false` if there was none. Whoever holds it can use it
-   * on. The events of an adopted circuit do not end.
+   * registry's either. `false` if there was none. Its holders can use it on. The
+   * events of an adopted circuit do not end.
    */
   readonly remove: (name: string) => Effect.Effect<boolean>
 
@@ -211,14 +211,17 @@ export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, Cir
  *   call, one hour. A circuit is never forgotten while a call is in flight,
  *   while it is open, under manual control, reconfigured, or listened to.
  *
- * Throws a `RangeError` for an option that is unknown or out of its range.
+ * Where a policy goes, its options may stand. Throws a `RangeError` for an
+ * option that is unknown or out of its range.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy | undefined>> | undefined
+  readonly defaults?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+  readonly circuits?:
+    | Readonly<Record<string, CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined>>
+    | undefined
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
@@ -345,14 +348,14 @@ interface Settings {
 function parse(options: Options): Settings {
   const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
   checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
-  const defaults = CircuitPolicy.check(field("defaults"), options.defaults)
+  const defaults = CircuitPolicy.from(field("defaults"), options.defaults)
   if (options.circuits !== undefined && !isObject(options.circuits)) {
     return refuse(field("circuits"), "an object of policies by name", options.circuits)
   }
   const circuits = new Map(
     Object.entries(options.circuits ?? {}).map(([name, policy]) => {
       checkName(field("circuits: the name of a circuit"), name)
-      return [name, CircuitPolicy.check(field(`circuits.${name}`), policy)]
+      return [name, CircuitPolicy.from(field(`circuits.${name}`), policy)]
     })
   )
   const idleTime = Duration.toMillis(
@@ -449,7 +452,7 @@ function makeParsed(
       if (policy === named?.first || policy === named?.latest) return
       checkPolicy(breaker.name, policy)
       if (named === undefined) {
-        // Somebody has used the name before the one who knows its policy.
+        // The name was used before a policy was named for it.
         declare(breaker, policy)
         if (!breaker.reconfigured) breaker.follow(policyOf(breaker.name, policy))
       } else if (differingSettings(named.first, policy).length === 0) {
@@ -540,8 +543,8 @@ function makeParsed(
         : circuit.generation > 1
     }
 
-    // A circuit that nobody used for long is forgotten, though whoever still
-    // holds it finds or restores the one of its name with the next call.
+    // A circuit that was not used for long is forgotten, though a handle that is
+    // still held finds or restores the one of its name with the next call.
     const evictIfIdle = (breaker: Breaker, now: number): void => {
       if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
       const circuit = breaker.ref.ref.current

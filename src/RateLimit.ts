@@ -2,26 +2,24 @@
  * A limit on how many calls run in a window of time, in one process or in all
  * that share a store.
  *
- * It is Effect's own `RateLimiter` as a combinator with a typed rejection: one
- * limit is made once, has a name, and is used on any number of calls.
- *
  * **Details**
  *
  * A call that finds no token left fails with `RateLimitExceededError`, or waits
- * for its turn, as `onExceeded` says. A rejection is no verdict on the
- * dependency: circuits ignore it.
+ * for its turn, as `onExceeded` says. Calls wait in order of arrival. A
+ * rejection is no verdict on the dependency: circuits ignore it.
  *
- * Tokens are kept by the `RateLimiter` service. `layerMemory` keeps them in
- * this process; `RateLimiter.layer` with `RateLimiter.layerStoreRedis`, both
- * from `effect/persistence/RateLimiter`, shares them between processes.
+ * `makeMemory`, and `make` with `layerMemory`, keep tokens in this process.
+ * `make` with `RateLimiter.layer` and `RateLimiter.layerStoreRedis`, both from
+ * `effect/persistence/RateLimiter`, shares them between processes.
  *
  * **Gotchas**
  *
- * - A call that waits has taken its tokens already, and does not give them back
- *   if it is interrupted: whoever asked later was told to wait behind it. Set
- *   `maxWait` to no more than callers are ready to wait.
- * - The stores know a limit by its name and key alone. Two limits of one name
- *   on one store share their tokens.
+ * - In a store, a call that waits has taken its tokens already, and does not
+ *   give them back if it is interrupted. Set `maxWait` to no more than callers
+ *   are ready to wait. In memory a call takes its tokens when it begins, so one
+ *   that gives up leaves its place to those behind it.
+ * - Stores know a limit by its name and key alone. Two limits of one name on
+ *   one store share their tokens.
  *
  * **Example** (Limiting calls per second)
  *
@@ -85,7 +83,7 @@ export interface RateLimit<out StoreError = never> {
   /** Names the limit in errors, and its tokens in the store. */
   readonly name: string
 
-  /** How it limits, as `at most 100 calls per 1m (fixed-window), the rest delayed up to 5s`. */
+  /** How it limits, as `at most 100 calls in any 1m (sliding-window), the rest delayed up to 5s`. */
   readonly description: string
 
   /** Runs an effect when there are tokens for it, or fails with `RateLimitExceededError` without running it. */
@@ -111,15 +109,26 @@ export type OnStoreError = "allow" | "fail"
  * - `limit`: tokens of one window, from 1.
  * - `window`: time in which `limit` tokens come back.
  * - `algorithm`: `"fixed-window"` gives all tokens back at the end of the
- *   window, `"token-bucket"` one by one; `"fixed-window"` by default.
+ *   window, which begins with its first call; `"token-bucket"` gives them back
+ *   one by one; `"sliding-window"` gives each back a `window` after it was
+ *   taken. `"fixed-window"` by default.
  * - `onExceeded`: `"fail"` rejects a call that finds no token, `"delay"` lets it
  *   wait for its turn; `"fail"` by default.
  * - `maxWait`: with `"delay"`, longest wait; no limit by default. A call that
- *   would have to wait longer is rejected at once and takes no tokens.
+ *   would have to wait longer for those ahead of it is rejected at once and
+ *   takes no tokens.
  * - `tokens`: tokens of one call, from 1 to `limit`; 1 by default.
  * - `onStoreError`: `"allow"` runs calls when the store fails, and logs it at
  *   `References.UnhandledLogLevel`; `"fail"` fails them with
  *   `RateLimitStoreError`. `"allow"` by default.
+ *
+ * **Gotchas**
+ *
+ * Only `"sliding-window"` lets through at most `limit` tokens in any time of
+ * the length of `window`. The others let through up to `2 * limit - 1`: all that
+ * are left, and all that come back in the time after. It needs tokens that are
+ * kept in memory, and remembers a time for each token taken in the last
+ * `window`: up to 16 bytes per token of `limit`, for each key.
  *
  * @category models
  * @since 0.1.0
@@ -142,6 +151,8 @@ export interface Options<S extends OnStoreError = OnStoreError> {
  * - `key`: whose tokens it takes. Each key has a limit of its own, such as one
  *   per tenant; calls without a key share one.
  * - `tokens`: how many it takes, from 1 to `limit`.
+ * - `maxWait`: with `onExceeded: "delay"`, longest wait of this call, if it is
+ *   shorter than that of the limit. Of no use with `"fail"`.
  *
  * @category models
  * @since 0.1.0
@@ -173,13 +184,14 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
  *
  * **Details**
  *
- * Throws a `RangeError` if an option is out of its range.
+ * Throws a `RangeError` if an option is out of its range. Dies with one if the
+ * algorithm is `"sliding-window"` and the service is not that of `layerMemory`.
  *
  * **Gotchas**
  *
- * With `maxWait`, calls that ask for the last places at the very same time can
- * find that they would wait too long after all. They are rejected, but have
- * taken their tokens.
+ * With `maxWait` in a store, calls that ask for the last places at the very
+ * same time can find that they would wait too long after all. They are
+ * rejected, but have taken their tokens.
  *
  * **Example** (Waiting for a turn)
  *
@@ -192,7 +204,7 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
  *     name: "mail",
  *     limit: 10,
  *     window: "100 millis",
- *     algorithm: "token-bucket",
+ *     algorithm: "sliding-window",
  *     onExceeded: "delay",
  *     maxWait: "1 second"
  *   })
@@ -203,7 +215,7 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
  *
  * await Effect.runPromise(
  *   program.pipe(Effect.provide(RateLimit.layerMemory))
- * ) // => "at most 10 calls per 100ms (token-bucket), the rest delayed up to 1s"
+ * ) // => "at most 10 calls in any 100ms (sliding-window), the rest delayed up to 1s"
  * ```
  *
  * @see {@link makeMemory} for a limit that keeps its own tokens
@@ -423,13 +435,15 @@ export const Service = <Self>() =>
  *
  * **Details**
  *
- * It counts in monotonic time, so that setting the machine's clock changes
- * nothing.
+ * Rate limits of one name, limit, window and algorithm share their tokens. It
+ * counts in monotonic time, so that setting the machine's clock changes
+ * nothing. A key of which all tokens are back is forgotten.
  *
  * **Gotchas**
  *
- * Every key that was ever used stays in memory, as long as the layer lives. Use
- * keys of which there is a bounded number.
+ * Tokens that other code takes from the service itself, as
+ * `HttpClient.withRateLimiter` does, are counted apart, and each of their keys
+ * stays in memory for as long as the layer lives.
  *
  * @category layers
  * @since 0.1.0

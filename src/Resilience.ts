@@ -395,7 +395,9 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
     rateLimit: () => ({
       title: "rate limit",
       description: describeTarget(checkTarget("rateLimit", options.rateLimit!, RateLimit.isRateLimit)),
-      apply: RateLimit.withRateLimit(options.rateLimit!)
+      apply: RateLimit.withRateLimit(options.rateLimit!, {
+        maxWait: isWithin(steps, "timeout", "rateLimit") ? limits.timeout?.duration : undefined
+      })
     }),
     circuitBreaker: () => circuitStage(options, limits.interruptedAfter),
     bulkhead: () => ({

@@ -108,18 +108,23 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
   }
 
   override get message(): string {
-    const lastFailure = this.lastFailure === undefined ? "" : `; last failure: ${failureText(this.lastFailure)}`
-    switch (this.state) {
-      case "Open":
-        return `Circuit "${this.circuit}" is open, retry after ${formatDuration(this.retryAfter)}${lastFailure}`
-      case "HalfOpen":
-        return `Circuit "${this.circuit}" is half-open and all of its probes are running${lastFailure}`
-      // An operator's reasons are not its failures.
-      case "ForcedOpen":
-        return Duration.isFinite(this.retryAfter)
-          ? `Circuit "${this.circuit}" was forced open, retry after ${formatDuration(this.retryAfter)}`
-          : `Circuit "${this.circuit}" was forced open and stays so until it is released`
-    }
+    // An operator's reasons are not its failures.
+    return this.lastFailure === undefined || this.state === "ForcedOpen"
+      ? rejected(this)
+      : `${rejected(this)}; last failure: ${failureText(this.lastFailure)}`
+  }
+}
+
+const rejected = ({ circuit, retryAfter, state }: CircuitOpenError): string => {
+  switch (state) {
+    case "Open":
+      return `Circuit "${circuit}" is open, retry after ${formatDuration(retryAfter)}`
+    case "HalfOpen":
+      return `Circuit "${circuit}" is half-open and lets no further call through for now`
+    case "ForcedOpen":
+      return Duration.isFinite(retryAfter)
+        ? `Circuit "${circuit}" was forced open, retry after ${formatDuration(retryAfter)}`
+        : `Circuit "${circuit}" was forced open and stays so until it is released`
   }
 }
 
@@ -223,7 +228,10 @@ export class RetryExhaustedError extends Schema.TaggedError<RetryExhaustedError>
 
   override get message(): string {
     const gaveUp = `Gave up after ${countAttempts(this.attempts)} in ${formatDuration(this.elapsed)}`
-    const why = this.rejection === undefined ? [] : [messageOf(this.rejection)]
+    const why = this.rejection === undefined ? [] : [
+      // What failed last is said once.
+      isCircuitOpenError(this.rejection) ? rejected(this.rejection) : messageOf(this.rejection)
+    ]
     if (this.reason === "budget") why.push("no retry budget left")
     if (this.reason === "maxElapsed") why.push(`no time left to retry${asked(this.lastError)}`)
     return `${[gaveUp, ...why].join(", ")}: ${messageOf(this.lastError)}`

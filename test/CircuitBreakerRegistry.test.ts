@@ -338,6 +338,32 @@ describe("circuits that the Layer names", () => {
       assert.strictEqual(yield* registry.getUnsafe("search")!.policy, policy)
     }))
 
+  it.effect("and the defaults may be options of a policy, under the environment as well", () =>
+    Effect.gen(function*() {
+      const options = {
+        defaults: { consecutiveFailures: 4 },
+        circuits: { a: { consecutiveFailures: 3 }, b: undefined }
+      }
+      const consecutiveFailures = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry) =>
+        Effect.forEach(
+          ["a", "b", "c"],
+          (name) =>
+            Effect.flatMap(
+              registry.getOrCreate(name),
+              ({ policy }) => Effect.map(policy, (policy) => policy.consecutiveFailures)
+            )
+        )
+      assert.deepStrictEqual(yield* consecutiveFailures(yield* CircuitBreakerRegistry.make(options)), [3, 4, 4])
+      const configured = Effect.flatMap(Registry, consecutiveFailures).pipe(
+        Effect.provide(CircuitBreakerRegistry.layerConfig(options)),
+        Effect.provideService(
+          ConfigProvider.ConfigProvider,
+          ConfigProvider.fromEnv({ env: { CB_B_FAILURE_THRESHOLD: "9" } })
+        )
+      )
+      assert.deepStrictEqual(yield* configured, [3, 9, 4])
+    }))
+
   it.effect("can be forced open before the first call", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -355,6 +381,15 @@ describe("circuits that the Layer names", () => {
       yield* registry.getOrCreate("kafka")
       yield* TestClock.adjust("30 days")
       assert.deepStrictEqual(yield* registry.names, ["search", "kafka"])
+    }))
+
+  it.effect("conflict with another policy also after they were removed", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ circuits })
+      yield* registry.remove("kafka")
+      const error = yield* Effect.flip(registry.getOrCreate("kafka", CircuitPolicy.database))
+      assert.strictEqual(error._tag, "CircuitConflictError")
+      assert.deepStrictEqual(yield* registry.names, ["search"])
     }))
 
   it.effect("without a policy take over the first one that is named", () =>
@@ -1577,6 +1612,27 @@ describe("a registry made by hand", () => {
     }).pipe(Effect.provide(Logger.layer([logger])))
   })
 
+  it.effect("of another version is as one that was made by hand", () =>
+    Effect.gen(function*() {
+      const registry = { ...(yield* make()) }
+      Object.defineProperty(registry, "~effect-resilience/registry", { value: { version: 2 } })
+      const stop = CircuitBreakerRegistry.watchCircuits(registry, {
+        onKept: () => assert.fail(),
+        onForgotten: () => assert.fail()
+      })
+      yield* registry.getOrCreate("a")
+      stop()
+      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+    }))
+
+  it.effect("that is frozen works, with its tiers uncounted", () =>
+    Effect.gen(function*() {
+      const registry = Object.freeze({ ...(yield* make()) })
+      const flows = watchFlows(registry)
+      yield* Tiers.make("get", [Tiers.tier("a", Effect.void)]).pipe(Effect.provideService(Registry, registry))
+      assert.isEmpty(flows.all)
+    }))
+
   it.effect("has its tiers counted all the same", () =>
     Effect.gen(function*() {
       const registry = { ...(yield* make()) }
@@ -1602,6 +1658,17 @@ describe("a Layer that is provided to each call", () => {
         "A CircuitBreakerRegistry with \"a\" was built and released 1000 times in a row: circuits of a Layer that is " +
         "provided to each call never open. Provide it once, at the edge of the program"
       ])
+    }).pipe(Effect.provide(logger)))
+
+  it.live("is warned of with some of its circuits, if there are many", () =>
+    Effect.gen(function*() {
+      lines.length = 0
+      const circuits = Object.fromEntries(["a", "b", "c", "d", "e", "f", "g"].map((name) => [name, undefined]))
+      // One that is used starts the count anew.
+      yield* repeat(call, 11).pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+      yield* repeat(call.pipe(Effect.provide(CircuitBreakerRegistry.layer({ circuits }))), 1_000)
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], "with \"a\", \"b\", \"c\", \"d\", \"e\" and 2 more circuits was built")
     }).pipe(Effect.provide(logger)))
 
   it.live("is told from one that is used, from those for tests, and from tests under a clock of their own", () =>
@@ -1649,7 +1716,12 @@ describe("layers", () => {
       [{ circuits: null }, "circuits must be an object of policies by name, got null"],
       [{ circuits: Promise.resolve({}) }, "circuits must be an object of policies by name, got a Promise"],
       [{ circuits: { a: 5 } }, "circuits.a must be"],
-      [{ circuits: { a: null } }, "circuits.a must be a policy made with CircuitPolicy.make, got null"],
+      [{ circuits: { a: null } }, "circuits.a must be a policy or its options, got null"],
+      [
+        { circuits: { a: { consecutiveFailures: 0 } } },
+        "circuits.a.consecutiveFailures must be an integer >= 1, got 0"
+      ],
+      [{ defaults: { failures: 3 } }, "defaults: \"failures\" is no option"],
       [{ circuits: { "": policy } }, "circuits: the name of a circuit must be a string that is not empty, got \"\""],
       [
         { default: policy },

@@ -728,6 +728,22 @@ describe("RateLimit", () => {
     })
   })
 
+  it("a call that comes while others are about to begin waits for no alarm", () => {
+    const machine = new Machine()
+    const rateLimit = Effect.runSync(
+      RateLimit.makeMemory({ name: "x", limit: 2, window: 1_000, onExceeded: "delay", maxWait: "1 minute" })
+    )
+    machine.run(rateLimit.execute(Effect.void, { tokens: 2 }))
+    const order: Array<string> = []
+    machine.run(rateLimit.execute(Effect.sync(() => order.push("first"))))
+    machine.tick()
+    assert.isEmpty(order)
+    machine.run(rateLimit.execute(Effect.sync(() => order.push("second"))))
+    machine.settle()
+    assert.deepStrictEqual(order, ["first", "second"])
+    assert.isEmpty(machine.sleeps)
+  })
+
   describe("interruption", () => {
     for (const place of where) {
       for (const algorithm of ["fixed-window", "token-bucket"] as const) {

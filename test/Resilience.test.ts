@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Context, Data, Effect, Exit, Fiber, Ref, Tracer } from "effect"
+import { Clock, ConfigProvider, Context, Data, Duration, Effect, Exit, Fiber, Ref, Schedule, Tracer } from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
   CircuitBreakerRegistry,
   CircuitPolicy,
   Hedge,
+  Outcome,
   RateLimit,
   Resilience,
   ResilienceError,
@@ -238,7 +239,7 @@ describe("Resilience.make", () => {
       assert.strictEqual((yield* metricsOf("api")).failedCalls, 1)
     }).pipe(Effect.provide(registry)))
 
-  it.effect("an attempt timeout is a failure for the circuit, the total timeout is not", () =>
+  it.effect("an attempt timeout is a failure for the circuit, and so is a total timeout that a single attempt used up", () =>
     Effect.gen(function*() {
       const attempt = Resilience.make({ name: "attempt", attemptTimeout: "1 second" })
       const total = Resilience.make({ name: "total", timeout: "1 second" })
@@ -252,7 +253,7 @@ describe("Resilience.make", () => {
       assert.deepStrictEqual(errors.map((error) => error._tag), ["CallTimeoutError", "CallTimeoutError"])
       assert.strictEqual((yield* metricsOf("attempt")).failedCalls, 1)
       const outer = yield* metricsOf("total")
-      assert.deepStrictEqual([outer.failedCalls, outer.ignoredCalls], [0, 1])
+      assert.deepStrictEqual([outer.failedCalls, outer.ignoredCalls], [1, 0])
     }).pipe(Effect.provide(registry)))
 
   it.effect("a full bulkhead is not held against the dependency", () =>
@@ -510,4 +511,341 @@ it("the error channel and the requirements are those of the steps that are there
   expectTypeOf(Resilience.make({ name: "api", circuitBreaker: Api }).apply(call)).toEqualTypeOf<
     Effect.Effect<number, Unavailable | ResilienceError.CircuitOpenError, Api>
   >()
+})
+
+// -----------------------------------------------------------------------------
+// around an HTTP call
+// -----------------------------------------------------------------------------
+
+class HttpError extends Data.TaggedError("HttpError")<{ readonly status: number }> {}
+
+const isNotFound = (error: unknown): error is HttpError => error instanceof HttpError && error.status === 404
+
+/** A server that answers with one status after another, the last one for ever, and counts. */
+const server = (...statuses: ReadonlyArray<number>) => {
+  const state = { calls: 0 }
+  const get = Effect.suspend(() => {
+    const status = statuses[Math.min(state.calls++, statuses.length - 1)]!
+    return status < 400 ? Effect.succeed(status) : Effect.fail(new HttpError({ status }))
+  })
+  return { state, get }
+}
+
+const settle = Effect.fnUntraced(
+  function*<A, E, R>(effect: Effect.Effect<A, E, R>, time: Duration.Input = "10 minutes") {
+    const fiber = yield* Effect.forkChild(Effect.exit(effect), { startImmediately: true })
+    yield* TestClock.adjust(time)
+    return yield* Fiber.join(fiber)
+  }
+)
+
+describe("an answer", () => {
+  const options = { name: "api", retry: { maxAttempts: 3, jitter: "none" }, isAnswer: isNotFound } as const
+
+  it.effect("is not retried, is a success for the circuit, and passes as itself", () =>
+    Effect.gen(function*() {
+      const { get, state } = server(404)
+      const pipeline = Resilience.make(options)
+      for (let i = 0; i < 10; i++) {
+        assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      }
+      assert.strictEqual(state.calls, 10)
+      const { failedCalls, state: circuit, successfulCalls } = yield* metricsOf("api")
+      assert.deepStrictEqual([circuit, failedCalls, successfulCalls], ["Closed", 0, 10])
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("runs no fallback and starts no hedge", () =>
+    Effect.gen(function*() {
+      const { get, state } = server(404)
+      const pipeline = Resilience.make({
+        ...options,
+        hedge: { delay: "Infinity" },
+        fallback: Effect.succeed("cached"),
+        isAnswer: (error) => isNotFound(error)
+      })
+      assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.strictEqual(state.calls, 1)
+      assert.strictEqual((yield* settle(pipeline.apply(server(503).get))).toString(), Exit.succeed("cached").toString())
+      expectTypeOf(pipeline.apply(get)).toEqualTypeOf<
+        Effect.Effect<number | string, HttpError, CircuitBreakerRegistry.CircuitBreakerRegistry>
+      >()
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("may come after failures, and what is no answer counts", () =>
+    Effect.gen(function*() {
+      const { get, state } = server(503, 404)
+      const pipeline = Resilience.make(options)
+      assert.deepStrictEqual(yield* settle(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.strictEqual(state.calls, 2)
+      const { failedCalls, successfulCalls } = yield* metricsOf("api")
+      assert.deepStrictEqual([failedCalls, successfulCalls], [1, 1])
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("is one to the standard pipeline and to one that the environment sets", () =>
+    Effect.gen(function*() {
+      for (
+        const pipeline of [
+          Resilience.standard("api", { isAnswer: isNotFound }),
+          yield* Resilience.config("api", { isAnswer: isNotFound })
+        ]
+      ) {
+        const { get, state } = server(404)
+        for (let i = 0; i < 5; i++) yield* Effect.exit(pipeline.apply(get))
+        assert.strictEqual(state.calls, 5)
+      }
+      assert.strictEqual((yield* metricsOf("api")).state, "Closed")
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("keeps its place beside classify, which is not asked about it", () =>
+    Effect.gen(function*() {
+      const asked: Array<string> = []
+      const pipeline = Resilience.make({
+        name: "api",
+        isAnswer: isNotFound,
+        classify: (exit) => {
+          asked.push(exit._tag)
+          return Exit.isSuccess(exit) ? Outcome.failure() : Outcome.ignored
+        }
+      })
+      yield* Effect.exit(pipeline.apply(server(404).get))
+      yield* Effect.exit(pipeline.apply(server(503).get))
+      yield* Effect.exit(pipeline.apply(server(200).get))
+      const { failedCalls, ignoredCalls, successfulCalls } = yield* metricsOf("api")
+      assert.deepStrictEqual([failedCalls, ignoredCalls, successfulCalls], [1, 1, 1])
+      assert.deepStrictEqual(asked, ["Failure", "Success"])
+    }).pipe(Effect.provide(registry)))
+})
+
+describe("a rate limit of a pipeline", () => {
+  it.effect("is waited for no longer than the whole call may take", () =>
+    Effect.gen(function*() {
+      const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 1, window: "10 seconds", onExceeded: "delay" })
+      const pipeline = Resilience.make({ name: "x", timeout: "3 seconds", rateLimit, circuitBreaker: false })
+      assert.deepStrictEqual(yield* settle(pipeline.apply(Effect.succeed(1)), 0), Exit.succeed(1))
+      // At once, and as a rejection: no attempt was made.
+      const error = yield* Effect.flip(pipeline.apply(Effect.succeed(2)))
+      assert.strictEqual(error._tag, "RateLimitExceededError")
+      const around = Resilience.make({
+        name: "x",
+        timeout: "3 seconds",
+        rateLimit,
+        circuitBreaker: false,
+        order: ["rateLimit", "timeout"]
+      })
+      assert.deepStrictEqual(yield* settle(around.apply(Effect.succeed(3))), Exit.succeed(3))
+    }))
+
+  it.effect("goes on letting through what it allows when callers give up", () =>
+    Effect.gen(function*() {
+      const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 1, window: "1 second", onExceeded: "delay" })
+      const pipeline = Resilience.make({ name: "x", timeout: "3 seconds", rateLimit, circuitBreaker: false })
+      let served = 0
+      const call = Effect.forkChild(Effect.exit(pipeline.apply(Effect.sync(() => void served++))), {
+        startImmediately: true
+      })
+      for (let i = 0; i < 300; i++) {
+        yield* call
+        yield* TestClock.adjust("200 millis")
+      }
+      assert.isAtLeast(served, 59)
+    }))
+})
+
+describe("a retry of a pipeline", () => {
+  it.effect("asks while about errors and whileSuccess about values", () =>
+    Effect.gen(function*() {
+      const pipeline = Resilience.make({
+        name: "api",
+        retry: {
+          maxAttempts: 5,
+          jitter: "none",
+          while: (error) => error instanceof HttpError && error.status === 503,
+          whileSuccess: (value) => value === 202
+        }
+      })
+      const ready = server(202, 503, 202, 200)
+      assert.deepStrictEqual(yield* settle(pipeline.apply(ready.get)), Exit.succeed(200))
+      assert.strictEqual(ready.state.calls, 4)
+      const bad = server(400)
+      assert.deepStrictEqual(yield* settle(pipeline.apply(bad.get)), Exit.fail(new HttpError({ status: 400 })))
+      assert.strictEqual(bad.state.calls, 1)
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("takes from the environment what the code does not say", () =>
+    Effect.gen(function*() {
+      const env = { MAX_RETRY_ATTEMPTS: "5", RETRY_BASE_DELAY: "7", RETRY_JITTER_ENABLED: "false" }
+      const configured = (retry: Resilience.RetryOptions) =>
+        Resilience.config("api", { retry }).pipe(
+          Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+        )
+      const merged = yield* configured({ while: (error) => isNotFound(error) })
+      assert.include(merged.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
+      const own = yield* configured({ baseDelay: "1 second" })
+      assert.include(own.describe, "up to 5 attempts, 1s × 2ⁿ up to 1m")
+      const scheduled = yield* configured({ schedule: Schedule.spaced("1 second") })
+      assert.include(scheduled.describe, "up to 5 attempts, by a schedule")
+      const policy = yield* Resilience.config("api", { retry: Retry.make({ maxAttempts: 2 }) }).pipe(
+        Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+      )
+      assert.include(policy.describe, "up to 2 attempts, 1s")
+      const without = yield* Resilience.config("api", { retry: undefined })
+      assert.notInclude(without.steps, "retry")
+    }))
+
+  it.effect("gives up at once if it is told to come back after the time of the whole call, and says why", () =>
+    Effect.gen(function*() {
+      class Busy extends Data.TaggedError("Busy")<{ readonly retryAfter: Duration.Duration }> {}
+      const pipeline = Resilience.make({
+        name: "api",
+        timeout: "30 seconds",
+        retry: { maxAttempts: 3 },
+        attemptTimeout: "10 seconds",
+        circuitBreaker: false
+      })
+      const error = yield* Effect.flip(pipeline.apply(Effect.fail(new Busy({ retryAfter: Duration.seconds(60) }))))
+      assert.isTrue(ResilienceError.isRetryExhaustedError(error) && error.reason === "maxElapsed")
+      assert.strictEqual(
+        error.message,
+        "Gave up after 1 attempt in 0, no time left to retry (it asked to wait 1m): Busy"
+      )
+      // A retry around the timeout has its own time.
+      const around = Resilience.make({
+        name: "api",
+        timeout: "30 seconds",
+        retry: { maxAttempts: 2 },
+        circuitBreaker: false,
+        order: ["retry", "timeout"]
+      })
+      const { get, state } = server(503, 200)
+      const slow = Effect.tapError(get, () => Effect.sleep("29 seconds"))
+      assert.deepStrictEqual(yield* settle(around.apply(slow)), Exit.succeed(200))
+      assert.strictEqual(state.calls, 2)
+    }))
+})
+
+describe("the timeouts of a pipeline", () => {
+  it.effect("say in error and metric which of the two it was", () =>
+    Effect.gen(function*() {
+      for (const [option, kind] of [["timeout", "total"], ["attemptTimeout", "attempt"]] as const) {
+        const { apply } = Resilience.make({ name: "api", circuitBreaker: false, [option]: "5 seconds" })
+        const exit = yield* settle(apply(Effect.never))
+        assert.deepStrictEqual(
+          exit,
+          Exit.fail(new ResilienceError.CallTimeoutError({ operation: "api", timeout: Duration.seconds(5), kind }))
+        )
+      }
+    }))
+
+  it.effect("do not wait for a driver that does not let go, unless they are told to", () =>
+    Effect.gen(function*() {
+      const stubborn = Effect.uninterruptible(Effect.sleep("7 seconds"))
+      for (const option of ["timeout", "attemptTimeout"] as const) {
+        for (
+          const [limit, at] of [
+            ["2 seconds", 2000],
+            [{ duration: "2 seconds" }, 2000],
+            [{ duration: "2 seconds", disconnect: false }, 7000]
+          ] as const
+        ) {
+          const { apply } = Resilience.make({ name: "db", circuitBreaker: false, [option]: limit })
+          const started = yield* Clock.currentTimeMillis
+          const fiber = yield* Effect.forkChild(
+            Effect.andThen(Effect.exit(apply(stubborn)), Clock.currentTimeMillis),
+            { startImmediately: true }
+          )
+          for (let i = 0; i < 7; i++) yield* TestClock.adjust("1 second")
+          assert.strictEqual((yield* Fiber.join(fiber)) - started, at)
+        }
+      }
+    }))
+
+  it("refuse an attempt that is not shorter than the whole call, in whatever form", () => {
+    for (const attemptTimeout of ["10 seconds", "11 seconds", { duration: "10 seconds" }] as const) {
+      assert.throws(
+        () => Resilience.make({ name: "api", timeout: "10 seconds", attemptTimeout }),
+        RangeError,
+        "Resilience.make: attemptTimeout must be below timeout (10s), got 1"
+      )
+      assert.throws(() => Resilience.standard("api", { timeout: "10 seconds", attemptTimeout }), RangeError)
+    }
+    Resilience.make({ name: "api", timeout: "10 seconds", attemptTimeout: "9 seconds" })
+    Resilience.make({ name: "api", timeout: "10 seconds", attemptTimeout: "Infinity" })
+    Resilience.make({ name: "api", timeout: "Infinity", attemptTimeout: "9 seconds" })
+    // Inside of each attempt, the one that is called total is the shorter one by right.
+    Resilience.make({
+      name: "api",
+      timeout: "1 second",
+      attemptTimeout: "9 seconds",
+      order: ["attemptTimeout", "timeout", "circuitBreaker"]
+    })
+  })
+
+  it.effect("leave a standard pipeline an attempt that is shorter than the whole call", () =>
+    Effect.gen(function*() {
+      for (const timeout of ["5 seconds", "10 seconds"] as const) {
+        const [standard, config] = [
+          Resilience.standard("api", { timeout }),
+          yield* Resilience.config("api", { timeout })
+        ]
+        assert.include(standard.describe, timeout === "5 seconds" ? "4s 500ms for one attempt" : "9s for one attempt")
+        assert.strictEqual(standard.describe, config.describe)
+      }
+      assert.include(Resilience.standard("api", { timeout: "11 seconds" }).describe, "10s for one attempt")
+      assert.notInclude(
+        Resilience.standard("api", { timeout: "5 seconds", attemptTimeout: undefined }).steps,
+        "attemptTimeout"
+      )
+    }))
+
+  for (
+    const options of [
+      {},
+      { timeout: "10 seconds" },
+      { timeout: "5 seconds" },
+      { timeout: "11 seconds" },
+      { timeout: "5 seconds", attemptTimeout: undefined },
+      { timeout: "5 seconds", attemptTimeout: undefined, retry: undefined }
+    ] as const
+  ) {
+    it.effect(`let calls that hang open the circuit: ${JSON.stringify(options)}`, () =>
+      Effect.gen(function*() {
+        const pipeline = yield* Resilience.config("api", options)
+        for (let i = 0; i < 5; i++) yield* settle(pipeline.apply(Effect.never), "1 minute")
+        const { failedCalls, state } = yield* metricsOf("api")
+        assert.strictEqual(failedCalls, 3)
+        assert.notStrictEqual(state, "Closed")
+      }).pipe(Effect.provide(CircuitBreakerRegistry.layer({
+        defaults: CircuitPolicy.make({ consecutiveFailures: 3, openDuration: "1 hour" })
+      }))))
+  }
+
+  it.effect("do not count a later attempt that they cut short", () =>
+    Effect.gen(function*() {
+      const pipeline = Resilience.make({
+        name: "api",
+        timeout: "5 seconds",
+        retry: { baseDelay: "1 second", jitter: "none" }
+      })
+      const { get } = server(503)
+      let calls = 0
+      yield* settle(pipeline.apply(Effect.suspend(() => ++calls === 1 ? get : Effect.never)))
+      const { failedCalls, ignoredCalls } = yield* metricsOf("api")
+      assert.deepStrictEqual([failedCalls, ignoredCalls], [1, 1])
+    }).pipe(Effect.provide(registry)))
+})
+
+describe("unknown options", () => {
+  it("are refused by the compiler, also where the type of the options is inferred", () => {
+    // @ts-expect-error
+    assert.throws(() => Resilience.make({ name: "api", attemptTimout: "1 second" }), RangeError)
+    // @ts-expect-error
+    assert.throws(() => Resilience.standard("api", { retri: {} }), RangeError)
+    // @ts-expect-error
+    const config = () => Resilience.config("api", { retri: {} })
+    assert.isFunction(config)
+    const misspelt = { duration: "1 second", disconect: true } as const
+    assert.throws(() => Resilience.make({ name: "api", timeout: misspelt }), RangeError, "did you mean \"disconnect\"?")
+    assert.throws(() => Resilience.make({ name: "api", retry: { attempts: 3 } as {} }), RangeError)
+    assert.throws(() => Resilience.standard("api", null as never), RangeError, "Resilience.standard: options must be")
+  })
 })

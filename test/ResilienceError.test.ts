@@ -46,7 +46,7 @@ const examples: Record<string, Example> = {
   "CircuitOpenError, half-open": open(
     "HalfOpen",
     0,
-    `Circuit "payment-api" is half-open and all of its probes are running`
+    `Circuit "payment-api" is half-open and lets no further call through for now`
   ),
   "CircuitOpenError, forced open for a time": open(
     "ForcedOpen",

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Random, Schedule, Schema } from "effect"
+import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Timeout } from "effect-resilience"
+import { Retry, Timeout } from "effect-resilience"
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { expectTypeOf } from "vitest"
-import { CallTimeoutError } from "../src/ResilienceError.ts"
+import { CallTimeoutError, isCallTimeoutError } from "../src/ResilienceError.ts"
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 import { counted, Machine } from "./support/machine.ts"
 
@@ -47,6 +48,74 @@ describe("withTimeout", () => {
       )
       assert.deepStrictEqual(yield* Effect.exit(limited(Effect.die("bug"))), Exit.die("bug"))
     }))
+
+  it.effect("tells what a retry inside had failed with, and nothing of one that has ended", () =>
+    Effect.gen(function*() {
+      const refused = new Refused()
+      const retried = Retry.withRetry(Effect.fail(refused), { maxAttempts: 100, baseDelay: "1 second", factor: 1 })
+      for (const disconnect of [false, true]) {
+        const fiber = yield* fork(Effect.exit(Timeout.withTimeout(retried, { duration: "5 seconds", disconnect })))
+        yield* TestClock.adjust("5 seconds")
+        const error = timeoutOf(yield* Fiber.join(fiber))
+        assert.isTrue(isCallTimeoutError(error) && error.attempts! >= 3 && error.lastError === refused)
+        assert.strictEqual((error as CallTimeoutError).cause, refused)
+      }
+
+      let calls = 0
+      const flaky = Effect.suspend(() => ++calls % 2 === 1 ? Effect.fail(refused) : Effect.void)
+      for (
+        const retry of [
+          Retry.withRetry(flaky, { baseDelay: 0 }),
+          Effect.ignore(Retry.withRetry(Effect.fail(refused), { baseDelay: 0, maxAttempts: 2 })),
+          Effect.ignore(Retry.withRetry(Effect.fail(refused), { while: () => false }))
+        ]
+      ) {
+        const fiber = yield* fork(Effect.exit(Timeout.withTimeout(Effect.andThen(retry, Effect.never), "5 seconds")))
+        yield* TestClock.adjust("5 seconds")
+        const error = timeoutOf(yield* Fiber.join(fiber))
+        assert.deepStrictEqual(error, new CallTimeoutError({ operation: "call", timeout: Duration.seconds(5) }))
+      }
+    }))
+
+  it.effect("says whether an attempt or the total took too long, if it is asked to", () =>
+    Effect.gen(function*() {
+      for (const kind of ["attempt", "total"] as const) {
+        const error = yield* Effect.flip(Timeout.withTimeout(Effect.never, { duration: 0, operation: "db", kind }))
+        assert.strictEqual(error.kind, kind)
+      }
+      assert.isFalse("kind" in (yield* Effect.flip(Timeout.withTimeout(Effect.never, 0))))
+    }))
+
+  it.effect("ends at whatever fraction of a millisecond it began", () =>
+    Effect.gen(function*() {
+      for (let i = 0; i < 500; i++) {
+        yield* TestClock.adjust(yield* Random.nextBetween(0, 100_000))
+        const fiber = yield* fork(Effect.exit(Timeout.withTimeout(Effect.never, 10_000 + (i % 7) * 0.1)))
+        yield* TestClock.adjust("1 minute")
+        assert.isDefined(fiber.pollUnsafe())
+      }
+    }).pipe(Random.withSeed("fractions")))
+
+  it("refuses options that there are not, where they are written", () => {
+    assert.throws(
+      () => Timeout.withTimeout({ duration: "1 second", disconect: true } as Timeout.Options),
+      RangeError,
+      `Timeout.withTimeout: "disconect" is no option; did you mean "disconnect"?`
+    )
+  })
+
+  it("is retried by HttpClient.retryTransient as Effect's own", async () => {
+    const callsMade = async (limit: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, unknown, R>) => {
+      let calls = 0
+      const client = HttpClient.make(() => Effect.suspend(() => (calls++, Effect.never))).pipe(
+        HttpClient.transformResponse((response) => limit(response) as typeof response),
+        HttpClient.retryTransient({ times: 2, schedule: Schedule.spaced(0) })
+      )
+      await Effect.runPromiseExit(client.get("http://localhost/"))
+      return calls
+    }
+    assert.deepStrictEqual([await callsMade(Effect.timeout(0)), await callsMade(Timeout.withTimeout(0))], [3, 3])
+  })
 
   it.effect("passes on an interruption that comes from inside the call", () =>
     Effect.gen(function*() {

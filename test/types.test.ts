@@ -313,9 +313,10 @@ describe("the registry", () => {
     expectTypeOf(CircuitBreakerRegistry.make()).toEqualTypeOf<Effect.Effect<Registry, never, Scope.Scope>>()
   })
 
-  typed("is not made of policies that were not made", () => {
-    // @ts-expect-error a policy comes from make
-    CircuitBreakerRegistry.layer({ defaults: { consecutiveFailures: 3 } })
+  typed("takes the options of a policy where a policy goes, and no others", () => {
+    CircuitBreakerRegistry.layer({ defaults: { consecutiveFailures: 3 }, circuits: { a: { failureRate: 0.5 } } })
+    // @ts-expect-error no option of a policy
+    CircuitBreakerRegistry.layer({ defaults: { failures: 3 } })
   })
 })
 

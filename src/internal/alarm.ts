@@ -9,9 +9,9 @@ import { monotonicMillis } from "./monotonic.ts"
 const ROUNDING = 0.001
 
 /**
- * The last part of a wait is a sleep of its own, in milliseconds: a clock that wakes sleepers of one moment in the order
- * in which they lay down, as the `TestClock` does, wakes a call that ends at that moment before its alarm. Whole in
- * nanoseconds and exact in binary.
+ * The last part of the wait for the end of a call is a sleep of its own, in milliseconds: a clock that wakes sleepers of
+ * one moment in the order in which they lay down, as the `TestClock` does, wakes a call that ends at that moment before
+ * its alarm. Whole in nanoseconds and exact in binary.
  */
 const LAST_PART = 1 / 64
 
@@ -38,12 +38,14 @@ class Alarms {
   private readonly millis: number
   private fiber: AnyFiber | undefined
   private readonly siblings: Map<number, Alarms>
+  private readonly lastPart: number
   private stopping = false
 
-  constructor(clock: Clock.Clock, millis: number, siblings: Map<number, Alarms>) {
+  constructor(clock: Clock.Clock, millis: number, siblings: Map<number, Alarms>, lastPart: number) {
     this.clock = clock
     this.millis = millis
     this.siblings = siblings
+    this.lastPart = lastPart
   }
 
   set(ring: () => void, caller: AnyFiber): Alarm {
@@ -82,7 +84,9 @@ class Alarms {
     for (const alarm of this.pending) {
       const wait = alarm.at - this.now()
       if (wait > ROUNDING) {
-        return Effect.andThen(Effect.sleep(wait > LAST_PART ? wait - LAST_PART : wait), this.watch)
+        // What rounding leaves above the last part is no sleep of its own: a clock that stands still would never end it.
+        const { lastPart } = this
+        return Effect.andThen(Effect.sleep(wait > lastPart + ROUNDING ? wait - lastPart : wait), this.watch)
       }
       this.pending.delete(alarm)
       this.ring(alarm)
@@ -108,7 +112,10 @@ class Alarms {
   }
 }
 
-const alarmsOf = new WeakMap<Clock.Clock, Map<number, Alarms>>()
+type ByClock = WeakMap<Clock.Clock, Map<number, Alarms>>
+
+const alarms: ByClock = new WeakMap()
+const ends: ByClock = new WeakMap()
 
 /**
  * Fake timers of vitest, jest and sinon do not move the monotonic clock, and what sleeps on them when they are taken away
@@ -123,19 +130,32 @@ const setOwn = (caller: AnyFiber, millis: number, ring: () => void): () => void 
   return () => fiber.interruptUnsafe()
 }
 
-const get = (caller: AnyFiber, millis: number): Alarms => {
+const get = (caller: AnyFiber, millis: number, byClock: ByClock, lastPart: number): Alarms => {
   const clock = caller.getRef(Clock.Clock)
-  let byTime = alarmsOf.get(clock)
-  if (byTime === undefined) alarmsOf.set(clock, byTime = new Map())
-  let alarms = byTime.get(millis)
-  if (alarms === undefined) byTime.set(millis, alarms = new Alarms(clock, millis, byTime))
-  return alarms
+  let byTime = byClock.get(clock)
+  if (byTime === undefined) byClock.set(clock, byTime = new Map())
+  let found = byTime.get(millis)
+  if (found === undefined) byTime.set(millis, found = new Alarms(clock, millis, byTime, lastPart))
+  return found
 }
 
 /** Calls `ring` after so many milliseconds, unless what this returns is called before. */
-export const setAlarm = (caller: AnyFiber, millis: number, ring: () => void): () => void => {
+export const setAlarm = (caller: AnyFiber, millis: number, ring: () => void): () => void =>
+  set(caller, millis, ring, alarms, 0)
+
+/** The same for the end of a call, which has ended in time if it ends in the very moment of the alarm. */
+export const setEnd = (caller: AnyFiber, millis: number, ring: () => void): () => void =>
+  set(caller, millis, ring, ends, LAST_PART)
+
+const set = (
+  caller: AnyFiber,
+  millis: number,
+  ring: () => void,
+  byClock: ByClock,
+  lastPart: number
+): () => void => {
   if (hasFakeTimers()) return setOwn(caller, millis, ring)
-  const alarms = get(caller, millis)
-  const alarm = alarms.set(ring, caller)
-  return () => alarms.cancel(alarm, caller)
+  const shared = get(caller, millis, byClock, lastPart)
+  const alarm = shared.set(ring, caller)
+  return () => shared.cancel(alarm, caller)
 }

@@ -25,7 +25,7 @@ const show = (value: unknown): string => {
   }
 }
 
-/** What people pass by mistake, and would not know again by what is inside. */
+/** Names what is passed by mistake and prints as something else. */
 const kindOf = (value: unknown): string | undefined => {
   if (typeof value === "function") {
     const kind = Function.prototype.toString.call(value).startsWith("class") ? "class" : "function"

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { setAlarm } from "./alarm.ts"
+import { setEnd } from "./alarm.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -36,7 +36,7 @@ export const limitTime = <A, E, R, A2, E2>(
       if (exit !== undefined) return resume(exit)
 
       let timedOut = false
-      const cancelAlarm = setAlarm(caller, millis, () => {
+      const cancelAlarm = setEnd(caller, millis, () => {
         timedOut = true
         interrupt(call, caller)
         if (disconnect) resume(Effect.suspend(() => orElse(call)))

@@ -19,15 +19,15 @@ export interface Request<A, E, R, E2> {
 
 /**
  * One call that waits. One that is `Called` has tokens kept for it, and takes
- * them when its fiber goes on.
+ * them when its fiber resumes.
  */
 class Call {
   place: "Outside" | "Waiting" | "Called" = "Outside"
   previous: Call | undefined = undefined
   next: Call | undefined = undefined
-  /** Whether its fiber may go on, which it may not yet be suspended for. */
+  /** Whether its fiber may resume, which it may not yet be suspended for. */
   isItsTurn = false
-  /** Lets the fiber go on. Absent until it is suspended. */
+  /** Resumes the fiber. Absent until it is suspended. */
   begin: (() => void) | undefined = undefined
   cancelAlarm: (() => void) | undefined = undefined
   readonly fiber: AnyFiber
@@ -44,9 +44,9 @@ class Call {
 /**
  * The tokens of one key, and the calls that wait for them in order of arrival.
  *
- * Nobody owns a token that has yet to come: a call takes its tokens in the
- * step in which it begins. So one that gives up before leaves nothing to give
- * back, and those behind it move up.
+ * No call owns tokens in advance: it takes them in the step in which it begins.
+ * So one that gives up before has nothing to give back, and those behind it
+ * move up.
  */
 class RateQueue {
   private readonly window: Window.Tokens
@@ -70,7 +70,7 @@ class RateQueue {
   ): Effect.Effect<A, E | E2, R> {
     const { maxWait, tokens } = request
     const wait = this.window.wait(this.ahead + tokens, now)
-    // Who waits is not overtaken, unless there is enough for all and the call may not wait.
+    // A newcomer never overtakes, unless it may not wait and there are tokens for all.
     if (wait === 0 && (this.ahead === 0 || maxWait === 0)) {
       this.window.take(tokens, now)
       return request.self
@@ -95,7 +95,7 @@ class RateQueue {
     return Effect.callback<A, E | E2, R>((resume) => {
       if (call.isItsTurn) return resume(begin)
       call.begin = () => resume(begin)
-      if (request.maxWait === Infinity) return
+      if (request.maxWait === Infinity || call.place === "Called") return
       call.cancelAlarm = setAlarm(call.fiber, request.maxWait, () => {
         const now = monotonicMillis(call.clock)
         this.serve(now)
@@ -106,7 +106,7 @@ class RateQueue {
     })
   }
 
-  /** Calls those for whom there are tokens, and comes back when there are some for the next. */
+  /** Calls those for whom there are tokens, and sets the alarm for the next. */
   private serve(now: number): void {
     this.cancelAlarm?.()
     this.cancelAlarm = undefined
@@ -114,7 +114,7 @@ class RateQueue {
       const { clock, fiber, tokens } = call
       const wait = this.window.wait(this.kept + tokens, now)
       if (wait > 0) {
-        this.cancelAlarm = setAlarm(fiber, whole(wait), () => {
+        this.cancelAlarm = setAlarm(fiber, Math.max(1, whole(wait)), () => {
           this.cancelAlarm = undefined
           this.serve(monotonicMillis(clock))
         })
