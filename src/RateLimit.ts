@@ -56,6 +56,7 @@ import * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
 import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
 import { rateLimitExceededError } from "./internal/rejection.ts"
+import { writeLog } from "./internal/writeLog.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -584,7 +585,9 @@ class Limit<E> implements RateLimit<E> {
       return level === undefined
         ? Effect.succeed(Duration.zero)
         : Effect.as(
-          Effect.logWithLevel(level)(`Rate limit "${this.name}" let a call through because its store failed`, error),
+          writeLog(
+            Effect.logWithLevel(level)(`Rate limit "${this.name}" let a call through because its store failed`, error)
+          ),
           Duration.zero
         )
     })

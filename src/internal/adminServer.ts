@@ -42,6 +42,7 @@ import { Admission, type Client } from "./adminLoad.ts"
 import { CommandNote } from "./breaker.ts"
 import * as Page from "./dashboardPage.ts"
 import { type TierFlows, watchFlows } from "./tierFlow.ts"
+import { writeLog } from "./writeLog.ts"
 
 export interface Settings {
   readonly token: Redacted.Redacted | undefined
@@ -360,6 +361,7 @@ const peerOf = (request: Request): string | undefined => Option.getOrUndefined(r
 const refuseChange = <E extends { readonly message: string }>(action: string, request: Request, error: E) =>
   Effect.logWarning("admin_change_refused").pipe(
     Effect.annotateLogs({ action, why: error.message, remote_address: addressOf(request) ?? "unknown" }),
+    writeLog,
     Effect.andThen(Effect.fail(error))
   )
 
@@ -446,7 +448,7 @@ const askHealth = Effect.fnUntraced(function*({ health, registry }: Memory) {
     }),
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.as(
-        Effect.logError("admin_health_source_failed", cause),
+        writeLog(Effect.logError("admin_health_source_failed", cause)),
         { status: "unhealthy", details: "the health source failed" } satisfies HealthReport
       )
     )
@@ -636,7 +638,8 @@ const logChange = (
       by,
       reason,
       remote_address: addressOf(request) ?? "unknown"
-    })
+    }),
+    writeLog
   )
 
 const parseDuration = (
