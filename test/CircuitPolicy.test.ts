@@ -2,18 +2,21 @@ import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
 import { Duration, Equal, Schedule } from "effect"
 
-const millis = ({ [CircuitPolicy.TypeId]: _, ...policy }: CircuitPolicy.CircuitPolicy) => ({
-  ...policy,
-  slowCallDuration: policy.slowCallDuration && Duration.toMillis(policy.slowCallDuration),
-  window: "calls" in policy.window
-    ? policy.window
-    : { ...policy.window, duration: Duration.toMillis(policy.window.duration) },
-  openDuration: openMillis(policy.openDuration),
-  maxOpenDuration: Duration.toMillis(policy.maxOpenDuration),
-  halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
-  recovery: policy.recovery && { ...policy.recovery, duration: Duration.toMillis(policy.recovery.duration) },
-  interruptedAfter: policy.interruptedAfter && Duration.toMillis(policy.interruptedAfter)
-})
+const millis = (of: CircuitPolicy.CircuitPolicy) => {
+  const { [CircuitPolicy.TypeId]: _, ...policy } = of
+  return {
+    ...policy,
+    slowCallDuration: policy.slowCallDuration && Duration.toMillis(policy.slowCallDuration),
+    window: "calls" in policy.window
+      ? policy.window
+      : { ...policy.window, duration: Duration.toMillis(policy.window.duration) },
+    openDuration: openMillis(policy.openDuration),
+    maxOpenDuration: Duration.toMillis(policy.maxOpenDuration),
+    halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
+    recovery: policy.recovery && { ...policy.recovery, duration: Duration.toMillis(policy.recovery.duration) },
+    interruptedAfter: policy.interruptedAfter && Duration.toMillis(policy.interruptedAfter)
+  }
+}
 
 const openMillis = (openDuration: CircuitPolicy.CircuitPolicy["openDuration"]) =>
   Duration.isDuration(openDuration)
