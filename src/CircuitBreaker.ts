@@ -75,7 +75,9 @@ import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker, executeInStep, SERVICE_PREFIX } from "./internal/breaker.ts"
+import { Breaker, executeInStep, Execution, SERVICE_PREFIX } from "./internal/breaker.ts"
+import { checkCallOptions } from "./internal/callOptions.ts"
+import { checkOptions, checkString, refuse } from "./internal/check.ts"
 import { OneStep } from "./internal/oneStep.ts"
 import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type * as Outcome from "./Outcome.ts"
@@ -199,7 +201,7 @@ export interface CircuitBreaker {
   readonly reset: Effect.Effect<void>
 
   /** Follows another policy from now on. State, backoff and listeners stay, and the window if it has the same shape. */
-  readonly reconfigure: (policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<void>
+  readonly reconfigure: (policy: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options) => Effect.Effect<void>
 }
 
 /**
@@ -291,7 +293,8 @@ export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.h
  *
  * **Details**
  *
- * Without a `policy` it follows `CircuitPolicy.make()`. The circuit takes its
+ * `policy` is a policy or the options of one; without, it is
+ * `CircuitPolicy.make()`. The circuit takes its
  * clock and randomness from the fiber that makes it.
  *
  * **Example** (Making a circuit)
@@ -313,10 +316,11 @@ export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.h
  */
 export const make = (options: {
   readonly name: string
-  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
 }): Effect.Effect<CircuitBreaker> => {
-  const { name } = options
-  const policy = CircuitPolicy.check("CircuitBreaker.make: policy", options.policy) ?? CircuitPolicy.make()
+  checkOptions("CircuitBreaker.make", options, ["name", "policy"])
+  const name = checkString("CircuitBreaker.make: name", options.name)
+  const policy = CircuitPolicy.from("CircuitBreaker.make: policy", options.policy) ?? CircuitPolicy.make()
   return Effect.withFiber((fiber) => Effect.succeed(new Breaker({ name, policy, context: fiber.context })))
 }
 
@@ -350,7 +354,7 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  * **Details**
  *
  * - `classify`, `interruptedAfter`: as in `CallOptions`.
- * - `policy`: for a circuit that is named here first. A name that lives under
+ * - `policy`: a policy, or its options, for a circuit that is named here first. A name that lives under
  *   another policy is a programmer error and dies with
  *   `CircuitConflictError`. Functions and schedules are not compared, so a
  *   policy may be written where the call is.
@@ -359,7 +363,7 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  * @since 0.1.0
  */
 export interface Options<in A, in E> extends CallOptions<A, E> {
-  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
 }
 
 /**
@@ -405,8 +409,10 @@ export const withCircuitBreaker: {
 } = ((...args: [self: AnyCall, target: Target, options?: AnyOptions] | [target: Target, options?: AnyOptions]) => {
   // Not `dual`, which costs a call as much as the circuit does.
   const [first, second, third] = args
-  if (isTarget(second)) return protect(first as AnyCall, second, third)
-  return (self: AnyCall) => protect(self, first as Target, second)
+  if (isTarget(second)) return protect(first as AnyCall, second, parse("CircuitBreaker.withCircuitBreaker", third))
+  const target = checkTarget("CircuitBreaker.withCircuitBreaker", first)
+  const options = parse("CircuitBreaker.withCircuitBreaker", second)
+  return (self: AnyCall) => protect(self, target, options)
 }) as never
 
 /**
@@ -433,12 +439,17 @@ export const withCircuitBreaker: {
 export const wrap = <T extends Target, A2 = unknown, E2 = unknown>(
   target: T,
   options?: Options<A2, E2>
-) =>
-<Args extends ReadonlyArray<unknown>, A extends A2, E extends E2, R>(
-  f: (...args: Args) => Effect.Effect<A, E, R>
-) =>
-(...args: Args): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>> =>
-  withCircuitBreaker(Effect.suspend(() => f(...args)), target, options)
+) => {
+  const located: Target = checkTarget("CircuitBreaker.wrap", target)
+  const parsed = parse("CircuitBreaker.wrap", options)
+  return <Args extends ReadonlyArray<unknown>, A extends A2, E extends E2, R>(
+    f: (...args: Args) => Effect.Effect<A, E, R>
+  ) => {
+    if (typeof f !== "function") refuse("CircuitBreaker.wrap", "given a function that returns an effect", f)
+    return (...args: Args): Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>> =>
+      protect(Effect.suspend(() => f(...args)), located, parsed as AnyParsed | undefined) as never
+  }
+}
 
 /**
  * Options of `withCircuitBreakerStream`: those of a call. `classify` is asked
@@ -501,9 +512,11 @@ export const withCircuitBreakerStream: {
   <A, E, R, T extends Target>(
     self: Stream.Stream<A, E, R>,
     target: T,
-    options?: StreamOptions<E>
-  ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>> =>
-    Stream.unwrap(Effect.gen(function*() {
+    input?: StreamOptions<E>
+  ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>> => {
+    checkTarget("CircuitBreaker.withCircuitBreakerStream", target)
+    const options = parse("CircuitBreaker.withCircuitBreakerStream", input)
+    return Stream.unwrap(Effect.gen(function*() {
       // A scope of its own: the stream this one is a part of may go on long after it.
       const scope = yield* Scope.fork(yield* Effect.scope)
       const permit = yield* Scope.provide(
@@ -533,21 +546,60 @@ export const withCircuitBreakerStream: {
           )
         })))
     }))
+  }
 )
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 type AnyOptions = Options<unknown, unknown>
 
-const protect = (self: AnyCall, target: Target, options: AnyOptions | undefined): AnyCall =>
-  isCircuitBreaker(target) ? target.execute(self, options) : new LocatedExecution(self, target, options)
+/** Options whose policy is made. */
+interface Parsed<in A, in E> extends CallOptions<A, E> {
+  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+}
+
+type AnyParsed = Parsed<unknown, unknown>
+
+const parse = <A, E>(caller: string, options: Options<A, E> | undefined): Parsed<A, E> | undefined => {
+  checkCallOptions(caller, options, true)
+  if (options?.policy === undefined) return options as Parsed<A, E> | undefined
+  const policy = CircuitPolicy.from(`${caller}: policy`, options.policy)
+  return policy === options.policy ? options as Parsed<A, E> : { ...options, policy }
+}
+
+const checkTarget = <T>(caller: string, target: T): T & Target =>
+  isTarget(target) ? target : refuse(`${caller}: target`, "a circuit, the name or the class of one", target)
+
+const protect = (self: AnyCall, target: Target, options: AnyParsed | undefined): AnyCall =>
+  isCircuitBreaker(target)
+    ? executeThrough(target, self, options)
+    : new LocatedExecution(self, target, options)
+
+/** A circuit may be of another kind, to which the policy of a name says nothing. */
+const executeThrough = (
+  breaker: CircuitBreaker,
+  self: AnyCall,
+  options: AnyParsed | undefined
+): AnyCall =>
+  breaker instanceof Breaker
+    ? new Execution(breaker, self, options)
+    : breaker.execute(
+      self,
+      options === undefined || !("policy" in options)
+        ? options
+        : { classify: options.classify, interruptedAfter: options.interruptedAfter }
+    )
 
 /** A call through the circuit that goes by a name, or is a service, where it runs. */
 class LocatedExecution extends OneStep<unknown, unknown, unknown> {
   private readonly self: AnyCall
   private readonly target: Exclude<Target, CircuitBreaker>
-  private readonly options: AnyOptions | undefined
+  private readonly options: AnyParsed | undefined
 
-  constructor(self: AnyCall, target: Exclude<Target, CircuitBreaker>, options: AnyOptions | undefined) {
+  constructor(
+    self: AnyCall,
+    target: Exclude<Target, CircuitBreaker>,
+    options: AnyParsed | undefined
+  ) {
     super()
     this.self = self
     this.target = target
@@ -559,7 +611,7 @@ class LocatedExecution extends OneStep<unknown, unknown, unknown> {
     const breaker = locate(this.target, fiber.context, options?.policy)
     return breaker instanceof Breaker
       ? executeInStep(fiber, breaker, self, options)
-      : breaker.execute(self, options)
+      : executeThrough(breaker, self, options)
   }
 }
 
@@ -659,9 +711,12 @@ export interface ServiceClass<Self, Name extends string>
 export const Service = <Self>() =>
 <const Name extends string>(
   name: Name,
-  options?: { readonly policy?: CircuitPolicy.CircuitPolicy | undefined }
+  options: { readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined } = {}
 ): ServiceClass<Self, Name> => {
-  const policy = CircuitPolicy.check("CircuitBreaker.Service: policy", options?.policy) ?? CircuitPolicy.make()
+  checkString("CircuitBreaker.Service: name", name)
+  checkOptions("CircuitBreaker.Service", options, ["policy"])
+  const given = CircuitPolicy.from("CircuitBreaker.Service: policy", options.policy)
+  const policy = given ?? CircuitPolicy.make()
   const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
   const tag = guard(Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const), definition)
   const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
@@ -672,14 +727,14 @@ export const Service = <Self>() =>
     layerConfig: Layer.effect(
       tag,
       Effect.flatMap(
-        Environment.loadCircuit(name, options?.policy),
+        Environment.loadCircuit(name, given),
         ({ circuitPolicy, enabled }) =>
           Effect.tap(makeOwn(circuitPolicy(name)), (breaker) => enabled(name) ? Effect.void : breaker.disable)
       )
     ),
     layerRegistered: Layer.effect(
       tag,
-      Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, options?.policy))
+      Effect.flatMap(CircuitBreakerRegistry, (registry) => registry.register(name, given))
     ),
     layerDisabled: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.disable)),
     layerForcedOpen: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.forceOpen()))

@@ -62,11 +62,14 @@ import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as EffectBreaker from "effect/persistence/CircuitBreaker"
+import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { asProbe, type Breaker, Call } from "./internal/breaker.ts"
+import { asProbe, type Breaker, Call, isBreaker } from "./internal/breaker.ts"
+import { checkOptions, checkString, refuse } from "./internal/check.ts"
 import * as Circuit from "./internal/circuit.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { make as makeError, stackless } from "./internal/rejection.ts"
@@ -77,7 +80,7 @@ import * as Outcome from "./Outcome.ts"
  *
  * **Details**
  *
- * - `policy`: what a circuit follows that is first used through this breaker.
+ * - `policy`: a policy, or its options: what a circuit follows that is first used through this breaker.
  *   By default what the registry has for its name.
  * - `prefix`: stands before the key in the name of the circuit. By default
  *   nothing.
@@ -86,7 +89,7 @@ import * as Outcome from "./Outcome.ts"
  * @since 0.1.0
  */
 export interface PolicyOptions {
-  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
   readonly prefix?: string | undefined
 }
 
@@ -192,18 +195,31 @@ export const layer = (
 export const make = (
   options: Options = {}
 ): Effect.Effect<EffectBreaker.CircuitBreaker, never, CircuitBreakerRegistry | Scope.Scope> => {
-  const policy = "tripPolicy" in options ? policyOf(options) : options.policy
-  const prefix = options.prefix ?? ""
+  const caller = "EffectCircuitBreaker.make"
+  checkOptions(caller, options)
+  const trips = "tripPolicy" in options
+  checkOptions(caller, options, trips ? TRIP_OPTIONS : POLICY_OPTIONS)
+  const policy = trips ? policyOf(options) : CircuitPolicy.from(`${caller}: policy`, options.policy)
+  const prefix = checkString(`${caller}: prefix`, options.prefix ?? "")
 
   return Effect.gen(function*() {
     const registry = yield* CircuitBreakerRegistry
     const hub = new EventHub<EffectBreaker.Transition>()
     yield* Effect.addFinalizer(() => hub.end)
 
-    const find = (key: string) => registry.getUnsafe(prefix + key) as Breaker | undefined
+    const known = (circuit: CircuitBreaker | undefined): Breaker | undefined => {
+      if (circuit === undefined || isBreaker(circuit)) return circuit
+      throw new RangeError(
+        `EffectCircuitBreaker: circuit ${
+          JSON.stringify(circuit.name)
+        } of the registry was made by hand or by another ` +
+          "version of effect-resilience"
+      )
+    }
+    const find = (key: string): Breaker | undefined => known(registry.getUnsafe(prefix + key))
     const findOrMake = (key: string): Breaker =>
       // A policy is given only to a new circuit. Given to one that was reconfigured, it would be a conflict.
-      find(key) ?? registry.getOrCreateUnsafe(prefix + key, policy) as Breaker
+      find(key) ?? known(registry.getOrCreateUnsafe(prefix + key, policy))!
 
     const publish = (key: string, from: Circuit.Circuit, to: Circuit.Circuit): void => {
       if (from.generation === to.generation || !hub.hasSubscribers) return
@@ -308,8 +324,20 @@ const judge = <A, E, R>(
   }
 }
 
+const POLICY_OPTIONS: ReadonlyArray<keyof PolicyOptions> = ["policy", "prefix"]
+const TRIP_OPTIONS: ReadonlyArray<keyof TripOptions> = [
+  "tripPolicy",
+  "openDuration",
+  "maxOpenDuration",
+  "onStoreError",
+  "prefix"
+]
+
 const policyOf = (options: TripOptions): CircuitPolicy.CircuitPolicy => {
   const { maxOpenDuration, openDuration, tripPolicy } = options
+  if (!Predicate.isTagged(tripPolicy, "Consecutive") && !Predicate.isTagged(tripPolicy, "Rate")) {
+    refuse("EffectCircuitBreaker.make: tripPolicy", "a trip policy of effect/persistence/CircuitBreaker", tripPolicy)
+  }
   return CircuitPolicy.make({
     ...tripPolicy._tag === "Consecutive"
       ? { consecutiveFailures: tripPolicy.failures, window: { calls: 100 } }

@@ -68,13 +68,22 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
-import type { CircuitBreaker } from "./CircuitBreaker.ts"
+import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker } from "./internal/breaker.ts"
+import { type Breaker, isBreaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
-import { checkCount, checkDuration, checkKnown, checkRate } from "./internal/check.ts"
+import {
+  checkCount,
+  checkDuration,
+  checkKnown,
+  checkOptions,
+  checkRate,
+  checkString,
+  isObject,
+  refuse
+} from "./internal/check.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import * as Reasons from "./internal/healthReasons.ts"
 import { Fibers, Run } from "./internal/healthRun.ts"
@@ -725,9 +734,18 @@ interface ParsedCheck {
 
 const TIMEOUT = Duration.seconds(5)
 
+const OPTIONS: ReadonlyArray<keyof Options> = ["checks", "circuits", "interval", "jitter", "concurrency"]
+
 const parse = (caller: string, options: Options<Readonly<Record<string, Check<unknown>>>>): Settings => {
+  checkOptions(caller, options, OPTIONS)
+  if (options.checks !== undefined && !isObject(options.checks)) {
+    refuse(`${caller}: checks`, "an object of checks by name", options.checks)
+  }
   const interval = checkDuration(`${caller}: interval`, options.interval ?? "30 seconds", { positive: true })
   const circuits = options.circuits ?? true
+  if (typeof circuits !== "boolean" && typeof circuits !== "function") {
+    refuse(`${caller}: circuits`, "true, false or a function of the name of a circuit", circuits)
+  }
   return {
     checks: Object.entries(options.checks ?? {}).map(([name, check]) => [
       name,
@@ -764,10 +782,20 @@ const parseCheck = (
   input: Check<unknown>,
   defaultInterval: Duration.Duration
 ): ParsedCheck => {
-  const { check, circuit, critical, interval, probe, timeout } = Effect.isEffect(input)
+  if (!Effect.isEffect(input)) {
+    if (!isObject(input)) refuse(field, "an effect, or an object with a check, a probe or a circuit", input)
+    checkKnown(field, input, CHECK_OPTIONS)
+  }
+  const { check, circuit, critical = true, interval, probe, timeout } = Effect.isEffect(input)
     ? { check: input } as CheckOptions<unknown>
     : input
-  if (!Effect.isEffect(input)) checkKnown(field, input, CHECK_OPTIONS)
+  for (const [option, effect] of [["check", check], ["probe", probe]] as const) {
+    if (effect !== undefined && !Effect.isEffect(effect)) refuse(`${field}.${option}`, "an effect", effect)
+  }
+  if (circuit !== undefined && typeof circuit !== "string" && !isCircuitBreaker(circuit)) {
+    refuse(`${field}.circuit`, "a circuit or the name of one", circuit)
+  }
+  if (typeof critical !== "boolean") refuse(`${field}.critical`, "true or false", critical)
   if (check === undefined && probe === undefined && circuit === undefined) {
     throw new RangeError(`${field} must be an effect, or have a check, a probe or a circuit, got none of them`)
   }
@@ -783,7 +811,7 @@ const parseCheck = (
       positive: true,
       finite: true
     }),
-    critical: critical ?? true
+    critical
   }
 }
 
@@ -996,7 +1024,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
       }
       if (before.state !== "HalfOpen" || !before.isAvailable || probe.goesOn) return interval
       // A ramp wants no probes: time alone ends it.
-      const circuit = breaker instanceof Breaker ? breaker.live.settled() : undefined
+      const circuit = isBreaker(breaker) ? breaker.live.settled() : undefined
       if (circuit?._tag === "HalfOpen" && circuit.rampingSince !== undefined) return interval
       const startedAt = yield* now
       if (before.stateChanges === ignored.stateChanges && startedAt < ignored.until) return ignored.until - startedAt
@@ -1074,7 +1102,15 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     }
     entries.set(name, entry)
     const breaker = breakerOf(entry)
-    if (breaker instanceof Breaker) observe(breaker)
+    if (isBreaker(breaker)) observe(breaker)
+    else if (breaker !== undefined) {
+      fibers.start(Effect.logWarning(
+        `HealthMonitor learns of the changes of circuit ${
+          JSON.stringify(breaker.name)
+        } only at its intervals: it was ` +
+          "made by hand or by another version of effect-resilience"
+      ))
+    }
     if (entry.check !== undefined) fibers.start(runForever(entry))
     if (probe !== undefined) fibers.start(watching(prober(entry, probe)))
     return entry
@@ -1084,12 +1120,13 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     Effect.suspend(() => {
       entries.delete(entry.name)
       const { circuit } = entry.options
-      if (circuit instanceof Breaker && registry.getUnsafe(circuit.name) !== circuit) stopObserving(circuit)
+      if (isBreaker(circuit) && registry.getUnsafe(circuit.name) !== circuit) stopObserving(circuit)
       wakeAll()
       return entry.fibers.stop
     })
 
   const register: HealthMonitor["register"] = (name, check) => {
+    checkString("HealthMonitor.register: name", name)
     const options = parseCheck("HealthMonitor.register: check", name, check, settings.interval)
     return Effect.contextWith((context: Context.Context<never>) =>
       Effect.acquireRelease(

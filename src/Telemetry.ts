@@ -36,11 +36,12 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { type Bulkhead, isBulkhead } from "./Bulkhead.ts"
-import type { CircuitBreaker } from "./CircuitBreaker.ts"
+import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
-import { Breaker } from "./internal/breaker.ts"
+import { type Breaker, isBreaker } from "./internal/breaker.ts"
+import { checkOptions, refuse } from "./internal/check.ts"
 import { Histogram } from "./internal/histogram.ts"
 import { Recorder } from "./internal/recorder.ts"
 
@@ -115,7 +116,7 @@ const defaultBoundaries: ReadonlyArray<number> = [0.005, 0.01, 0.025, 0.05, 0.1,
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
-  checkBoundaries(options.durationBoundaries)
+  checkTelemetry("Telemetry.layer", options)
   return Layer.effect(
     Recorder,
     Effect.gen(function*() {
@@ -183,23 +184,43 @@ export const watch = (
   target: CircuitBreaker | Bulkhead,
   options: Options = {}
 ): Effect.Effect<void, never, Scope.Scope> => {
-  checkBoundaries(options.durationBoundaries)
+  checkTelemetry("Telemetry.watch", options)
+  if (!isBulkhead(target) && !isCircuitBreaker(target)) {
+    refuse("Telemetry.watch: target", "a circuit or a bulkhead", target)
+  }
   return Effect.asVoid(Effect.acquireRelease(
     Effect.contextWith((context: Context.Context<never>) =>
       Effect.sync(() =>
         isBulkhead(target)
           ? registerBulkhead(target, context)
-          : target instanceof Breaker
+          : isBreaker(target)
           ? registerCircuit(target.live, context, options)
           : () => {}
       )
-    ),
+    ).pipe(Effect.tap(() =>
+      isBulkhead(target) || isBreaker(target) ? Effect.void : Effect.logWarning(
+        `Telemetry.watch measures nothing of circuit ${
+          JSON.stringify(target.name)
+        }: it was made by hand or by another ` +
+          "version of effect-resilience"
+      )
+    )),
     (end) => Effect.sync(end)
   ))
 }
 
+const checkTelemetry = (caller: string, options: Options): void => {
+  checkOptions(caller, options, ["durations", "durationBoundaries"])
+  const { durations } = options
+  if (durations !== undefined && typeof durations !== "boolean") {
+    refuse(`${caller}: durations`, "true or false", durations)
+  }
+  checkBoundaries(options.durationBoundaries)
+}
+
 const checkBoundaries = (boundaries: ReadonlyArray<number> | undefined): void => {
   if (boundaries === undefined) return
+  if (!Array.isArray(boundaries)) refuse("Telemetry: durationBoundaries", "a list of seconds", boundaries)
   const ascending = boundaries.length > 0 && boundaries.every((boundary, i) => i === 0 || boundary > boundaries[i - 1]!)
   if (!ascending || !boundaries.every(Number.isFinite)) {
     throw new RangeError(

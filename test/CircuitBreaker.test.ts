@@ -521,8 +521,13 @@ describe("2. trips", () => {
 
   it.effect("minimumCalls is no more than the window holds, also in a policy that was spread into another", () =>
     Effect.gen(function*() {
-      const wide = CircuitPolicy.make({ failureRate: 0.5, minimumCalls: 10, window: { calls: 10 } })
+      const wide = CircuitPolicy.make({ failureRate: 0.5, window: { calls: 10 } })
       const breaker = yield* CircuitBreaker.make({ name: "a", policy: { ...wide, window: { calls: 2 } } })
+      const named = CircuitPolicy.make({ failureRate: 0.5, minimumCalls: 10, window: { calls: 10 } })
+      assert.throws(
+        () => CircuitBreaker.make({ name: "a", policy: { ...named, window: { calls: 2 } } }),
+        "CircuitBreaker.make: policy.minimumCalls must be an integer from 1 to 2, got 10"
+      )
       yield* fail(breaker)
       yield* state(breaker, "Closed")
       yield* fail(breaker)
@@ -1473,7 +1478,7 @@ describe("6. outcomes", () => {
   ) =>
     Effect.gen(function*() {
       const breaker = yield* make(options?.policy ?? {})
-      const exit = yield* Effect.exit(breaker.execute(effect, options))
+      const exit = yield* Effect.exit(breaker.execute(effect, { classify: options?.classify }))
       const { failedCalls, ignoredCalls, successfulCalls } = yield* breaker.metrics
       assert.strictEqual(failedCalls + ignoredCalls + successfulCalls, 1)
       return { outcome: failedCalls === 1 ? "failure" : ignoredCalls === 1 ? "ignored" : "success", exit }
@@ -3151,7 +3156,7 @@ describe("forceOpen with a duration out of range", () => {
 
 describe("something that is no policy", () => {
   it("is refused, by who is given it", () => {
-    const policy = { consecutiveFailures: 3 } as never
+    const policy = "fastFail" as never
     assert.throws(() => CircuitBreaker.make({ name: "a", policy }), "CircuitBreaker.make: policy must be")
     assert.throws(() => CircuitBreaker.Service()("a", { policy }), "CircuitBreaker.Service: policy must be")
   })

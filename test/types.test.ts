@@ -129,8 +129,9 @@ describe("withCircuitBreaker", () => {
     call.pipe(CircuitBreaker.withCircuitBreaker(42))
     // @ts-expect-error a service, but not of a circuit
     call.pipe(CircuitBreaker.withCircuitBreaker(Http))
-    // @ts-expect-error not a policy
     call.pipe(CircuitBreaker.withCircuitBreaker("a", { policy: { consecutiveFailures: 1 } }))
+    // @ts-expect-error neither a policy nor its options
+    call.pipe(CircuitBreaker.withCircuitBreaker("a", { policy: { failures: 1 } }))
   })
 })
 

@@ -11,19 +11,21 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { format } from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CallClassifier, CircuitBreaker, Permit } from "../CircuitBreaker.ts"
+import type { CircuitBreaker, Permit } from "../CircuitBreaker.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
 import type { CircuitMetrics } from "../CircuitMetrics.ts"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
 import * as Outcome from "../Outcome.ts"
 import type { CircuitOpenError, LastFailure } from "../ResilienceError.ts"
-import { checkDuration } from "./check.ts"
+import { type CallOptions, checkCallOptions } from "./callOptions.ts"
+import { checkDuration, checkOneOf, checkOptions, checkString, refuse } from "./check.ts"
 import * as Circuit from "./circuit.ts"
 import { EventHub, History } from "./eventHub.ts"
 import { describeFailure } from "./lastFailure.ts"
@@ -33,6 +35,7 @@ import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
 import { type Definition, ORIGIN } from "./serviceNames.ts"
 import * as Window from "./window.ts"
+import { writeLog } from "./writeLog.ts"
 
 /** A service class is keyed by the name of its circuit. */
 export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
@@ -103,12 +106,6 @@ export const CommandNote = Context.Reference<string | undefined>("effect-resilie
   defaultValue: () => undefined
 })
 
-/** How one call is judged, where it differs from the policy. */
-export interface CallOptions<in A = never, in E = never> {
-  readonly classify?: CallClassifier<A, E> | undefined
-  readonly interruptedAfter?: Duration.Input | undefined
-}
-
 /**
  * The probe that a fiber runs, and those it runs inside of. A call that goes
  * through the same circuit again is a part of that probe: it would wait for the
@@ -147,6 +144,13 @@ export interface BreakerOptions {
   /** What the circuit begins with, instead of Closed. */
   readonly start?: Circuit.Command | undefined
 }
+
+/** On a circuit: the version of what is inside of it, as the registry has one. */
+const INSIDE = "~effect-resilience/circuit"
+
+/** Whether what is inside of a circuit is known, which another copy of this package may have made. */
+export const isBreaker = (circuit: unknown): circuit is Breaker =>
+  Predicate.hasProperty(circuit, INSIDE) && circuit[INSIDE] === 1
 
 export class Breaker implements CircuitBreaker {
   readonly name: string
@@ -210,12 +214,19 @@ export class Breaker implements CircuitBreaker {
     return "~effect-resilience/CircuitBreaker"
   }
 
+  get [INSIDE](): number {
+    return 1
+  }
+
   // ---------------------------------------------------------------------------
   // calls
   // ---------------------------------------------------------------------------
 
   get execute(): CircuitBreaker["execute"] {
-    return (self, options) => new Execution(this, self, options)
+    return (self, options) => {
+      checkCallOptions("CircuitBreaker.execute", options, false)
+      return new Execution(this, self, options)
+    }
   }
 
   get permit(): Effect.Effect<Permit, CircuitOpenError, Scope.Scope> {
@@ -521,11 +532,14 @@ export class Breaker implements CircuitBreaker {
   // ---------------------------------------------------------------------------
 
   get forceOpen(): CircuitBreaker["forceOpen"] {
-    return (options) => {
-      const duration = options?.duration === undefined
+    return (options = {}) => {
+      checkOptions("CircuitBreaker.forceOpen", options, ["duration", "note"])
+      const { note } = options
+      if (note !== undefined) checkString("CircuitBreaker.forceOpen: note", note)
+      const duration = options.duration === undefined
         ? Infinity
         : Duration.toMillis(checkDuration("CircuitBreaker.forceOpen: duration", options.duration))
-      return Effect.sync(() => this.live.move({ _tag: "ForceOpen", duration }, options?.note))
+      return Effect.sync(() => this.live.move({ _tag: "ForceOpen", duration }, note))
     }
   }
 
@@ -558,11 +572,16 @@ export class Breaker implements CircuitBreaker {
   }
 
   get reconfigure(): CircuitBreaker["reconfigure"] {
-    return (policy) =>
-      Effect.sync(() => {
+    return (policyOrOptions) => {
+      if (policyOrOptions === undefined) {
+        refuse("CircuitBreaker.reconfigure: policy", "a policy or its options", undefined)
+      }
+      const policy = CircuitPolicy.from("CircuitBreaker.reconfigure: policy", policyOrOptions)
+      return Effect.sync(() => {
         const breaker = this.live
         if (breaker.follow(policy)) breaker.reconfigured = true
       })
+    }
   }
 
   move(command: Circuit.Command, note?: string): void {
@@ -597,12 +616,14 @@ export class Breaker implements CircuitBreaker {
   // ---------------------------------------------------------------------------
 
   get on(): CircuitBreaker["on"] {
-    return (tag, listener) =>
-      listen(
+    return (tag, listener) => {
+      checkOneOf("CircuitBreaker.on: tag", ["StateChanged", "CallEnded", "Reconfigured"], tag)
+      return listen(
         tag === "CallEnded" ? this.events : this.coming,
         (event): event is Extract<CircuitEvent, { _tag: typeof tag }> => event._tag === tag,
         listener
       )
+    }
   }
 
   get onTrip(): CircuitBreaker["onTrip"] {
@@ -800,7 +821,7 @@ export class Breaker implements CircuitBreaker {
   }
 }
 
-class Execution<A, E, R> extends OneStep<A, E | CircuitOpenError, R> {
+export class Execution<A, E, R> extends OneStep<A, E | CircuitOpenError, R> {
   private readonly handle: Breaker
   private readonly self: Effect.Effect<A, E, R>
   private readonly options: CallOptions<A, E> | undefined
@@ -877,6 +898,7 @@ class CallPermit implements Permit {
 
   get failure(): Permit["failure"] {
     return (options) => {
+      if (options !== undefined) checkOptions("CircuitBreaker permit.failure", options, ["retryAfter", "error"])
       const outcome = Outcome.failure(options)
       const exit = options?.error === undefined ? undefined : Exit.fail(options.error)
       return Effect.sync(() => this.end(outcome, exit))
@@ -888,11 +910,18 @@ class CallPermit implements Permit {
   }
 
   get record(): Permit["record"] {
-    return (outcome) => Effect.sync(() => this.end(outcome))
+    return (outcome) => {
+      if (!Outcome.isOutcome(outcome)) refuse("CircuitBreaker permit.record: outcome", "an Outcome", outcome)
+      return Effect.sync(() => this.end(outcome))
+    }
   }
 
   get conclude(): Permit["conclude"] {
-    return (exit, options) => Effect.sync(() => this.judge(exit, options))
+    return (exit, options) => {
+      if (!Exit.isExit(exit)) refuse("CircuitBreaker permit.conclude: exit", "an Exit", exit)
+      checkCallOptions("CircuitBreaker permit.conclude", options, false)
+      return Effect.sync(() => this.judge(exit, options))
+    }
   }
 
   get delivered(): Permit["delivered"] {
@@ -963,18 +992,22 @@ const listen = <A extends CircuitEvent, E, R>(
   events: Stream.Stream<CircuitEvent>,
   isWanted: (event: CircuitEvent) => event is A,
   listener: (event: A) => Effect.Effect<void, E, R>
-): Effect.Effect<void, never, R | Scope.Scope> =>
-  events.pipe(
+): Effect.Effect<void, never, R | Scope.Scope> => {
+  if (typeof listener !== "function") refuse("CircuitBreaker: listener", "a function that returns an effect", listener)
+  return events.pipe(
     Stream.filter(isWanted),
     Stream.runForEach((event) =>
       Effect.suspend(() => listener(event)).pipe(
-        Effect.catchCause((cause) => Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause))
+        Effect.catchCause((cause) =>
+          writeLog(Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause))
+        )
       )
     ),
     Effect.ignoreCause,
     Effect.forkScoped({ startImmediately: true }),
     Effect.asVoid
   )
+}
 
 const rate = (part: number, whole: number): number => whole === 0 ? 0 : part / whole
 

@@ -3,6 +3,7 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import type { FailureDescription } from "../CircuitPolicy.ts"
 import type { LastFailure } from "../ResilienceError.ts"
+import { leavesOf } from "./insideError.ts"
 import { messageOf } from "./messageOf.ts"
 
 const LONGEST = 200
@@ -35,18 +36,14 @@ export const describeFailure = (
   }
 }
 
-/** The errors that only hold another one. */
+/** What is inside of an error that only holds another one. */
 const unwrap = (error: unknown): unknown => {
-  let inner = error
   try {
-    for (let depth = 0; depth < 5; depth++) {
-      if (Predicate.hasProperty(inner, "lastError") && inner.lastError !== undefined) inner = inner.lastError
-      else if (Cause.isUnknownError(inner) && inner.cause !== undefined) inner = inner.cause
-      else break
-    }
-    return inner
+    const inner = leavesOf(error).at(-1) ?? error
+    return Cause.isUnknownError(inner) && inner.cause !== undefined ? inner.cause : inner
   } catch {
-    return inner
+    // Its getters are somebody else's code.
+    return error
   }
 }
 

@@ -35,8 +35,8 @@ describe("status", () => {
       const [summary, head, ...rows] = stdout.trimEnd().split("\n")
       assert.strictEqual(summary, "healthy, 2 circuits")
       assert.match(head!, /^CIRCUIT +STATE +FAILURES +SLOW +CALLS +IN FLIGHT +IGNORED +REJECTED +RETRY IN$/)
-      assert.match(rows[0]!, /^email-service +closed +0% +0% +1 +0 +0$/)
-      assert.match(rows[1]!, /^payment-api +closed +0% +0% +1 +0 +0$/)
+      assert.match(rows[0]!, /^email-service +closed +0% +0% +1 +0 +0 +0$/)
+      assert.match(rows[1]!, /^payment-api +closed +0% +0% +1 +0 +0 +0$/)
     }))
 
   it.live("shows rates beside their thresholds, trouble first, and exits with 2 when a circuit is open", () =>
@@ -51,7 +51,7 @@ describe("status", () => {
 
       assert.strictEqual(code, 2)
       assert.match(stdout, /^unhealthy, 2 circuits, 1 open\n/)
-      assert.match(stdout.split("\n")[2]!, /^payment-api +open +100% of 50% +0% +5 +0 +1 +(1m|59s)$/)
+      assert.match(stdout.split("\n")[2]!, /^payment-api +open +100% of 50% +0% +5 +0 +0 +1 +(1m|59s)$/)
     }))
 
   it.live("shows one circuit with its policy and latest changes, and exits by that circuit alone", () =>
@@ -755,7 +755,9 @@ describe("watch without a terminal", () => {
         const time = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z"
         assert.match(
           stdout,
-          new RegExp(`^${time} payment-api: closed\n${time} payment-api: closed → open, 2 failures in a row\n$`)
+          new RegExp(
+            `^${time} payment-api: closed\n${time} payment-api: closed → open, 2 failures in a row \\(down\\)\n$`
+          )
         )
         assert.strictEqual(stderr, "")
         assert.strictEqual(code, 130)

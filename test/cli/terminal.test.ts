@@ -85,7 +85,7 @@ describe.skipIf(!hasPty)(
         const server = yield* Admin.start()
         const long = "a-very-long-name-of-a-circuit-that-nobody-would-choose-but-somebody-did"
         for (const name of [long, "支付接口支付接口支付接口支付接口", "c", "d", "e", "f"]) yield* callOnce(server, name)
-        const tty = yield* open(["watch"], { env: env(server), columns: 140, rows: 30 })
+        const tty = yield* open(["watch"], { env: env(server), columns: 150, rows: 30 })
         yield* shows(tty, new RegExp(`${long} +closed`))
         yield* shows(tty, "IN FLIGHT")
 
@@ -104,7 +104,7 @@ describe.skipIf(!hasPty)(
 
         tty.resize(1, 1)
         yield* Effect.sleep("300 millis")
-        tty.resize(140, 30)
+        tty.resize(150, 30)
         yield* shows(tty, new RegExp(`${long} +closed`))
         tty.press("q")
         assert.strictEqual((yield* tty.ended).code, 0)
