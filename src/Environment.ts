@@ -925,7 +925,7 @@ const makeCircuitPolicy = (known: {
   // Nobody is there to report to: what does not go together gives way.
   const change = (name: string, policy?: CircuitPolicy.CircuitPolicy) => known.fitCircuit(name, policy, () => {}).policy
   const makeCache = () => new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
-  const plain = new Map(Array.from(known.levels.keys(), (name) => [name, change(name)]))
+  const plain = new Map<string, CircuitPolicy.CircuitPolicy>()
   const changed = new Map(Array.from(known.levels.keys(), (name) => [name, makeCache()]))
   // Circuits without variables of their own differ in nothing but their policy.
   const changedByGlobal = makeCache()
@@ -939,7 +939,12 @@ const makeCircuitPolicy = (known: {
     // The name of a circuit may come with every call.
     if (isSilent) return policy ?? known.defaults
     const name = variableName(circuit)
-    if (policy === undefined) return plain.get(name) ?? known.defaults
+    if (policy === undefined) {
+      if (!known.levels.has(name)) return known.defaults
+      const own = plain.get(name) ?? change(name)
+      plain.set(name, own)
+      return own
+    }
     const changes = changed.get(name) ?? changedByGlobal
     const before = changes.get(policy)
     if (before !== undefined) return before

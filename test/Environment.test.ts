@@ -1778,6 +1778,34 @@ describe("layerConfig of the registry", () => {
       }
     ))))
 
+  it.effect("lets variables of all circuits set one whose policy in code is a classifier, wherever that is given", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const policy = CircuitPolicy.make({ classify: Outcome.failureUnless((error) => error === 404) })
+      for (
+        const breaker of [yield* registry.getOrCreate("in-options"), yield* registry.getOrCreate("at-call", policy)]
+      ) {
+        const refuse = (error: unknown) => Effect.flip(breaker.execute(Effect.fail(error)))
+        for (let i = 0; i < 5; i++) yield* refuse(404)
+        assert.strictEqual(yield* breaker.state, "Closed")
+        for (let i = 0; i < 2; i++) yield* refuse(500)
+        assert.strictEqual(yield* breaker.state, "Open")
+      }
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* registry.openCircuits, [])
+    }).pipe(Effect.provide(provided(
+      { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "2", CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "5" },
+      { circuits: { "in-options": { classify: Outcome.failureUnless((error) => error === 404) } } }
+    ))))
+
+  it.effect("switches circuits off", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const state = (name: string) => Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.state)
+      assert.strictEqual(yield* state("payment-api"), "Closed")
+      assert.strictEqual(yield* state("other"), "Disabled")
+    }).pipe(Effect.provide(provided({ CIRCUIT_BREAKER_ENABLED: "false", CB_PAYMENT_API_ENABLED: "true" }))))
+
   it.effect("fails to build with every problem", () =>
     Effect.gen(function*() {
       const error = yield* Effect.void.pipe(
