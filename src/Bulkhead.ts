@@ -50,6 +50,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
+import { isolated } from "./internal/isolated.ts"
 import { onExitInStep } from "./internal/oneStep.ts"
 import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
@@ -479,7 +480,7 @@ class Slots implements Bulkhead {
   private readonly resumeGranted = (): void => {
     const calls = this.granted
     this.granted = []
-    for (const call of calls) call.resume?.(undefined)
+    for (const call of calls) isolated(() => call.resume?.(undefined))
   }
 
   private startTimer(call: Call, maxWait: Duration.Duration): void {
