@@ -265,7 +265,8 @@ const makeLimit = Effect.fnUntraced(function*(
     Effect.andThen(
       Effect.sleep(window),
       Effect.suspend(() => {
-        windows.delete(circuit)
+        // Not the next one, which a change at the very end of this has begun.
+        if (windows.get(circuit) === current) windows.delete(circuit)
         return current.suppressed === 0 ? Effect.void : write(Effect.logWarning("circuit_flapping"), {
           circuit_breaker: circuit,
           suppressed: current.suppressed

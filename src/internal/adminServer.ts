@@ -134,7 +134,7 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
   })
   yield* registry.changes.pipe(
     Stream.runForEach((change) =>
-      Effect.sync(() => {
+      follow(() => {
         if (change._tag === "StateChanged") history.add(change)
         feed.publish(change)
       })
@@ -144,7 +144,7 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
   // A registry whose calls somebody listens to makes an event of each, so only while somebody wants them.
   const calls = yield* RcRef.make({
     acquire: registry.events.pipe(
-      Stream.runForEach((event) => Effect.sync(() => event._tag === "CallEnded" && feed.publishCall(event))),
+      Stream.runForEach((event) => follow(() => event._tag === "CallEnded" && feed.publishCall(event))),
       Effect.forkScoped({ startImmediately: true })
     )
   })
@@ -163,6 +163,10 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
     health: settings.health ?? (yield* healthOfMonitor)
   }
 })
+
+/** An event that cannot be told must not end the telling of those that come after. */
+const follow = (f: () => void): Effect.Effect<void> =>
+  Effect.catchDefect(Effect.sync(f), (defect) => writeLog(Effect.logError("admin_event_failed", defect)))
 
 // -----------------------------------------------------------------------------
 // who may ask
