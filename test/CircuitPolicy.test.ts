@@ -428,14 +428,20 @@ describe("a value out of range throws a RangeError that names the field and the 
     }
   })
 
-  it("options where a policy must be", () => {
-    const values: ReadonlyArray<unknown> = [{}, { consecutiveFailures: 3 }, "production", { window: {} }]
-    for (const value of values) {
+  it("what is neither a policy nor options of one, where a policy must be", () => {
+    for (const value of ["production", null, [], 3]) {
       assert.match(
         thrown(() => CircuitBreakerRegistry.layer({ defaults: value as never })).message,
-        /^CircuitBreakerRegistry\.layer: defaults must be a policy made with CircuitPolicy\.make, got /
+        /^CircuitBreakerRegistry\.layer: defaults must be a policy or its options, got /
       )
     }
+    for (const value of [{ window: {} }, { consecutiveFailures: 0 }]) {
+      assert.match(
+        thrown(() => CircuitBreakerRegistry.layer({ defaults: value as never })).message,
+        /^CircuitBreakerRegistry\.layer: defaults\.(window|consecutiveFailures) must /
+      )
+    }
+    CircuitBreakerRegistry.layer({ defaults: { consecutiveFailures: 3 } })
   })
 
   it("a classifier that is no function", () => {
@@ -746,8 +752,14 @@ describe("a policy or its options", () => {
       [{ failureRate: 2 }, "X.make: policy.failureRate must be a number from 0 to 1, got 2"],
       [{ window: { calls: 0 } }, "X.make: policy.window.calls must be an integer from 1 to 1000000, got 0"],
       [{ halfOpenSample: 1 }, "X.make: policy.halfOpenSample must be an object with calls and failureRate, got 1"],
-      [{ recovery: { duration: 0 } }, "X.make: policy.recovery.duration must be a finite duration above zero, got 0"],
-      [{ openDuration: -1 }, "X.make: policy.openDuration must be a duration of at least zero, got -1"],
+      [
+        { recovery: { duration: 0 } },
+        "X.make: policy.recovery.duration must be a finite duration above zero such as \"5 seconds\", got 0"
+      ],
+      [
+        { openDuration: -1 },
+        "X.make: policy.openDuration must be a duration of at least zero such as \"5 seconds\", got -1"
+      ],
       [{ slowCallRate: 1 }, "X.make: policy.slowCallRate needs slowCallDuration beside it, got none"],
       [{ retries: 1 }, "X.make: policy: \"retries\" is no option; there are consecutiveFailures, "]
     ]
