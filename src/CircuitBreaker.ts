@@ -96,28 +96,29 @@ export const TypeId: TypeId = "~effect-resilience/CircuitBreaker"
 export type TypeId = "~effect-resilience/CircuitBreaker"
 
 /**
- * One circuit.
+ * One circuit, for calls with errors of the type `E` that its policy
+ * understands; by default for all calls.
  *
  * @category models
  * @since 0.1.0
  */
-export interface CircuitBreaker {
+export interface CircuitBreaker<in E = unknown> {
   readonly [TypeId]: TypeId
 
   /** Names the circuit in errors, events and metrics. */
   readonly name: string
 
   /** The policy it follows now. */
-  readonly policy: Effect.Effect<CircuitPolicy.CircuitPolicy>
+  readonly policy: Effect.Effect<CircuitPolicy.CircuitPolicy<E>>
 
   /**
    * Runs an effect through the circuit, or fails with `CircuitOpenError`
    * without running it.
    */
-  readonly execute: <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    options?: CallOptions<A, E>
-  ) => Effect.Effect<A, E | CircuitOpenError, R>
+  readonly execute: <A, E1 extends E, R>(
+    self: Effect.Effect<A, E1, R>,
+    options?: CallOptions<A, E1>
+  ) => Effect.Effect<A, E1 | CircuitOpenError, R>
 
   /**
    * Asks to run something that is not one effect, and holds the permission
@@ -314,13 +315,13 @@ export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.h
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: {
+export const make = <E = unknown>(options: {
   readonly name: string
-  readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
-}): Effect.Effect<CircuitBreaker> => {
+  readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined
+}): Effect.Effect<CircuitBreaker<E>> => {
   checkOptions("CircuitBreaker.make", options, ["name", "policy"])
   const name = checkString("CircuitBreaker.make: name", options.name)
-  const policy = CircuitPolicy.from("CircuitBreaker.make: policy", options.policy) ?? CircuitPolicy.make()
+  const policy = anyErrors(CircuitPolicy.from("CircuitBreaker.make: policy", options.policy)) ?? CircuitPolicy.make()
   return Effect.withFiber((fiber) => Effect.succeed(new Breaker({ name, policy, context: fiber.context })))
 }
 
@@ -328,14 +329,36 @@ export const make = (options: {
 // combinators
 // -----------------------------------------------------------------------------
 
+/** A circuit asks its policy about the errors of its calls, which its type keeps to those that the policy understands. */
+const anyErrors = <E>(policy: CircuitPolicy.CircuitPolicy<E> | undefined): CircuitPolicy.CircuitPolicy | undefined =>
+  policy as CircuitPolicy.CircuitPolicy | undefined
+
 /**
- * What to run a call through: a circuit, the class of a circuit service, or
- * the name of a circuit in the registry.
+ * What to run a call through: a circuit for calls of any error, the class of a
+ * service that is one, or the name of a circuit in the registry.
  *
  * @category models
  * @since 0.1.0
  */
 export type Target = string | CircuitBreaker | Context.Key<unknown, CircuitBreaker>
+
+/**
+ * A target, also one for calls of certain errors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnyTarget = string | CircuitBreaker<never> | Context.Key<unknown, CircuitBreaker<never>>
+
+/**
+ * The errors that calls through a target may fail with.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type TargetErrors<T> = T extends CircuitBreaker<infer E> ? E
+  : T extends Context.Key<infer _Identifier, CircuitBreaker<infer E>> ? E
+  : unknown
 
 /**
  * What a call through a target needs: the registry for a name, the service for
@@ -345,7 +368,7 @@ export type Target = string | CircuitBreaker | Context.Key<unknown, CircuitBreak
  * @since 0.1.0
  */
 export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
-  : T extends Context.Key<infer Identifier, CircuitBreaker> ? Identifier
+  : T extends Context.Key<infer Identifier, CircuitBreaker<never>> ? Identifier
   : never
 
 /**
@@ -363,7 +386,7 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  * @since 0.1.0
  */
 export interface Options<in A, in E> extends CallOptions<A, E> {
-  readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined
 }
 
 /**
@@ -395,13 +418,13 @@ export interface Options<in A, in E> extends CallOptions<A, E> {
  * @since 0.1.0
  */
 export const withCircuitBreaker: {
-  <T extends Target, A2 = unknown, E2 = unknown>(
+  <T extends AnyTarget, A2 = unknown, E2 = unknown>(
     target: T,
     options?: Options<A2, E2>
-  ): <A extends A2, E extends E2, R>(
+  ): <A extends A2, E extends E2 & TargetErrors<T>, R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | CircuitOpenError, R | TargetServices<T>>
-  <A, E, R, T extends Target>(
+  <A, E extends TargetErrors<T>, R, T extends AnyTarget>(
     self: Effect.Effect<A, E, R>,
     target: T,
     options?: Options<A, E>
@@ -436,13 +459,13 @@ export const withCircuitBreaker: {
  * @category combinators
  * @since 0.1.0
  */
-export const wrap = <T extends Target, A2 = unknown, E2 = unknown>(
+export const wrap = <T extends AnyTarget, A2 = unknown, E2 = unknown>(
   target: T,
   options?: Options<A2, E2>
 ) => {
   const located: Target = checkTarget("CircuitBreaker.wrap", target)
   const parsed = parse("CircuitBreaker.wrap", options)
-  return <Args extends ReadonlyArray<unknown>, A extends A2, E extends E2, R>(
+  return <Args extends ReadonlyArray<unknown>, A extends A2, E extends E2 & TargetErrors<T>, R>(
     f: (...args: Args) => Effect.Effect<A, E, R>
   ) => {
     if (typeof f !== "function") refuse("CircuitBreaker.wrap", "given a function that returns an effect", f)
@@ -496,20 +519,20 @@ export interface StreamOptions<in E> extends Options<never, E> {}
  * @since 0.1.0
  */
 export const withCircuitBreakerStream: {
-  <T extends Target, E2 = unknown>(
+  <T extends AnyTarget, E2 = unknown>(
     target: T,
     options?: StreamOptions<E2>
-  ): <A, E extends E2, R>(
+  ): <A, E extends E2 & TargetErrors<T>, R>(
     self: Stream.Stream<A, E, R>
   ) => Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
-  <A, E, R, T extends Target>(
+  <A, E extends TargetErrors<T>, R, T extends AnyTarget>(
     self: Stream.Stream<A, E, R>,
     target: T,
     options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
 } = dual(
   isDataFirst,
-  <A, E, R, T extends Target>(
+  <A, E, R, T extends AnyTarget>(
     self: Stream.Stream<A, E, R>,
     target: T,
     input?: StreamOptions<E>
@@ -562,7 +585,7 @@ type AnyParsed = Parsed<unknown, unknown>
 const parse = <A, E>(caller: string, options: Options<A, E> | undefined): Parsed<A, E> | undefined => {
   checkCallOptions(caller, options, true)
   if (options?.policy === undefined) return options as Parsed<A, E> | undefined
-  const policy = CircuitPolicy.from(`${caller}: policy`, options.policy)
+  const policy = anyErrors(CircuitPolicy.from(`${caller}: policy`, options.policy))
   return policy === options.policy ? options as Parsed<A, E> : { ...options, policy }
 }
 
@@ -632,12 +655,12 @@ function isDataFirst(args: IArguments): boolean {
   return isTarget(args[1])
 }
 
-const withTarget = <T extends Target, A, E, R>(
+const withTarget = <T extends AnyTarget, A, E, R>(
   target: T,
   policy: CircuitPolicy.CircuitPolicy | undefined,
   use: (breaker: CircuitBreaker) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R | TargetServices<T>> => {
-  const located: Target = target
+  const located = target as Target
   return isCircuitBreaker(located)
     ? use(located)
     : Effect.withFiber((fiber) => use(locate(located, fiber.context, policy)))
@@ -653,8 +676,8 @@ const withTarget = <T extends Target, A, E, R>(
  * @category models
  * @since 0.1.0
  */
-export interface ServiceClass<Self, Name extends string>
-  extends Context.ServiceClass<Self, `effect-resilience/CircuitBreaker/${Name}`, CircuitBreaker>
+export interface ServiceClass<Self, Name extends string, in E = unknown>
+  extends Context.ServiceClass<Self, `effect-resilience/CircuitBreaker/${Name}`, CircuitBreaker<E>>
 {
   /** A circuit of its own. */
   readonly layer: Layer.Layer<Self>
@@ -709,16 +732,16 @@ export interface ServiceClass<Self, Name extends string>
  * @since 0.1.0
  */
 export const Service = <Self>() =>
-<const Name extends string>(
+<const Name extends string, E = unknown>(
   name: Name,
-  options: { readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined } = {}
-): ServiceClass<Self, Name> => {
+  options: { readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined } = {}
+): ServiceClass<Self, Name, E> => {
   checkString("CircuitBreaker.Service: name", name)
   checkOptions("CircuitBreaker.Service", options, ["policy"])
-  const given = CircuitPolicy.from("CircuitBreaker.Service: policy", options.policy)
+  const given = anyErrors(CircuitPolicy.from("CircuitBreaker.Service: policy", options.policy))
   const policy = given ?? CircuitPolicy.make()
   const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
-  const tag = guard(Context.Service<Self, CircuitBreaker>()(`${SERVICE_PREFIX}${name}` as const), definition)
+  const tag = guard(Context.Service<Self, CircuitBreaker<E>>()(`${SERVICE_PREFIX}${name}` as const), definition)
   const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
     Effect.map(make({ name, policy }), (breaker) => remember(breaker, definition))
   const own = makeOwn(policy)

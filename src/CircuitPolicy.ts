@@ -105,12 +105,15 @@ export interface Exponential {
 /**
  * When a circuit opens, how long it stays open, and how it recovers.
  *
+ * `E` is the type of the errors that its `classify` understands: a circuit with
+ * that policy takes calls with these errors only.
+ *
  * Fields are as `make` describes them. A rule that is off is `undefined`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface CircuitPolicy {
+export interface CircuitPolicy<in E = unknown> {
   readonly [TypeId]: object
   readonly consecutiveFailures: number | undefined
   readonly failureRate: number | undefined
@@ -126,7 +129,7 @@ export interface CircuitPolicy {
   readonly halfOpenTimeout: Duration.Duration
   readonly recovery: { readonly duration: Duration.Duration; readonly initial: number } | undefined
   readonly measureDuration: boolean
-  readonly classify: Outcome.Classifier | undefined
+  readonly classify: Outcome.Classifier<unknown, E> | undefined
   readonly interruptedAfter: Duration.Duration | undefined
   readonly countUnreported: "ignored" | "success"
   readonly describeFailure: FailureDescription | undefined
@@ -147,7 +150,7 @@ export type FailureDescription = ((error: unknown) => string | undefined) | fals
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options<in E = unknown> {
   readonly consecutiveFailures?: number | undefined
   readonly failureRate?: number | undefined
   readonly slowCallRate?: number | undefined
@@ -162,7 +165,7 @@ export interface Options {
   readonly halfOpenTimeout?: Duration.Input | undefined
   readonly recovery?: Recovery | undefined
   readonly measureDuration?: boolean | undefined
-  readonly classify?: Outcome.Classifier | undefined
+  readonly classify?: Outcome.Classifier<unknown, E> | undefined
   readonly interruptedAfter?: Duration.Input | undefined
   readonly countUnreported?: "ignored" | "success" | undefined
   readonly describeFailure?: FailureDescription | undefined
@@ -196,14 +199,14 @@ const FIELDS = [
  * two policies does not see it.
  */
 interface Origin {
-  readonly policy: CircuitPolicy
+  readonly policy: CircuitPolicy<never>
   readonly named: ReadonlySet<keyof Options>
 }
 
 const origins = /* @__PURE__ */ new WeakMap<object, Origin>()
 
 /** Whether options, in which a policy may be spread, name a field. */
-const names = (origin: Origin | undefined, options: Options) => (field: keyof Options): boolean =>
+const names = (origin: Origin | undefined, options: Options<never>) => (field: keyof Options): boolean =>
   options[field] !== undefined &&
   (origin === undefined || origin.named.has(field) || options[field] !== origin.policy[field])
 
@@ -291,11 +294,11 @@ const policies = /* @__PURE__ */ new WeakSet<object>()
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): CircuitPolicy =>
+export const make = <E = unknown>(options: Options<E> = {}): CircuitPolicy<E> =>
   build("CircuitPolicy.make", (name) => `CircuitPolicy.make: ${name}`, checkOptions("CircuitPolicy.make", options))
 
-const build = (owner: string, field: (name: string) => string, options: Options): CircuitPolicy => {
-  const { [TypeId]: spread, ...given } = options as Options & { readonly [TypeId]?: object }
+const build = <E>(owner: string, field: (name: string) => string, options: Options<E>): CircuitPolicy<E> => {
+  const { [TypeId]: spread, ...given } = options as Options<E> & { readonly [TypeId]?: object }
   checkKnown(owner, given, FIELDS)
   const origin = spread === undefined ? undefined : origins.get(spread)
   const isNamed = names(origin, given)
@@ -315,7 +318,7 @@ const build = (owner: string, field: (name: string) => string, options: Options)
   const failureRate = none ? 0.5 : ownRate
   const window = makeWindow(field, otherwise(given.window, { duration: "60 seconds" }))
   const size = "calls" in window ? window.calls : Number.MAX_SAFE_INTEGER
-  const policy: CircuitPolicy = {
+  const policy: CircuitPolicy<E> = {
     [TypeId]: Object.freeze({}),
     consecutiveFailures: ifGiven(consecutiveFailures, (value) => checkCount(field("consecutiveFailures"), value)),
     failureRate: ifGiven(failureRate, (value) => checkRate(field("failureRate"), value)),
@@ -399,17 +402,17 @@ export const check = <P extends CircuitPolicy | undefined>(field: string, policy
  * @internal
  */
 export const from: {
-  (field: string, policy: CircuitPolicy | Options): CircuitPolicy
-  (field: string, policy: CircuitPolicy | Options | undefined): CircuitPolicy | undefined
+  <E>(field: string, policy: CircuitPolicy<E> | Options<E>): CircuitPolicy<E>
+  <E>(field: string, policy: CircuitPolicy<E> | Options<E> | undefined): CircuitPolicy<E> | undefined
 } =
-  ((field: string, policy: CircuitPolicy | Options | undefined): CircuitPolicy | undefined =>
+  (<E>(field: string, policy: CircuitPolicy<E> | Options<E> | undefined): CircuitPolicy<E> | undefined =>
     policy === undefined || isMade(policy)
       ? policy
       : isObject(policy)
       ? build(field, (name) => `${field}.${name}`, policy)
       : refuse(field, "a policy or its options", policy)) as typeof from
 
-const isMade = (policy: CircuitPolicy | Options): policy is CircuitPolicy => policies.has(policy)
+const isMade = <E>(policy: CircuitPolicy<E> | Options<E>): policy is CircuitPolicy<E> => policies.has(policy)
 
 /**
  * An open time that starts at `initial` and is multiplied by `multiplier` (2)
@@ -624,8 +627,10 @@ export const kafka: CircuitPolicy = /* @__PURE__ */ make({
  * @category getters
  * @since 0.1.0
  */
-export const difference = (self: CircuitPolicy, that: CircuitPolicy): ReadonlyArray<keyof CircuitPolicy> =>
-  FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
+export const difference = (
+  self: CircuitPolicy<never>,
+  that: CircuitPolicy<never>
+): ReadonlyArray<keyof CircuitPolicy> => FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
 
 /**
  * The fields that code has named: the options of `make`, those of a policy that
@@ -634,12 +639,12 @@ export const difference = (self: CircuitPolicy, that: CircuitPolicy): ReadonlyAr
  *
  * @internal
  */
-export const namedFields = (self: CircuitPolicy): ReadonlySet<keyof Options> => {
+export const namedFields = (self: CircuitPolicy<never>): ReadonlySet<keyof Options> => {
   const origin = origins.get(self[TypeId])
   return new Set(FIELDS.filter(origin === undefined ? isChanged(self, make()) : names(origin, self)))
 }
 
-const isChanged = (self: CircuitPolicy, that: CircuitPolicy) => (field: keyof Options): boolean =>
+const isChanged = (self: CircuitPolicy<never>, that: CircuitPolicy<never>) => (field: keyof Options): boolean =>
   !Equal.equals(self[field], that[field])
 
 /**
@@ -648,7 +653,7 @@ const isChanged = (self: CircuitPolicy, that: CircuitPolicy) => (field: keyof Op
  * @category getters
  * @since 0.1.0
  */
-export const describe = (self: CircuitPolicy): string => {
+export const describe = (self: CircuitPolicy<never>): string => {
   const window = "calls" in self.window ? `the last ${self.window.calls} calls` : Duration.format(self.window.duration)
   const percent = (rate: number) => `${Number((rate * 100).toFixed(2))}%`
   const trips: Array<string> = []

@@ -11,6 +11,7 @@ import {
   CircuitMetrics,
   CircuitPolicy,
   Outcome,
+  Resilience,
   ResilienceError
 } from "effect-resilience"
 import {
@@ -343,10 +344,60 @@ describe("policies", () => {
     CircuitPolicy.make({ openDuration: Schedule.spaced(1).pipe(Schedule.tap(() => Effect.asVoid(Http))) })
   })
 
-  typed("take a classifier of any exit only", () => {
-    CircuitPolicy.make({ classify: Outcome.failureIf((error) => error instanceof Down) })
-    // @ts-expect-error a circuit's calls may fail with anything
-    CircuitPolicy.make({ classify: Outcome.failureIf((error: Down) => error._tag === "Down") })
+  typed("are for calls with the errors that their classifier understands", () => {
+    const any = CircuitPolicy.make({ classify: Outcome.failureIf((error) => error instanceof Down) })
+    expectTypeOf(any).toEqualTypeOf<CircuitPolicy.CircuitPolicy>()
+    const certain = CircuitPolicy.make({
+      classify: Outcome.failureUnless((error: Down | NotFound) => error._tag === "NotFound")
+    })
+    expectTypeOf(certain).toEqualTypeOf<CircuitPolicy.CircuitPolicy<Down | NotFound>>()
+    // A policy for any error is one for certain errors.
+    const also: CircuitPolicy.CircuitPolicy<Down> = any
+    // @ts-expect-error and not the other way around
+    const not: CircuitPolicy.CircuitPolicy = certain
+    void [also, not]
+  })
+
+  typed("make circuits for calls with these errors", () => {
+    const classify = Outcome.failureUnless((error: Down | NotFound) => error._tag === "NotFound")
+    const other = Effect.fail("another" as const)
+    const check = (circuit: CircuitBreaker.CircuitBreaker<Down | NotFound>) => {
+      expectTypeOf(CircuitBreaker.make({ name: "a", policy: { classify } })).toEqualTypeOf<
+        Effect.Effect<typeof circuit>
+      >()
+      expectTypeOf(circuit.execute(call)).toEqualTypeOf<Effect.Effect<number, Down | NotFound | Open, Http>>()
+      expectTypeOf(call.pipe(CircuitBreaker.withCircuitBreaker(circuit))).toEqualTypeOf<
+        Effect.Effect<number, Down | NotFound | Open, Http>
+      >()
+      expectTypeOf(CircuitBreaker.withCircuitBreaker(call, circuit)).toEqualTypeOf<
+        Effect.Effect<number, Down | NotFound | Open, Http>
+      >()
+      expectTypeOf(CircuitBreaker.withCircuitBreakerStream(stream, circuit)).toEqualTypeOf<
+        Stream.Stream<number, Down | Open, Http>
+      >()
+      // @ts-expect-error the classifier knows nothing of this error
+      circuit.execute(other)
+      // @ts-expect-error
+      other.pipe(CircuitBreaker.withCircuitBreaker(circuit))
+      // @ts-expect-error
+      CircuitBreaker.withCircuitBreaker(other, circuit)
+      // @ts-expect-error
+      CircuitBreaker.wrap(circuit)((_: string) => other)
+      // @ts-expect-error
+      CircuitBreaker.withCircuitBreakerStream(Stream.fail("another"), circuit)
+      // @ts-expect-error tiers and pipelines are for calls with any error
+      Resilience.make({ name: "a", circuitBreaker: circuit })
+    }
+    void check
+    class Certain extends CircuitBreaker.Service<Certain>()("certain", { policy: { classify } }) {}
+    expectTypeOf(call.pipe(CircuitBreaker.withCircuitBreaker(Certain))).toEqualTypeOf<
+      Effect.Effect<number, Down | NotFound | Open, Http | Certain>
+    >()
+    // @ts-expect-error
+    other.pipe(CircuitBreaker.withCircuitBreaker(Certain))
+    call.pipe(CircuitBreaker.withCircuitBreaker("a", { policy: { classify } }))
+    // @ts-expect-error
+    other.pipe(CircuitBreaker.withCircuitBreaker("a", { policy: { classify } }))
   })
 
   typed("are compared and described", () => {
