@@ -49,6 +49,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import { setAlarm } from "./internal/alarm.ts"
 import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
+import { isolated } from "./internal/isolated.ts"
 import { onExitInStep } from "./internal/oneStep.ts"
 import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
@@ -512,7 +513,7 @@ class Slots implements Bulkhead {
   private readonly resumeGranted = (): void => {
     const calls = this.granted
     this.granted = []
-    for (const call of calls) call.resume?.()
+    for (const call of calls) isolated(() => call.resume?.())
   }
 
   private enqueue(call: Call): void {

@@ -250,7 +250,7 @@ export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry
  * Variables of one circuit, such as `CB_PAYMENT_API_FAILURE_THRESHOLD`, change
  * whatever policy it has in code, in `circuits` or where it is named. Variables
  * of all circuits, such as `CIRCUIT_BREAKER_FAILURE_THRESHOLD`, change
- * `defaults`. If anything is wrong with them, the Layer fails with one
+ * `defaults` and what a policy does not name. If anything is wrong with them, the Layer fails with one
  * `ConfigError` that has all problems.
  *
  * **Example** (Configuring circuits by environment variables)

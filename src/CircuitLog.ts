@@ -47,6 +47,7 @@ import { STATES } from "./CircuitMetrics.ts"
 import { checkCount, checkDuration, refuse } from "./internal/check.ts"
 import { failureText } from "./internal/lastFailure.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
+import { writeLog } from "./internal/writeLog.ts"
 
 /**
  * What to log.
@@ -82,7 +83,8 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * **Details**
  *
  * Lines go to the loggers of where the Layer is built. Logging is done by a
- * fiber of its own and never delays a call.
+ * fiber of its own and never delays a call. A logger that throws loses the line
+ * it threw at, and no other.
  *
  * Throws a `RangeError` if an option is out of its range.
  *
@@ -245,7 +247,9 @@ const writeCall = (event: CallEnded, threshold: number | undefined): Effect.Effe
   })
 
 const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effect.Effect<void> =>
-  Effect.annotateLogs(line, Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)))
+  writeLog(
+    Effect.annotateLogs(line, Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)))
+  )
 
 /** Lets so many lines of a circuit pass in each window, and tells at its end how many did not. */
 const makeLimit = Effect.fnUntraced(function*(
@@ -261,7 +265,8 @@ const makeLimit = Effect.fnUntraced(function*(
     Effect.andThen(
       Effect.sleep(window),
       Effect.suspend(() => {
-        windows.delete(circuit)
+        // Not the next one, which a change at the very end of this has begun.
+        if (windows.get(circuit) === current) windows.delete(circuit)
         return current.suppressed === 0 ? Effect.void : write(Effect.logWarning("circuit_flapping"), {
           circuit_breaker: circuit,
           suppressed: current.suppressed

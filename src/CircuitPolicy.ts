@@ -297,7 +297,8 @@ export const make = (options: Options = {}): CircuitPolicy =>
 const build = (owner: string, field: (name: string) => string, options: Options): CircuitPolicy => {
   const { [TypeId]: spread, ...given } = options as Options & { readonly [TypeId]?: object }
   checkKnown(owner, given, FIELDS)
-  const isNamed = names(spread === undefined ? undefined : origins.get(spread), given)
+  const origin = spread === undefined ? undefined : origins.get(spread)
+  const isNamed = names(origin, given)
   const { slowCallDuration, slowCallRate } = given
   if ((slowCallRate === undefined) !== (slowCallDuration === undefined)) {
     const [named, missing] = slowCallRate === undefined
@@ -344,7 +345,10 @@ const build = (owner: string, field: (name: string) => string, options: Options)
     countUnreported: checkUnreported(field("countUnreported"), otherwise(given.countUnreported, "ignored")),
     describeFailure: checkDescription(field("describeFailure"), given.describeFailure)
   }
-  origins.set(policy[TypeId], { policy, named: new Set(FIELDS.filter(isNamed)) })
+  // Another copy of the package does not say what it was told.
+  const isForeign = spread !== undefined && origin === undefined
+  const named = FIELDS.filter(isForeign ? isChanged(policy, make()) : isNamed)
+  origins.set(policy[TypeId], { policy, named: new Set(named) })
   policies.add(policy)
   return policy
 }

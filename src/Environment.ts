@@ -153,6 +153,19 @@ export interface Setting {
 }
 
 /**
+ * What the environment says as far as it is right, and what is wrong with it.
+ *
+ * @see {@link inspect}
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly environment: Environment
+  readonly problems: ReadonlyArray<string>
+}
+
+/**
  * A variable that the library reads.
  *
  * **Details**
@@ -193,17 +206,38 @@ export type Unit = "seconds" | "milliseconds"
  * **Details**
  *
  * - `defaults`: the policy of circuits that have none of their own,
- *   `CircuitPolicy.make()`.
- * - `circuits`: policies by name. A circuit without a policy of its own may be
+ *   `CircuitPolicy.make()`, or its options.
+ * - `circuits`: policies or their options by name. A circuit without a policy of its own may be
  *   named too, as `undefined`, so that misspelt variables of it are found.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly defaults?: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits?: Readonly<Record<string, CircuitPolicy.CircuitPolicy | undefined>> | undefined
+  readonly defaults?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+  readonly circuits?:
+    | Readonly<Record<string, CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined>>
+    | undefined
 }
+
+/** What the code says, checked. */
+interface Code {
+  readonly defaults: CircuitPolicy.CircuitPolicy | undefined
+  readonly circuits: ReadonlyMap<string, CircuitPolicy.CircuitPolicy | undefined>
+  /** Whether `circuits` has all circuits that the code names. */
+  readonly isComplete: boolean
+}
+
+const codeOf = (owner: string, { circuits, defaults }: Options, isComplete: boolean): Code => ({
+  defaults: CircuitPolicy.from(`${owner}: defaults`, defaults),
+  circuits: new Map(
+    Object.entries(circuits ?? {}).map(([name, policy]) => [
+      name,
+      CircuitPolicy.from(`${owner}: circuits.${name}`, policy)
+    ])
+  ),
+  isComplete
+})
 
 // -----------------------------------------------------------------------------
 // kinds of values
@@ -390,13 +424,13 @@ const circuitFields = {
     "Calls the window must hold before a rate counts."
   ),
   FAILURE_WINDOW_SECONDS: policyField(
-    seconds(0.001, upToDay, "1m"),
+    orOff(seconds(0.001, upToDay, "1m")),
     "window",
     (policy) => "duration" in policy.window ? policy.window.duration : "off",
     "The window, as a time. Excludes `WINDOW_SIZE`."
   ),
   WINDOW_SIZE: policyField(
-    count(1_000_000),
+    orOff(count(1_000_000)),
     "window",
     (policy) => "calls" in policy.window ? policy.window.calls : "off",
     "The window, as a number of calls. Excludes `FAILURE_WINDOW_SECONDS`."
@@ -491,7 +525,7 @@ const spellings = (key: string, { kind }: Field<Value>): ReadonlyArray<string> =
 const GLOBAL = "CIRCUIT_BREAKER_"
 const CIRCUIT = "CB_"
 
-const prefixOf = (variableName: string): string => `${CIRCUIT}${variableName}_`
+const prefixOf = (variableName: string): string => variableName === "" ? GLOBAL : `${CIRCUIT}${variableName}_`
 
 const describeFields = (fields: Fields, prefix: string): ReadonlyArray<Variable> =>
   Object.entries(fields).map(([key, field]) => {
@@ -558,6 +592,48 @@ const globalNames = variables.flatMap((variable) => [variable.name, ...variable.
  */
 export const variableName = (circuit: string): string => Str.configCase(circuit)
 
+/**
+ * What a policy has for each setting, by key.
+ *
+ * @internal
+ */
+export const valuesOf = (policy: CircuitPolicy.CircuitPolicy): ReadonlyMap<string, Value> =>
+  new Map(
+    Object.entries<Field<Value>>(circuitFields).flatMap(([key, { read }]) =>
+      read === undefined ? [] : [[key, read(policy)]]
+    )
+  )
+
+/** The policies in code of those that variables have changed. */
+const ofCode = /* @__PURE__ */ new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
+
+/**
+ * The policy in code that variables have made this one of.
+ *
+ * @internal
+ */
+export const policyInCode = (policy: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
+  ofCode.get(policy) ?? policy
+
+/**
+ * Whether code has named a setting in a policy.
+ *
+ * @internal
+ */
+export const isNamed = (key: string, policy: CircuitPolicy.CircuitPolicy): boolean =>
+  Object.hasOwn(circuitFields, key) && claims(policy, circuitFields[key as keyof CircuitFields])
+
+/**
+ * The variable that a setting of one circuit is set with.
+ *
+ * @internal
+ */
+export const variableOf = (key: string, circuit: string): string => prefixOf(variableName(circuit)) + key
+
+/** @internal */
+export const isSameValue = (self: Value, that: Value): boolean =>
+  Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that
+
 // -----------------------------------------------------------------------------
 // loading
 // -----------------------------------------------------------------------------
@@ -607,7 +683,8 @@ export const variableName = (circuit: string): string => Str.configCase(circuit)
  * @category constructors
  * @since 0.1.0
  */
-export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> => loadFor(options, true)
+export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> =>
+  loadFor(codeOf("Environment.load", options, true))
 
 /**
  * `load` for the one circuit that somebody names, while others may have names
@@ -617,25 +694,86 @@ export const load = (options: Options = {}): Effect.Effect<Environment, Config.C
  */
 export const loadCircuit = (
   name: string,
-  policy?: CircuitPolicy.CircuitPolicy | undefined
-): Effect.Effect<Environment, Config.ConfigError> => loadFor({ circuits: { [name]: policy } }, false)
+  policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
+): Effect.Effect<Environment, Config.ConfigError> =>
+  loadFor(codeOf("Environment.circuitPolicy", { circuits: { [name]: policy } }, false))
 
-/** `isComplete`: whether `circuits` has all circuits that the code names. */
-const loadFor = (options: Options, isComplete: boolean): Effect.Effect<Environment, Config.ConfigError> =>
-  Effect.matchEffect(read(options), {
+const loadFor = (code: Code): Effect.Effect<Environment, Config.ConfigError> =>
+  Effect.matchEffect(read(code), {
     onFailure: (error) => Effect.fail(new Config.ConfigError(error)),
     onSuccess: (texts) => {
-      const { environment, problems } = decode(texts, options, isComplete)
+      const { environment, problems } = decode(texts, code)
       return problems.length === 0 ? Effect.succeed(environment) : Effect.fail(configError(problems))
     }
   })
 
-const read = (options: Options): Effect.Effect<Texts, ConfigProvider.SourceError> =>
+const read = ({ circuits }: Code): Effect.Effect<Texts, ConfigProvider.SourceError> =>
   Effect.flatMap(ConfigProvider.ConfigProvider, (provider) => {
-    const circuits = Object.keys(options.circuits ?? {}).map(variableName).filter((name) => name !== "")
-    const known = globalNames.concat(circuits.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
+    const names = Array.from(circuits.keys(), variableName).filter((name) => name !== "")
+    const known = globalNames.concat(names.flatMap((name) => circuitKeys.map((key) => prefixOf(name) + key)))
     return readAll(provider, known, isOurs, (word) => word === "CB")
   })
+
+/**
+ * Reads the environment as far as it is right.
+ *
+ * **Details**
+ *
+ * Never fails. `problems` has the lines of the error that `load` would fail
+ * with; the variables that they are about are left out of `environment`. It
+ * has the defaults if the variables cannot be read at all.
+ *
+ * **Example** (Showing what counts beside what is wrong)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect } from "effect"
+ * import { Environment } from "effect-resilience"
+ *
+ * const provider = ConfigProvider.fromEnv({
+ *   env: { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7", CIRCUIT_BREAKER_SUCCESS_THRESHOLD: "none" }
+ * })
+ *
+ * const { environment, problems } = await Effect.runPromise(
+ *   Environment.inspect().pipe(Effect.provideService(ConfigProvider.ConfigProvider, provider))
+ * )
+ *
+ * problems // => ['CIRCUIT_BREAKER_SUCCESS_THRESHOLD="none" must be an integer from 1 to 10000']
+ * environment.defaults.consecutiveFailures // => 7
+ * environment.defaults.successThreshold // => 2
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const inspect = (options: Options = {}): Effect.Effect<Inspection> =>
+  inspectFor(codeOf("Environment.inspect", options, true))
+
+/**
+ * `inspect` for circuits that live, while others may come.
+ *
+ * @internal
+ */
+export const inspectLiving = (options: Options): Effect.Effect<Inspection> =>
+  inspectFor(codeOf("Environment.inspect", options, false))
+
+const inspectFor = (code: Code): Effect.Effect<Inspection> =>
+  Effect.match(read(code), {
+    onFailure: (error): Inspection => ({
+      environment: decode(new Map(), code).environment,
+      problems: [error.message]
+    }),
+    onSuccess: (texts): Inspection => {
+      const { environment, problems, wrong } = decode(texts, code)
+      return { environment: wrong.size === 0 ? environment : decodeRight(texts, wrong, code), problems }
+    }
+  })
+
+/** Without the variables that are wrong, and without those that only the others have hidden. */
+const decodeRight = (texts: Texts, wrong: ReadonlySet<string>, code: Code): Environment => {
+  const right = new Map(Array.from(texts).filter(([variable]) => !wrong.has(variable)))
+  const decoded = decode(right, code)
+  return decoded.wrong.size === 0 ? decoded.environment : decodeRight(right, decoded.wrong, code)
+}
 
 /**
  * Reads the policy of one circuit from the environment, over `policy` if there
@@ -669,7 +807,7 @@ const read = (options: Options): Effect.Effect<Texts, ConfigProvider.SourceError
  */
 export const circuitPolicy = (
   name: string,
-  policy?: CircuitPolicy.CircuitPolicy | undefined
+  policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
 ): Effect.Effect<CircuitPolicy.CircuitPolicy, Config.ConfigError> =>
   Effect.map(loadCircuit(name, policy), (environment) => environment.circuitPolicy(name))
 
@@ -694,7 +832,7 @@ interface Decoded {
   readonly wrong: ReadonlySet<string>
 }
 
-const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
+const decode = (all: Texts, code: Code): Decoded => {
   const problems = new Set<string>()
   const wrong = new Set<string>()
   const report: Report = (problem, variables) => {
@@ -702,7 +840,7 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
     for (const variable of variables) wrong.add(variable)
   }
 
-  const declared = declare(Object.keys(options.circuits ?? {}), isComplete)
+  const declared = declare(Array.from(code.circuits.keys()), code.isComplete)
   const misnamed = new Map(
     Array.from(all.keys()).flatMap((variable) => {
       const problem = problemOf(variable, declared)
@@ -714,14 +852,14 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
   const global = decodeCircuitLevel(texts, GLOBAL, report)
   const others = fitRetry(decide(otherFields, "", { global: decodeLevel(texts, otherFields, "", report) }), report)
   const ofAll = fit(
-    decide(circuitFields, GLOBAL, { global, defaults: options.defaults }),
-    options.defaults ?? builtIn,
+    decide(circuitFields, GLOBAL, { global, defaults: code.defaults }),
+    code.defaults ?? builtIn,
     GLOBAL,
     report
   )
 
   // Circuits that the code names, and those that only the environment does.
-  const circuits = new Map<string, CircuitPolicy.CircuitPolicy | undefined>(Object.entries(options.circuits ?? {}))
+  const circuits = new Map(code.circuits)
   for (const variable of texts.keys()) {
     const name = circuitOf(variable)
     if (name !== undefined && !declared.names.has(name)) circuits.set(name, undefined)
@@ -732,10 +870,10 @@ const decode = (all: Texts, options: Options, isComplete: boolean): Decoded => {
     if (Object.keys(level).length > 0) levels.set(name, level)
   }
   const fitCircuit = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined, report: Report): Fitted => {
-    const prefix = name === "" ? GLOBAL : prefixOf(name)
+    const prefix = prefixOf(name)
     return fit(
-      decide(circuitFields, prefix, { circuit: levels.get(name), policy, global, defaults: options.defaults }),
-      policy ?? options.defaults ?? builtIn,
+      decide(circuitFields, prefix, { circuit: levels.get(name), policy, global, defaults: code.defaults }),
+      policy ?? code.defaults ?? builtIn,
       prefix,
       report
     )
@@ -787,7 +925,7 @@ const makeCircuitPolicy = (known: {
   // Nobody is there to report to: what does not go together gives way.
   const change = (name: string, policy?: CircuitPolicy.CircuitPolicy) => known.fitCircuit(name, policy, () => {}).policy
   const makeCache = () => new WeakMap<CircuitPolicy.CircuitPolicy, CircuitPolicy.CircuitPolicy>()
-  const plain = new Map(Array.from(known.levels.keys(), (name) => [name, change(name)]))
+  const plain = new Map<string, CircuitPolicy.CircuitPolicy>()
   const changed = new Map(Array.from(known.levels.keys(), (name) => [name, makeCache()]))
   // Circuits without variables of their own differ in nothing but their policy.
   const changedByGlobal = makeCache()
@@ -801,7 +939,12 @@ const makeCircuitPolicy = (known: {
     // The name of a circuit may come with every call.
     if (isSilent) return policy ?? known.defaults
     const name = variableName(circuit)
-    if (policy === undefined) return plain.get(name) ?? known.defaults
+    if (policy === undefined) {
+      if (!known.levels.has(name)) return known.defaults
+      const own = plain.get(name) ?? change(name)
+      plain.set(name, own)
+      return own
+    }
     const changes = changed.get(name) ?? changedByGlobal
     const before = changes.get(policy)
     if (before !== undefined) return before
@@ -842,7 +985,7 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }
-      } else if (other !== "invalid" && !isSame(other.value, value)) {
+      } else if (other !== "invalid" && !isSameValue(other.value, value)) {
         report(
           `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; set one of them`,
           [other.variable, variable]
@@ -854,16 +997,16 @@ const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: string, 
   return level as Level<F>
 }
 
-/** A window is either a time or a number of calls, so whoever sets the one turns off the other. */
+/** A window is either a time or a number of calls, so that one of them turns off the other. */
 const decodeCircuitLevel = (texts: Texts, prefix: string, report: Report): Level<CircuitFields> => {
   const level = decodeLevel(texts, circuitFields, prefix, report)
   const { FAILURE_WINDOW_SECONDS: time, WINDOW_SIZE: size } = level
-  if (time === undefined && size === undefined) return level
   if (time === "invalid" || size === "invalid") {
     return { ...level, FAILURE_WINDOW_SECONDS: "invalid", WINDOW_SIZE: "invalid" }
   }
-  if (time === undefined) return { ...level, FAILURE_WINDOW_SECONDS: { ...size!, value: "off" } }
-  if (size === undefined) return { ...level, WINDOW_SIZE: { ...time, value: "off" } }
+  if (time === undefined && isOn(size)) return { ...level, FAILURE_WINDOW_SECONDS: { ...size, value: "off" } }
+  if (size === undefined && isOn(time)) return { ...level, WINDOW_SIZE: { ...time, value: "off" } }
+  if (!isOn(time) || !isOn(size)) return level
   report(
     `${quote(time.variable, time.text)} and ${quote(size.variable, size.text)} exclude each other; set one of them`,
     [time.variable, size.variable]
@@ -871,12 +1014,12 @@ const decodeCircuitLevel = (texts: Texts, prefix: string, report: Report): Level
   return { ...level, FAILURE_WINDOW_SECONDS: "invalid", WINDOW_SIZE: "invalid" }
 }
 
+const isOn = <A extends Value>(given: Given<A> | undefined): given is Given<A> =>
+  given !== undefined && given.value !== "off"
+
 const quote = (variable: string, text: string): string => `${variable}=${JSON.stringify(shorten(text))}`
 
 const shorten = (text: string): string => text.length > 80 ? `${text.slice(0, 80)}…` : text
-
-const isSame = (self: Value, that: Value): boolean =>
-  Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that
 
 // -----------------------------------------------------------------------------
 // decoding: precedence
@@ -987,6 +1130,7 @@ const fit = (
   }
   fitSlowCalls(settings, conflict)
   fitTrips(settings, conflict)
+  fitWindow(settings, base, prefix, conflict)
   fitMinimumCalls(settings, conflict)
   const openDuration = fitOpenDuration(settings, base, conflict)
 
@@ -1025,8 +1169,8 @@ const fit = (
         ? undefined
         : base.measureDuration
   })
-  // Where there is no rule, `make` puts its own.
-  return { policy: { ...policy, ...trips }, settings }
+  ofCode.set(policy, base)
+  return { policy, settings }
 }
 
 const unlessOff = <A>(value: A | "off"): A | undefined => value === "off" ? undefined : value
@@ -1051,6 +1195,26 @@ const fitTrips = (settings: MutableSettings, conflict: Conflict): void => {
   ]
   if (trips.some((trip) => trip.value !== "off")) return
   conflict(trips, `${trips.filter(isSet).map(show).join(" and ")} must leave a rule that opens the circuit`)
+}
+
+const fitWindow = (
+  settings: MutableSettings,
+  base: CircuitPolicy.CircuitPolicy,
+  prefix: string,
+  conflict: Conflict
+): void => {
+  const { FAILURE_WINDOW_SECONDS: time, WINDOW_SIZE: size } = settings
+  if (time.value !== "off" || size.value !== "off") return
+  // One is also off where the other is set.
+  const given = [time, size].filter(({ text }) => text.trim().toLowerCase() === "off")
+  conflict(
+    given,
+    given.length === 2
+      ? `${show(time)} and ${show(size)} leave no window; set one of them`
+      : `${given.map(show)[0]} needs ${prefix}${given[0] === size ? "FAILURE_WINDOW_SECONDS" : "WINDOW_SIZE"} beside it`
+  )
+  settings.FAILURE_WINDOW_SECONDS = { ...time, value: circuitFields.FAILURE_WINDOW_SECONDS.read!(base) }
+  settings.WINDOW_SIZE = { ...size, value: circuitFields.WINDOW_SIZE.read!(base) }
 }
 
 const fitMinimumCalls = (settings: MutableSettings, conflict: Conflict): void => {

@@ -39,6 +39,7 @@
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type { NoInfer } from "effect/Types"
+import { checkFunction, checkOptions, refuse } from "./internal/check.ts"
 import * as Outcome from "./Outcome.ts"
 import {
   type AllTiersFailedError,
@@ -123,10 +124,11 @@ export const withFallback: {
     self: Effect.Effect<A, E, R>,
     fallback: Fallback<E, A2, E2, R2>,
     options?: { readonly when: (error: E) => boolean }
-  ): Effect.Effect<A | A2, E | E2, R | R2> =>
-    options === undefined
-      ? Effect.catch(self, handler(fallback))
-      : Effect.catchIf(self, options.when, handler(fallback))
+  ): Effect.Effect<A | A2, E | E2, R | R2> => {
+    if (options === undefined) return Effect.catch(self, handler(fallback))
+    const { when } = checkOptions("Fallback.withFallback", options, ["when"])
+    return Effect.catchIf(self, checkFunction("Fallback.withFallback: when", when), handler(fallback))
+  }
 )
 
 /**
@@ -305,7 +307,11 @@ type Fallback<E, A, E2, R> = Effect.Effect<A, E2, R> | ((error: E) => Effect.Eff
 
 // An effect may be a function too: the class of a service is.
 const handler = <E, A, E2, R>(fallback: Fallback<E, A, E2, R>): (error: E) => Effect.Effect<A, E2, R> =>
-  Effect.isEffect(fallback) ? () => fallback : fallback
+  Effect.isEffect(fallback)
+    ? () => fallback
+    : typeof fallback === "function"
+    ? fallback
+    : refuse("Fallback: fallback", "an effect or a function that returns one", fallback)
 
 // The guard knows more than types do: of two errors of one type, one may say that the call was made.
 const catchOnly = <A, E, R, EH, A2, E2, R2, Removed>(

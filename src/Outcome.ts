@@ -35,6 +35,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -160,9 +161,10 @@ const sensible = (input: unknown): Duration.Duration | undefined => {
 export const parseRetryAfter = (header: string | null | undefined, now: number): Duration.Duration | undefined => {
   const text = header?.trim() ?? ""
   if (/^\d+(?:\.\d+)?$/.test(text)) return sensible(Number(text) * 1000)
-  // A date starts with its day of the week; `Date.parse` reads nearly anything else, too.
-  const at = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text) ? Date.parse(text) : NaN
-  return at > now ? Duration.millis(at - now) : undefined
+  // A date starts with its day of the week. JavaScript reads nearly anything else as a date, too.
+  if (!/^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text)) return undefined
+  const at = Option.getOrUndefined(Option.map(DateTime.make(text), DateTime.toEpochMillis))
+  return at !== undefined && at > now ? Duration.millis(at - now) : undefined
 }
 
 /**

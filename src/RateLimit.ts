@@ -56,6 +56,7 @@ import { RateQueues } from "./internal/rateQueue.ts"
 import * as Window from "./internal/rateWindow.ts"
 import { rateLimitExceededError } from "./internal/rejection.ts"
 import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
+import { writeLog } from "./internal/writeLog.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -775,7 +776,9 @@ class StoreLimit<E> implements RateLimit<E> {
       return level === undefined
         ? Effect.succeed(Duration.zero)
         : Effect.as(
-          Effect.logWithLevel(level)(`Rate limit "${this.name}" let a call through because its store failed`, error),
+          writeLog(
+            Effect.logWithLevel(level)(`Rate limit "${this.name}" let a call through because its store failed`, error)
+          ),
           Duration.zero
         )
     })

@@ -45,7 +45,7 @@ import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { isBreaker } from "./internal/breaker.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import { Answer, answering, classifyAnswer } from "./internal/answer.ts"
-import { checkDuration, checkFunction, isObject, refuse } from "./internal/check.ts"
+import { checkDuration, checkFunction, checkOptions, isObject, refuse } from "./internal/check.ts"
 import { limitTime } from "./internal/limitTime.ts"
 import { inOperation, type Recorder, recorderOf } from "./internal/recorder.ts"
 import { allTiersFailedError, callTimeoutError } from "./internal/rejection.ts"
@@ -157,9 +157,36 @@ export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
   call: Effect.Effect<A, E, R>,
   options: TierOptions<T> = {}
 ): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => {
-  checkTier("Tiers.tier", options)
+  checkTier("Tiers.tier", checkOptions("Tiers.tier", options, TIER_OPTIONS))
   return { name, call, options }
 }
+
+const TIER_OPTIONS = ["circuit", "policy", "timeout", "retry"] as const satisfies ReadonlyArray<keyof TierOptions>
+
+const OPTIONS = ["isAnswer", "deadline", "spans"] as const satisfies ReadonlyArray<keyof Options<never>>
+
+const LAYER_OPTIONS = [...OPTIONS, "tier", "operation", "onAllFailed"] as const satisfies ReadonlyArray<
+  keyof LayerOptions<unknown>
+>
+
+/** Names the mistake of whoever passes an effect, or a tuple, where a tier is wanted. */
+const checkTiers = (
+  constructor: string,
+  tiers: unknown,
+  accepted: string,
+  isTier: (tier: unknown) => boolean
+): void => {
+  if (!Array.isArray(tiers)) return refuse(`${constructor}: tiers`, "a list of tiers", tiers)
+  if (tiers.length === 0) throw new RangeError(`${constructor}: tiers must be at least one tier, got none`)
+  for (const [index, tier] of tiers.entries()) {
+    if (!isTier(tier)) refuse(`${constructor}: tiers[${index}]`, accepted, tier)
+  }
+}
+
+const isTier = (u: unknown): boolean => isObject(u) && "call" in u && Effect.isEffect(u.call)
+
+const isLayerTier = (u: unknown): boolean =>
+  Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1]) && (u[2] === undefined || isObject(u[2]))
 
 const checkTier = (
   constructor: string,
@@ -253,7 +280,8 @@ export const make: {
   tiers: ReadonlyArray<Tier<A, E, R>>,
   options: Options<E> = {}
 ): Effect.Effect<A, E | AllTiersFailedError, R> => {
-  if (tiers.length === 0) throw new RangeError("Tiers.make: tiers must be at least one tier, got none")
+  checkTiers("Tiers.make", tiers, "a tier made with Tiers.tier", isTier)
+  checkOptions("Tiers.make", options, OPTIONS)
   checkFunction("Tiers.make: isAnswer", options.isAnswer)
   const calls = tiers.map(({ call, name, options: { circuit = name, ...limits } }, index) => {
     const pipeline = makePipeline(name, limits, index === tiers.length - 1)(circuit)
@@ -457,7 +485,8 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
   ...[options]: AllTiersFailedError extends CommonError<S> ? [options?: LayerOptions<S>]
     : [optionsWithOnAllFailed: LayerOptions<S> & { readonly onAllFailed: {} }]
 ): Layer.Layer<I, never, CircuitBreakerRegistry | LayerServices<T[number]>> => {
-  if (tiers.length === 0) throw new RangeError("Tiers.layer: tiers must be at least one tier, got none")
+  checkTiers("Tiers.layer", tiers, "a name and a Layer, with options or without", isLayerTier)
+  if (options !== undefined) checkOptions("Tiers.layer", options, LAYER_OPTIONS)
   checkFunction("Tiers.layer: isAnswer", options?.isAnswer)
   // A tuple of Layers of many services is a list of Layers that need them all.
   const layers = tiers as ReadonlyArray<
@@ -471,7 +500,7 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
       deadline: makeDeadline("Tiers.layer", options?.deadline),
       tiers: layers.map(([name, layer, own], index) => {
         const { circuit = name, ...limits }: LayerTierOptions = { ...options?.tier, ...own }
-        checkTier(`Tiers.layer: ${name}`, { circuit, ...limits })
+        checkTier(`Tiers.layer: ${name}`, checkOptions(`Tiers.layer: ${name}`, { circuit, ...limits }, TIER_OPTIONS))
         const through = makePipeline(name, limits, index === layers.length - 1)
         return { name, layer, circuit, policy: limits.policy, through }
       })

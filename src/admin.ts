@@ -84,6 +84,7 @@ export {
   State,
   TierFlow,
   TierFlows,
+  TooManyRequestsError,
   TooManySubscribersError,
   Transitions,
   UnauthorizedError,
@@ -119,6 +120,10 @@ export type ReadAccess = "loopback" | "token" | "anyone"
  *   Layer is built, else the circuits. It has five seconds, and stands for
  *   `unhealthy` if it fails.
  * - `maxBodySize`: of a request, in bytes, 16,384.
+ * - `maxRequests`: requests that are worked on, or whose answers are not read
+ *   yet, 64. One address has half of them, one connection an eighth. The rest
+ *   are answered with 503 and `Retry-After`, except `/health/live`.
+ * - `maxAnswerBytes`: of these answers, 33,554,432, shared likewise.
  * - `maxSubscribers`: clients that read the events at once, 100.
  * - `subscriberBuffer`: events that wait for one slow reader, 256. It loses
  *   the oldest, and is told how many.
@@ -136,6 +141,8 @@ export interface CommonOptions {
   readonly prefix?: `/${string}` | undefined
   readonly health?: Effect.Effect<HealthReport> | undefined
   readonly maxBodySize?: number | undefined
+  readonly maxRequests?: number | undefined
+  readonly maxAnswerBytes?: number | undefined
   readonly maxSubscribers?: number | undefined
   readonly subscriberBuffer?: number | undefined
   readonly replay?: number | undefined
@@ -496,6 +503,8 @@ const toSettings = (options: Options): Settings => {
     allowedHosts: options.allowedHosts ?? [],
     prefix: checkPrefix(options.prefix ?? ""),
     maxBodySize: count("maxBodySize", options.maxBodySize, 16_384),
+    maxRequests: count("maxRequests", options.maxRequests, 64),
+    maxAnswerBytes: count("maxAnswerBytes", options.maxAnswerBytes, 33_554_432),
     maxSubscribers: count("maxSubscribers", options.maxSubscribers, 100),
     subscriberBuffer: count("subscriberBuffer", options.subscriberBuffer, 256),
     replay: count("replay", options.replay, 1000),

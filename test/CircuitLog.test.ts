@@ -189,6 +189,26 @@ describe("CircuitLog", () => {
         assert.lengthOf(lines, 6)
       }), { maxLines: 3, window: "30 seconds" }))
 
+  it.effect("keeps to its lines in the window that a change at the very end of the one before has begun", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        const breaker = yield* circuit
+        // Registered before the window begins, so that it comes before the end of that.
+        yield* Effect.forkChild(Effect.andThen(Effect.sleep("30 seconds"), breaker.disable), { startImmediately: true })
+        yield* breaker.forceOpen()
+        yield* settle
+        yield* TestClock.adjust("30 seconds")
+        yield* settle
+        assert.strictEqual(lines.length, 2)
+        yield* breaker.reset
+        yield* settle
+        assert.strictEqual(lines.length, 2)
+        yield* TestClock.adjust("30 seconds")
+        assert.deepStrictEqual(lines.slice(2).map(({ fields, message }) => [message, fields["suppressed"]]), [
+          ["circuit_flapping", 1]
+        ])
+      }), { maxLines: 1, window: "30 seconds" }))
+
   it.effect("does not tell of what was before it, nor after its scope has closed", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.make({ defaults: policy })

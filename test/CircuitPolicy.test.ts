@@ -2,18 +2,21 @@ import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
 import { Duration, Equal, Schedule } from "effect"
 
-const millis = ({ [CircuitPolicy.TypeId]: _, ...policy }: CircuitPolicy.CircuitPolicy) => ({
-  ...policy,
-  slowCallDuration: policy.slowCallDuration && Duration.toMillis(policy.slowCallDuration),
-  window: "calls" in policy.window
-    ? policy.window
-    : { ...policy.window, duration: Duration.toMillis(policy.window.duration) },
-  openDuration: openMillis(policy.openDuration),
-  maxOpenDuration: Duration.toMillis(policy.maxOpenDuration),
-  halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
-  recovery: policy.recovery && { ...policy.recovery, duration: Duration.toMillis(policy.recovery.duration) },
-  interruptedAfter: policy.interruptedAfter && Duration.toMillis(policy.interruptedAfter)
-})
+const millis = (of: CircuitPolicy.CircuitPolicy) => {
+  const { [CircuitPolicy.TypeId]: _, ...policy } = of
+  return {
+    ...policy,
+    slowCallDuration: policy.slowCallDuration && Duration.toMillis(policy.slowCallDuration),
+    window: "calls" in policy.window
+      ? policy.window
+      : { ...policy.window, duration: Duration.toMillis(policy.window.duration) },
+    openDuration: openMillis(policy.openDuration),
+    maxOpenDuration: Duration.toMillis(policy.maxOpenDuration),
+    halfOpenTimeout: Duration.toMillis(policy.halfOpenTimeout),
+    recovery: policy.recovery && { ...policy.recovery, duration: Duration.toMillis(policy.recovery.duration) },
+    interruptedAfter: policy.interruptedAfter && Duration.toMillis(policy.interruptedAfter)
+  }
+}
 
 const openMillis = (openDuration: CircuitPolicy.CircuitPolicy["openDuration"]) =>
   Duration.isDuration(openDuration)
@@ -425,14 +428,20 @@ describe("a value out of range throws a RangeError that names the field and the 
     }
   })
 
-  it("options where a policy must be", () => {
-    const values: ReadonlyArray<unknown> = [{}, { consecutiveFailures: 3 }, "production", { window: {} }]
-    for (const value of values) {
+  it("what is neither a policy nor options of one, where a policy must be", () => {
+    for (const value of ["production", null, [], 3]) {
       assert.match(
         thrown(() => CircuitBreakerRegistry.layer({ defaults: value as never })).message,
-        /^CircuitBreakerRegistry\.layer: defaults must be a policy made with CircuitPolicy\.make, got /
+        /^CircuitBreakerRegistry\.layer: defaults must be a policy or its options, got /
       )
     }
+    for (const value of [{ window: {} }, { consecutiveFailures: 0 }]) {
+      assert.match(
+        thrown(() => CircuitBreakerRegistry.layer({ defaults: value as never })).message,
+        /^CircuitBreakerRegistry\.layer: defaults\.(window|consecutiveFailures) must /
+      )
+    }
+    CircuitBreakerRegistry.layer({ defaults: { consecutiveFailures: 3 } })
   })
 
   it("a classifier that is no function", () => {
@@ -743,8 +752,14 @@ describe("a policy or its options", () => {
       [{ failureRate: 2 }, "X.make: policy.failureRate must be a number from 0 to 1, got 2"],
       [{ window: { calls: 0 } }, "X.make: policy.window.calls must be an integer from 1 to 1000000, got 0"],
       [{ halfOpenSample: 1 }, "X.make: policy.halfOpenSample must be an object with calls and failureRate, got 1"],
-      [{ recovery: { duration: 0 } }, "X.make: policy.recovery.duration must be a finite duration above zero, got 0"],
-      [{ openDuration: -1 }, "X.make: policy.openDuration must be a duration of at least zero, got -1"],
+      [
+        { recovery: { duration: 0 } },
+        "X.make: policy.recovery.duration must be a finite duration above zero such as \"5 seconds\", got 0"
+      ],
+      [
+        { openDuration: -1 },
+        "X.make: policy.openDuration must be a duration of at least zero such as \"5 seconds\", got -1"
+      ],
       [{ slowCallRate: 1 }, "X.make: policy.slowCallRate needs slowCallDuration beside it, got none"],
       [{ retries: 1 }, "X.make: policy: \"retries\" is no option; there are consecutiveFailures, "]
     ]

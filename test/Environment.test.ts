@@ -145,6 +145,7 @@ const EXPECTED: Record<string, Expected> = {
   FAILURE_THRESHOLD: off(counts(1_000_000)),
   FAILURE_RATE_THRESHOLD: off(within(0, 1)),
   MINIMUM_REQUEST_THRESHOLD: counts(1_000_000),
+  // A window that is off needs another one, see below.
   FAILURE_WINDOW_SECONDS: times(0.001, 3600, "1d"),
   WINDOW_SIZE: counts(1_000_000),
   RECOVERY_TIMEOUT: times(0.001, 3600, "1d"),
@@ -305,6 +306,23 @@ describe("load", () => {
       assert.strictEqual(circuitPolicy("kafka"), CircuitPolicy.kafka)
       assert.strictEqual(circuitPolicy("other"), CircuitPolicy.resilient)
       assert.strictEqual(circuitPolicy("other", CircuitPolicy.database), CircuitPolicy.database)
+    }))
+
+  it.effect("takes options of a policy wherever it takes a policy, and refuses bad ones where they are written", () =>
+    Effect.gen(function*() {
+      const { circuitPolicy, defaults } = yield* load({ CB_A_SUCCESS_THRESHOLD: "4" }, {
+        defaults: { consecutiveFailures: 7 },
+        circuits: { a: { consecutiveFailures: 3 } }
+      })
+      assert.deepStrictEqual(defaults, { ...CircuitPolicy.make({ consecutiveFailures: 7 }) })
+      assert.deepStrictEqual([circuitPolicy("a").consecutiveFailures, circuitPolicy("a").successThreshold], [3, 4])
+      const policy = yield* withEnv({})(Environment.circuitPolicy("a", { consecutiveFailures: 3 }))
+      assert.strictEqual(policy.consecutiveFailures, 3)
+      assert.throws(
+        () => Environment.load({ circuits: { a: { consecutiveFailures: 0 } } }),
+        RangeError,
+        "Environment.load: circuits.a.consecutiveFailures must be an integer >= 1, got 0"
+      )
     }))
 
   it.effect("makes a policy of every variable", () =>
@@ -874,6 +892,29 @@ describe("values that contradict each other", () => {
       ])
     }))
 
+  it.effect("are windows of which none is left, while one that is off makes way for the other", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* problems({ CB_A_WINDOW_SIZE: "off", CB_A_FAILURE_WINDOW: "off" }), [
+        `CB_A_FAILURE_WINDOW="off" and CB_A_WINDOW_SIZE="off" leave no window; set one of them`
+      ])
+      assert.deepStrictEqual(yield* problems({ CIRCUIT_BREAKER_FAILURE_WINDOW: "off" }), [
+        `CIRCUIT_BREAKER_FAILURE_WINDOW="off" needs CIRCUIT_BREAKER_WINDOW_SIZE beside it`
+      ])
+      assert.deepStrictEqual(yield* problems({ CIRCUIT_BREAKER_WINDOW_SIZE: "50", CB_A_WINDOW_SIZE: "off" }), [
+        `CB_A_WINDOW_SIZE="off" needs CB_A_FAILURE_WINDOW_SECONDS beside it`
+      ])
+      const { circuitPolicy, defaults } = yield* load({
+        CIRCUIT_BREAKER_WINDOW_SIZE: "off",
+        CB_A_WINDOW_SIZE: "50",
+        CB_A_FAILURE_WINDOW: "off",
+        CB_B_WINDOW_SIZE: "OFF",
+        CB_B_FAILURE_WINDOW: "20s"
+      })
+      assert.deepStrictEqual(defaults.window, { duration: seconds(60), buckets: 10 })
+      assert.deepStrictEqual(circuitPolicy("a").window, { calls: 50 })
+      assert.deepStrictEqual(circuitPolicy("b").window, { duration: seconds(20), buckets: 10 })
+    }))
+
   it.effect("are a slow-call time without a rate, or a rate without a time", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* problems({ CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "500" }), [
@@ -1366,6 +1407,69 @@ describe("errors", () => {
   })
 })
 
+describe("inspect", () => {
+  const inspect = (env: Env, options?: Environment.Options) => withEnv(env)(Environment.inspect(options))
+
+  it.effect("gives what is right, and the problems that load fails with", () =>
+    Effect.gen(function*() {
+      const env = {
+        CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7",
+        CIRCUIT_BREAKER_SUCCESS_TRESHOLD: "3",
+        CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "30000",
+        CB_PAYMENT_API_FAILURE_RATE_THRESHOLD: "50",
+        CB_PAYMENT_API_SUCCESS_THRESHOLD: "4",
+        CB_PAYMENT_API_ENABLED: "no",
+        RETRY_MAX_DELAY: "5",
+        RETRY_BASE_DELAY: "10",
+        MAX_RETRIES: "3"
+      }
+      const { environment, problems: found } = yield* inspect(env)
+      assert.deepStrictEqual(found, yield* problems(env))
+      const set = environment.settings.filter(({ source }) => source === "Variable").map(({ circuit, variable }) =>
+        `${variable} ${circuit ?? ""}`
+      )
+      assert.deepStrictEqual(set, [
+        "CIRCUIT_BREAKER_FAILURE_THRESHOLD ",
+        "CIRCUIT_BREAKER_FAILURE_THRESHOLD PAYMENT_API",
+        "CB_PAYMENT_API_SUCCESS_THRESHOLD PAYMENT_API",
+        "CB_PAYMENT_API_ENABLED PAYMENT_API"
+      ])
+      assert.strictEqual(environment.circuitPolicy("payment-api").successThreshold, 4)
+      assert.isFalse(environment.enabled("payment-api"))
+      assert.deepStrictEqual(environment.retry.maxDelay, seconds(60))
+    }))
+
+  it.effect("leaves out what only another mistake has hidden", () =>
+    Effect.gen(function*() {
+      const { environment, problems } = yield* inspect({
+        CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD_MS: "soon",
+        CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD: "0.5"
+      })
+      assert.strictEqual(problems.length, 1)
+      assert.deepStrictEqual(environment.settings.filter(({ source }) => source === "Variable"), [])
+    }))
+
+  it.effect("is load where nothing is wrong", () =>
+    Effect.gen(function*() {
+      const env = { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "7", CB_KAFKA_SUCCESS_THRESHOLD: "4" }
+      const options = { circuits: { kafka: CircuitPolicy.kafka } }
+      const { environment, problems } = yield* inspect(env, options)
+      assert.deepStrictEqual(problems, [])
+      assert.deepStrictEqual(environment.settings, (yield* load(env, options)).settings)
+    }))
+
+  it.effect("has the defaults where nothing can be read", () =>
+    Effect.gen(function*() {
+      const cause = new ConfigProvider.SourceError({ message: "connection refused" })
+      const { environment, problems } = yield* Environment.inspect({ circuits: { kafka: CircuitPolicy.kafka } }).pipe(
+        withProvider(ConfigProvider.make(() => Effect.fail(cause)))
+      )
+      assert.deepStrictEqual(problems, ["connection refused"])
+      assert.strictEqual(environment.circuitPolicy("kafka"), CircuitPolicy.kafka)
+      expectTypeOf(Environment.inspect()).toEqualTypeOf<Effect.Effect<Environment.Inspection>>()
+    }))
+})
+
 describe("providers", () => {
   const threshold = (provider: ConfigProvider.ConfigProvider, circuit: string) =>
     Environment.load().pipe(
@@ -1673,6 +1777,34 @@ describe("layerConfig of the registry", () => {
         circuits: { "in-options": CircuitPolicy.database, untouched: CircuitPolicy.database }
       }
     ))))
+
+  it.effect("lets variables of all circuits set one whose policy in code is a classifier, wherever that is given", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const policy = CircuitPolicy.make({ classify: Outcome.failureUnless((error) => error === 404) })
+      for (
+        const breaker of [yield* registry.getOrCreate("in-options"), yield* registry.getOrCreate("at-call", policy)]
+      ) {
+        const refuse = (error: unknown) => Effect.flip(breaker.execute(Effect.fail(error)))
+        for (let i = 0; i < 5; i++) yield* refuse(404)
+        assert.strictEqual(yield* breaker.state, "Closed")
+        for (let i = 0; i < 2; i++) yield* refuse(500)
+        assert.strictEqual(yield* breaker.state, "Open")
+      }
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* registry.openCircuits, [])
+    }).pipe(Effect.provide(provided(
+      { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "2", CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "5" },
+      { circuits: { "in-options": { classify: Outcome.failureUnless((error) => error === 404) } } }
+    ))))
+
+  it.effect("switches circuits off", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const state = (name: string) => Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.state)
+      assert.strictEqual(yield* state("payment-api"), "Closed")
+      assert.strictEqual(yield* state("other"), "Disabled")
+    }).pipe(Effect.provide(provided({ CIRCUIT_BREAKER_ENABLED: "false", CB_PAYMENT_API_ENABLED: "true" }))))
 
   it.effect("fails to build with every problem", () =>
     Effect.gen(function*() {

@@ -113,6 +113,19 @@ export class TooManySubscribersError extends Schema.TaggedError<TooManySubscribe
   { httpApiStatus: 503 }
 ) {}
 
+/**
+ * As many answers as are allowed are under way, or wait for clients to read
+ * them. `Retry-After` says when to try again.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyRequestsError extends Schema.TaggedError<TooManyRequestsError>()(
+  "TooManyRequestsError",
+  { message: Schema.String },
+  { httpApiStatus: 503 }
+) {}
+
 const errors = [
   [InvalidRequestError, 400],
   [UnauthorizedError, 401],
@@ -121,7 +134,8 @@ const errors = [
   [MethodNotAllowedError, 405],
   [BodyTooLargeError, 413],
   [UnsupportedMediaTypeError, 415],
-  [TooManySubscribersError, 503]
+  [TooManySubscribersError, 503],
+  [TooManyRequestsError, 503]
 ] as const
 
 export type AdminError = InstanceType<(typeof errors)[number][0]>
@@ -513,16 +527,26 @@ export const Change = Schema.Struct({ by: text(100), reason: text(500) })
  */
 export type Change = typeof Change.Type
 
+/** What forces a circuit open until another command releases it, as nothing said does. */
+export const UNTIL_RELEASED = "until released"
+
+export const ACCEPTED_DURATION = `must be seconds above 0, a text such as "30 seconds", or "${UNTIL_RELEASED}"`
+
 /**
  * A change that may end by itself: `duration` in seconds, or as
- * `"30 seconds"`. Without it the circuit stays forced open.
+ * `"30 seconds"`. With `"until released"`, or without it, the circuit stays
+ * forced open.
  *
  * @category models
  * @since 0.1.0
  */
 export const ForceOpen = Schema.Struct({
   ...Change.fields,
-  duration: Schema.optional(Schema.Union([Schema.Finite, Schema.String]))
+  // Not `optional`, whose JSON takes `null` for a field that is absent: `JSON.stringify` makes `null` of `NaN`.
+  duration: Schema.optionalKey(
+    Schema.Union([Schema.Finite.annotate({ message: ACCEPTED_DURATION }), Schema.String])
+      .annotate({ message: ACCEPTED_DURATION })
+  )
 })
 
 /**
@@ -551,7 +575,13 @@ export type ResetAll = typeof ResetAll.Type
 
 /** Refuses what no token allows, and answers what goes wrong. */
 export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience/admin/Guard", {
-  error: [InvalidRequestError, ForbiddenError, BodyTooLargeError, UnsupportedMediaTypeError]
+  error: [
+    InvalidRequestError,
+    ForbiddenError,
+    BodyTooLargeError,
+    UnsupportedMediaTypeError,
+    TooManyRequestsError
+  ]
 }) {}
 
 /** Asks for the token. */

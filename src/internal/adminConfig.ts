@@ -1,12 +1,6 @@
 /**
  * The configuration that circuits follow, and where each value comes from.
- *
- * A circuit only has a policy. What made it so is found by comparing: with the
- * variables of the circuit first, then with what the environment says of all
- * circuits, the library's defaults and the presets.
  */
-import type * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as CircuitPolicy from "../CircuitPolicy.ts"
@@ -33,75 +27,80 @@ export const presets = {
 }
 
 export const effectiveConfig = (policies: Policies): Effect.Effect<EffectiveConfig> =>
-  Effect.gen(function*() {
-    const bare = yield* withoutEnvironment(policies)
-    const ofPresets = yield* withoutEnvironment(Object.entries(presets))
-    const { problems, said } = yield* Environment.load({ circuits: Object.fromEntries(policies) }).pipe(
-      Effect.map((environment) => ({ said: byCircuit(environment.settings), problems: [] })),
-      Effect.catch((error) => Effect.succeed({ said: bare, problems: problemsOf(error) }))
-    )
-    const ofAll = said.get(undefined)!
-    const bases: ReadonlyArray<Base> = [
-      { preset: null, settings: ofAll, sourceOf: (key) => sourceOf(ofAll.get(key)!) },
-      { preset: null, settings: bare.get(undefined)!, sourceOf: () => "default" },
-      ...Object.keys(presets).map((preset): Base => ({
-        preset,
-        settings: ofPresets.get(preset)!,
-        sourceOf: () => "preset"
-      }))
-    ]
-    return {
-      settings: Array.from(ofAll.values(), (setting) => toJson(setting, sourceOf(setting))),
-      circuits: policies.map(([circuit, policy]) =>
-        settingsOf(circuit, policy, { bare: bare.get(circuit)!, said: said.get(circuit)!, bases })
-      ),
-      problems
+  Effect.map(
+    Environment.inspectLiving({
+      circuits: Object.fromEntries(policies.map(([circuit, policy]) => [circuit, Environment.policyInCode(policy)]))
+    }),
+    ({ environment, problems }) => {
+      const said = byCircuit(environment.settings)
+      const ofAll = said.get(undefined)!
+      return {
+        settings: Array.from(ofAll.values(), (setting) => toJson(setting, SOURCES[setting.source])),
+        circuits: policies.map(([circuit, policy]) => settingsOf(circuit, policy, said.get(circuit)!, ofAll)),
+        problems
+      }
     }
-  })
+  )
 
 type Settings = ReadonlyMap<string, Environment.Setting>
 
-/** What a policy may have been made from. */
-interface Base {
-  readonly preset: string | null
-  readonly settings: Settings
-  readonly sourceOf: (key: string) => Setting["source"]
-}
+const SOURCES = { Default: "default", Policy: "policy", Variable: "variable" } as const
 
 const settingsOf = (
   circuit: string,
   policy: CircuitPolicy.CircuitPolicy,
-  { bare, bases, said }: { readonly bare: Settings; readonly said: Settings; readonly bases: ReadonlyArray<Base> }
+  said: Settings,
+  ofAll: Settings
 ): CircuitSettings => {
-  // A variable that the policy does not follow, as the registry did not read it or an operator changed it, is none.
-  const read = new Map(
-    Array.from(said).filter(([key, setting]) =>
-      setting.source === "Variable" && (!isOfPolicy(bare.get(key)!) || isSame(setting.value, bare.get(key)!.value))
-    )
-  )
-  const others = Array.from(bare).filter(([key, setting]) => !read.has(key) && isOfPolicy(setting))
-  const base = bases.find(({ settings }) => others.every(([key, { value }]) => isSame(settings.get(key)!.value, value)))
+  const values = Environment.valuesOf(policy)
+  const settings = Array.from(said.values(), (setting) => explain(setting, values.get(setting.key), policy, ofAll))
+  const ofCode = settings.filter(({ source }) => source !== "Variable")
+  const preset = presetOf(ofCode)
   return {
     circuit,
     policy: CircuitPolicy.describe(policy),
-    preset: base?.preset ?? null,
-    settings: Array.from(bare, ([key, setting]) => {
-      const variable = read.get(key)
-      if (variable !== undefined) return toJson(variable, "variable")
-      if (!isOfPolicy(setting)) return toJson(setting, "default")
-      const source = base?.sourceOf(key) ?? "policy"
-      return toJson(source === "variable" ? base!.settings.get(key)! : setting, source)
-    })
+    preset,
+    settings: settings.map((setting) =>
+      toJson(setting, setting.source === "Policy" && preset !== null ? "preset" : SOURCES[setting.source])
+    )
   }
 }
 
-/** The attempt timeout and the switch are not in a policy. */
-const isOfPolicy = ({ key }: Environment.Setting): boolean => key !== "REQUEST_TIMEOUT_SECONDS" && key !== "ENABLED"
+/**
+ * The setting with the value that the circuit follows. That is not what the
+ * environment says if the registry does not read it, has a default policy, or
+ * was told otherwise by an operator.
+ */
+const explain = (
+  said: Environment.Setting,
+  value: Environment.Value | undefined,
+  policy: CircuitPolicy.CircuitPolicy,
+  ofAll: Settings
+): Environment.Setting => {
+  const { circuit, key } = said
+  const global = ofAll.get(key)!
+  // The attempt timeout and the switch are not in a policy.
+  if (value === undefined || Environment.isSameValue(said.value, value)) return said
+  if (global.source === "Variable" && Environment.isSameValue(global.value, value)) return { ...global, circuit }
+  const variable = Environment.variableOf(key, circuit!)
+  return {
+    key,
+    circuit,
+    value,
+    source: Environment.isNamed(key, Environment.policyInCode(policy)) ? "Policy" : "Default",
+    variable
+  }
+}
 
-const isSame = (self: Environment.Value, that: Environment.Value): boolean =>
-  Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that
-
-const sourceOf = ({ source }: Environment.Setting): Setting["source"] => source === "Variable" ? "variable" : "default"
+/** The preset that code has named, if these are its values. */
+const presetOf = (settings: ReadonlyArray<Environment.Setting>): string | null => {
+  if (!settings.some(({ source }) => source === "Policy")) return null
+  const found = Object.entries(presets).find(([, preset]) => {
+    const values = Environment.valuesOf(preset)
+    return settings.every(({ key, value }) => !values.has(key) || Environment.isSameValue(values.get(key)!, value))
+  })
+  return found?.[0] ?? null
+}
 
 const byCircuit = (settings: ReadonlyArray<Environment.Setting>): ReadonlyMap<string | undefined, Settings> => {
   const circuits = new Map<string | undefined, Map<string, Environment.Setting>>()
@@ -111,15 +110,6 @@ const byCircuit = (settings: ReadonlyArray<Environment.Setting>): ReadonlyMap<st
   }
   return circuits
 }
-
-const withoutEnvironment = (policies: Policies) =>
-  Environment.load({ circuits: Object.fromEntries(policies) }).pipe(
-    Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown({})),
-    Effect.orDie,
-    Effect.map(({ settings }) => byCircuit(settings))
-  )
-
-const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> => cause.message.split("\n")
 
 const units = new Map(Environment.variables.map(({ key, unit }) => [key, unit]))
 

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { HttpApiSchemaError } from "effect/http-api/HttpApiError"
 import * as OpenApi from "effect/http-api/OpenApi"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
@@ -24,6 +25,7 @@ import * as RcRef from "effect/RcRef"
 import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as Semaphore from "effect/Semaphore"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { unhandled } from "effect/Types"
@@ -36,10 +38,12 @@ import * as AdminApi from "./adminApi.ts"
 import { effectiveConfig } from "./adminConfig.ts"
 import { Feed, History } from "./adminFeed.ts"
 import * as Guard from "./adminGuard.ts"
+import { Admission, type Client } from "./adminLoad.ts"
 import { CommandNote } from "./breaker.ts"
 import * as Page from "./dashboardPage.ts"
 import { parseDuration } from "./durationText.ts"
 import { type TierFlows, watchFlows } from "./tierFlow.ts"
+import { writeLog } from "./writeLog.ts"
 
 export interface Settings {
   readonly token: Redacted.Redacted | undefined
@@ -48,6 +52,8 @@ export interface Settings {
   readonly allowedHosts: ReadonlyArray<string>
   readonly prefix: string
   readonly maxBodySize: number
+  readonly maxRequests: number
+  readonly maxAnswerBytes: number
   readonly maxSubscribers: number
   readonly subscriberBuffer: number
   readonly replay: number
@@ -80,7 +86,7 @@ export const routes = (settings: Settings): Layer.Layer<never, never, HttpRouter
         Layer.mergeAll(
           HttpApiBuilder.layer(AdminApi.Api),
           otherMethods(settings),
-          settings.dashboard ? dashboard(settings) : Layer.empty
+          settings.dashboard ? dashboard(settings, memory.admission) : Layer.empty
         ).pipe(
           Layer.provide([
             healthHandlers(memory),
@@ -88,7 +94,7 @@ export const routes = (settings: Settings): Layer.Layer<never, never, HttpRouter
             eventHandlers(memory),
             configHandlers(settings, memory)
           ]),
-          Layer.provide([guardLayer(settings), authorizationLayer(settings)]),
+          Layer.provide([guardLayer(settings, memory.admission), authorizationLayer(settings)]),
           Layer.provide(underPrefix(settings.prefix)),
           // Only files and forms need them, and there are none.
           Layer.provide(HttpServer.layerServices)
@@ -111,6 +117,7 @@ interface Memory {
   readonly history: History
   readonly feed: Feed
   readonly flows: TierFlows
+  readonly admission: Admission
   /** Feeds calls, too, until the scope closes. */
   readonly calls: Effect.Effect<unknown, never, Scope.Scope>
   readonly health: Effect.Effect<HealthReport> | undefined
@@ -127,7 +134,7 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
   })
   yield* registry.changes.pipe(
     Stream.runForEach((change) =>
-      Effect.sync(() => {
+      follow(() => {
         if (change._tag === "StateChanged") history.add(change)
         feed.publish(change)
       })
@@ -137,7 +144,7 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
   // A registry whose calls somebody listens to makes an event of each, so only while somebody wants them.
   const calls = yield* RcRef.make({
     acquire: registry.events.pipe(
-      Stream.runForEach((event) => Effect.sync(() => event._tag === "CallEnded" && feed.publishCall(event))),
+      Stream.runForEach((event) => follow(() => event._tag === "CallEnded" && feed.publishCall(event))),
       Effect.forkScoped({ startImmediately: true })
     )
   })
@@ -151,10 +158,15 @@ const remember = Effect.fnUntraced(function*(settings: Settings) {
     history,
     feed,
     flows: watchFlows(registry),
+    admission: new Admission({ requests: settings.maxRequests, bytes: settings.maxAnswerBytes }),
     calls: RcRef.get(calls),
     health: settings.health ?? (yield* healthOfMonitor)
   }
 })
+
+/** An event that cannot be told must not end the telling of those that come after. */
+const follow = (f: () => void): Effect.Effect<void> =>
+  Effect.catchDefect(Effect.sync(f), (defect) => writeLog(Effect.logError("admin_event_failed", defect)))
 
 // -----------------------------------------------------------------------------
 // who may ask
@@ -173,18 +185,106 @@ const forbidden = (message: string) => new AdminApi.ForbiddenError({ message })
 const tooLarge = (limit: number) =>
   new AdminApi.BodyTooLargeError({ limit, message: `the body must be at most ${limit} bytes` })
 
-const guardLayer = (settings: Settings) =>
-  Layer.succeed(AdminApi.Guard, (handler) =>
+const guardLayer = (settings: Settings, admission: Admission) => {
+  const inTurn = Semaphore.makeUnsafe(1)
+  return Layer.succeed(AdminApi.Guard, (handler, { endpoint }) =>
     Effect.flatMap(HttpServerRequest, (request) => {
       const refusal = refuse(settings, request)
       if (refusal !== undefined) return Effect.succeed(refusal)
-      return handler.pipe(
+      const answered = handler.pipe(
         Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(settings.maxBodySize)),
         Effect.map(HttpServerResponse.setHeaders(SAFE_HEADERS)),
         Effect.catch((error: unknown) => answer(error) ?? Effect.fail(error as never)),
         Effect.catchDefect((defect) => answerUnreadable(settings, defect) ?? Effect.die(defect))
       )
+      // Whether the program answers must be seen however busy this is.
+      if (endpoint.identifier === "live") return answered
+      return admit(admission, request, answered, COMPUTED.has(endpoint.identifier) ? inTurn : undefined)
     }))
+}
+
+/**
+ * Endpoints whose answers are large and wait for nothing. One at a time: several
+ * at once would take as long, and be made in vain if there is no room for them.
+ */
+const COMPUTED: ReadonlySet<string> = new Set(["list", "get", "history", "transitions", "tiers", "openapi"])
+
+/** How long a client may take to read an answer. Its connection is closed after that. */
+const READ_TIMEOUT = "30 seconds"
+
+/**
+ * Makes an answer if there is room for it, and keeps its room until the client
+ * has read it or is gone.
+ */
+const admit = <E, R>(
+  admission: Admission,
+  request: Request,
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+  inTurn?: Semaphore.Semaphore
+): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const client = clientOf(request)
+    const place = yield* Effect.acquireRelease(
+      Effect.sync(() => admission.enter(client)),
+      (place) => Effect.sync(() => place?.leave())
+    )
+    if (place === undefined) return tooBusy()
+    const carried = Effect.suspend(() =>
+      place.isCrowded() ? Effect.undefined : Effect.map(answer, (response) => {
+        const { body } = response
+        return body._tag !== "Uint8Array" || place.carry(body.contentLength) ? response : undefined
+      })
+    )
+    const response = yield* inTurn === undefined ? carried : inTurn.withPermits(1)(carried)
+    if (response === undefined) return tooBusy()
+    const { body } = response
+    // There is a limit of its own for those who read the events, and they stay.
+    if (body._tag === "Stream") place.leave()
+    if (body._tag !== "Uint8Array") return response
+    yield* Effect.sleep(READ_TIMEOUT).pipe(
+      Effect.andThen(Effect.sync(() => {
+        place.leave()
+        disconnect(client)
+      })),
+      Effect.forkScoped
+    )
+    return readToTheEnd(request, response, body)
+  })
+
+const tooBusy = () => {
+  const message = "as many answers as are allowed are under way or not read yet; try again later"
+  return respond(new AdminApi.TooManyRequestsError({ message }), { "retry-after": "1" })
+}
+
+/**
+ * Makes the scope of the request last until the client has all of the answer:
+ * the servers of Node wait for that with a raw body, those of the web platform
+ * with a stream.
+ */
+const readToTheEnd = (
+  { source }: Request,
+  response: HttpServerResponse.HttpServerResponse,
+  { body, contentLength, contentType }: HttpBody.Uint8Array
+) =>
+  HttpServerResponse.setBody(
+    response,
+    source instanceof globalThis.Request
+      ? HttpBody.stream(Stream.succeed(body), contentType, contentLength)
+      : HttpBody.raw(body, { contentType, contentLength })
+  )
+
+const clientOf = (request: Request): Client => {
+  const { socket } = request.source as { readonly socket?: unknown }
+  return {
+    connection: typeof socket === "object" && socket !== null ? socket : undefined,
+    address: peerOf(request) ?? addressOf(request)
+  }
+}
+
+const disconnect = ({ connection }: Client): void => {
+  const { destroy } = (connection ?? {}) as { readonly destroy?: unknown }
+  if (typeof destroy === "function") destroy.call(connection)
+}
 
 const refusalOf = ({ allowedHosts }: Settings, { headers, method, originalUrl }: Request) =>
   Guard.refusalOf({ headers, method, url: originalUrl }, allowedHosts)
@@ -266,6 +366,7 @@ const peerOf = (request: Request): string | undefined => Option.getOrUndefined(r
 const refuseChange = <E extends { readonly message: string }>(action: string, request: Request, error: E) =>
   Effect.logWarning("admin_change_refused").pipe(
     Effect.annotateLogs({ action, why: error.message, remote_address: addressOf(request) ?? "unknown" }),
+    writeLog,
     Effect.andThen(Effect.fail(error))
   )
 
@@ -298,10 +399,10 @@ const otherMethods = (settings: Settings) =>
   }))
 
 /** The page has no figures of its own: it asks for them, with the token if need be. */
-const dashboard = (settings: Settings) =>
+const dashboard = (settings: Settings, admission: Admission) =>
   HttpRouter.add("GET", "/dashboard", (request) => {
     const refusal = refusalOf(settings, request)
-    return Effect.succeed(
+    const page = Effect.succeed(
       refusal === undefined
         ? HttpServerResponse.text(Page.html, {
           contentType: "text/html; charset=utf-8",
@@ -313,6 +414,7 @@ const dashboard = (settings: Settings) =>
         })
         : respond(forbidden(refusal))
     )
+    return admit(admission, request, page)
   })
 
 // -----------------------------------------------------------------------------
@@ -351,7 +453,7 @@ const askHealth = Effect.fnUntraced(function*({ health, registry }: Memory) {
     }),
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.as(
-        Effect.logError("admin_health_source_failed", cause),
+        writeLog(Effect.logError("admin_health_source_failed", cause)),
         { status: "unhealthy", details: "the health source failed" } satisfies HealthReport
       )
     )
@@ -541,20 +643,20 @@ const logChange = (
       by,
       reason,
       remote_address: addressOf(request) ?? "unknown"
-    })
+    }),
+    writeLog
   )
 
 const durationOf = (
   given: number | string | undefined
 ): Effect.Effect<Duration.Duration | undefined, AdminApi.InvalidRequestError> => {
-  if (given === undefined) return Effect.undefined
+  if (given === undefined || given === AdminApi.UNTIL_RELEASED) return Effect.undefined
   const duration = typeof given === "number" ? Duration.seconds(given) : parseDuration(given)
   if (duration !== undefined && Duration.isFinite(duration) && Duration.isGreaterThan(duration, Duration.zero)) {
     return Effect.succeed(duration)
   }
-  const message = `body.duration: must be seconds above 0, or a text such as "30 seconds", got ${
-    typeof given === "number" ? given : Guard.quote(given)
-  }`
+  const got = typeof given === "number" ? given : Guard.quote(given)
+  const message = `body.duration: ${AdminApi.ACCEPTED_DURATION}, got ${got}`
   return Effect.fail(new AdminApi.InvalidRequestError({ message }))
 }
 

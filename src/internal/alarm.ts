@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
+import { isolated } from "./isolated.ts"
 import { monotonicMillis } from "./monotonic.ts"
 
 /** What is left when times are added and subtracted, in milliseconds. To sleep for that might never end. */
@@ -89,23 +90,12 @@ class Alarms {
         return Effect.andThen(Effect.sleep(wait > lastPart + ROUNDING ? wait - lastPart : wait), this.watch)
       }
       this.pending.delete(alarm)
-      this.ring(alarm)
+      isolated(alarm.ring)
     }
     // In this very step, since the fiber can be paused before it ends, and what is set meanwhile needs another.
     this.stop()
     return Effect.void
   })
-
-  /** An observer of the call that throws must not take the alarms of other calls with it. */
-  private ring(alarm: Alarm): void {
-    try {
-      alarm.ring()
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error
-      })
-    }
-  }
 
   private now(): number {
     return monotonicMillis(this.clock)

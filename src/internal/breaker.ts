@@ -35,6 +35,7 @@ import { exponentialOpenTime } from "./openTime.ts"
 import { circuitOpenError } from "./rejection.ts"
 import { type Definition, ORIGIN } from "./serviceNames.ts"
 import * as Window from "./window.ts"
+import { writeLog } from "./writeLog.ts"
 
 /** A service class is keyed by the name of its circuit. */
 export const SERVICE_PREFIX = "effect-resilience/CircuitBreaker/"
@@ -1008,7 +1009,9 @@ const listen = <A extends CircuitEvent, E, R>(
     Stream.filter(isWanted),
     Stream.runForEach((event) =>
       Effect.suspend(() => listener(event)).pipe(
-        Effect.catchCause((cause) => Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause))
+        Effect.catchCause((cause) =>
+          writeLog(Effect.logError(`A listener of circuit "${event.circuit}" failed`, cause))
+        )
       )
     ),
     Effect.ignoreCause,

@@ -93,6 +93,7 @@ type ApiError =
   | Admin.CircuitNotFoundError
   | Admin.BodyTooLargeError
   | Admin.UnsupportedMediaTypeError
+  | Admin.TooManyRequestsError
   | Admin.TooManySubscribersError
 
 const toCommandError = (url: string, hasToken: boolean) => (error: ApiError): CommandError => {
@@ -112,6 +113,7 @@ const toCommandError = (url: string, hasToken: boolean) => (error: ApiError): Co
       return new CommandError({ exitCode: exitCodes.refused, message: `${url} refuses that: ${clean(error.message)}` })
     case "CircuitNotFoundError":
       return new CommandError({ exitCode: exitCodes.unknownCircuit, message: clean(error.message) })
+    case "TooManyRequestsError":
     case "TooManySubscribersError":
       return unreachable(`${url} is busy: ${clean(error.message)}`)
     case "TimeoutError":

@@ -2,7 +2,6 @@
  * `config`: every setting with its value and source, and every mistake.
  */
 import type * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -16,8 +15,7 @@ import * as Environment from "../Environment.ts"
 import { presets, toJson } from "./adminConfig.ts"
 import { checkUrl, type CommandError, variable } from "./cliClient.ts"
 import * as Text from "./cliText.ts"
-import { readAll } from "./configSource.ts"
-import { formatDuration } from "./durationText.ts"
+import { printDuration } from "./durationText.ts"
 
 export type Preset = keyof typeof presets
 
@@ -43,12 +41,11 @@ export interface Report {
 export const inspect = Effect.fnUntraced(function*(
   declared: ReadonlyArray<Declared>
 ): Effect.fn.Return<Report, CommandError> {
-  const options: Environment.Options = {
+  const { environment, problems } = yield* Environment.inspect({
     circuits: Object.fromEntries(
       declared.map(({ name, preset }) => [name, preset === undefined ? undefined : presets[preset]])
     )
-  }
-  const { environment, problems } = yield* load(options)
+  })
   const presetOf = new Map(declared.map(({ name, preset }) => [name, preset]))
   const settings: Array<Admin.Setting> = []
   const circuits = new Map<string, Array<Admin.Setting>>()
@@ -68,48 +65,6 @@ export const inspect = Effect.fnUntraced(function*(
     problems: [...problems, ...yield* problemsOfAdmin]
   }
 })
-
-interface Loaded {
-  readonly environment: Environment.Environment
-  readonly problems: ReadonlyArray<string>
-}
-
-const load = Effect.fnUntraced(function*(options: Environment.Options): Effect.fn.Return<Loaded> {
-  const loaded = yield* Effect.result(Environment.load(options))
-  if (Result.isSuccess(loaded)) return { environment: loaded.success, problems: [] }
-  return { environment: yield* loadWhatIsRight(options, loaded.failure), problems: problemsOf(loaded.failure) }
-})
-
-/** What holds apart from the variables that are wrong: those that the problems quote with their values. */
-const loadWhatIsRight = Effect.fnUntraced(function*(options: Environment.Options, error: Config.ConfigError) {
-  const provider = yield* ConfigProvider.ConfigProvider
-  const texts = new Map(
-    yield* Effect.orElseSucceed(
-      readAll(provider, names, (word) => word === "CB", () => true),
-      () => new Map<string, string>()
-    )
-  )
-  const attempt = () =>
-    Effect.result(Effect.provideService(
-      Environment.load(options),
-      ConfigProvider.ConfigProvider,
-      ConfigProvider.fromEnv({ env: Object.fromEntries(texts) })
-    ))
-  let wrong = error
-  while (texts.size > 0) {
-    const before = texts.size
-    for (const [, name] of problemsOf(wrong).join("\n").matchAll(/([A-Z0-9_]+)="/g)) texts.delete(name!)
-    // What is only misspelt has no value that counts.
-    for (const [, name] of problemsOf(wrong).join("\n").matchAll(/^(\S+) is unknown;/gm)) texts.delete(name!)
-    if (texts.size === before) texts.clear()
-    const loaded = yield* attempt()
-    if (Result.isSuccess(loaded)) return loaded.success
-    wrong = loaded.failure
-  }
-  return yield* Effect.orDie(Effect.fromResult(yield* attempt()))
-})
-
-const names = Environment.variables.flatMap(({ aliases, name }) => [name, ...aliases])
 
 /** One a line, and what follows indented belongs to the line above. */
 const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> =>
@@ -162,10 +117,11 @@ export const adminSettings = Effect.forEach(
 // text
 // -----------------------------------------------------------------------------
 
-const valueOf = ({ unit, value }: Admin.Setting): string =>
+/** The value as it can be set. */
+export const valueOf = ({ unit, value }: Admin.Setting): string =>
   unit === null || typeof value !== "number"
     ? Text.clean(String(value))
-    : formatDuration(unit === "seconds" ? Duration.seconds(value) : Duration.millis(value))
+    : printDuration(unit === "seconds" ? Duration.seconds(value) : Duration.millis(value))
 
 const settingColumns = (preset: string | null): ReadonlyArray<Text.Column<Admin.Setting>> => [
   { title: "SETTING", cell: ({ key }) => ({ text: key }) },

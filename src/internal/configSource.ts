@@ -85,6 +85,8 @@ interface Place {
   readonly node: ConfigProvider.Node | undefined
 }
 
+const wordsOf = (segment: string | number): string => Str.configCase(String(segment))
+
 /** Walks what the source lists. One that cannot list has no names. */
 const list = Effect.fnUntraced(function*(
   source: Source,
@@ -105,13 +107,14 @@ const list = Effect.fnUntraced(function*(
     const children = childrenOf(node, path, mayHaveNumbers(name.split("_", 1)[0]!) ? Math.max(probes, 1) : 1)
     if (node?._tag === "Array") probes -= Math.min(probes, children.length)
     for (const child of children) {
-      const words = Str.configCase(String(child))
-      if (path.length === 0 && !isOurs(words.split("_", 1)[0]!)) continue
+      if (path.length === 0 && !isOurs(wordsOf(child).split("_", 1)[0]!)) continue
       const childPath = [...path, child]
       const loading = load(childPath)
-      // Most items of an array are not there, so that they must not cost a step of the fiber.
+      // Most items of an array are not there, so that they must not cost more than this.
       if (Exit.isExit(loading) && Exit.isSuccess(loading) && loading.value === undefined) continue
       const childNode = yield* orAbsent(loading)
+      if (childNode === undefined) continue
+      const words = wordsOf(child)
       const childName = path.length === 0 ? words : words === "" ? name : `${name}_${words}`
       pending.push({ path: childPath, name: childName, node: childNode })
     }

@@ -82,6 +82,13 @@ const nanosOf = (amount: string, unit: bigint): bigint => {
 const fromNanos = (nanos: bigint): Duration.Duration =>
   nanos % 1_000_000n === 0n ? Duration.millis(Number(nanos / 1_000_000n)) : Duration.nanos(nanos)
 
+/** A duration to the nanosecond, for what somebody has set. */
+export const printDuration = (duration: Duration.Duration): string =>
+  Duration.format(duration).replace(/(\d+)ns$/, (_, digits: string) => {
+    const [micros, nanos] = [Math.floor(Number(digits) / 1000), Number(digits) % 1000]
+    return [micros > 0 ? `${micros}µs` : "", nanos > 0 ? `${nanos}ns` : ""].filter((text) => text !== "").join(" ")
+  })
+
 /** A duration for people: a time that was measured has a tail of nanoseconds that nobody wants to read. */
 export const formatDuration = (duration: Duration.Duration): string => {
   const millis = Duration.toMillis(duration)

@@ -30,3 +30,23 @@ const difference = (actual: ReadonlyArray<string>, expected: ReadonlyArray<strin
   if (expected.length === 0) lines.push("  - (nothing)")
   return lines
 }
+
+/** Where a helper was called. */
+export interface CallSite {
+  readonly stack?: string
+}
+
+/** Remembers who called a helper, whose effect runs later and elsewhere. */
+export const callSite = (helper: (...args: ReadonlyArray<never>) => unknown): CallSite => {
+  const site: CallSite = {}
+  // Of V8, and by now of others.
+  Error.captureStackTrace?.(site, helper)
+  return site
+}
+
+/** Lets an error point to where the helper was called rather than into the helper. */
+export const pointAt = <E extends Error>({ stack }: CallSite, error: E): E => {
+  const frames = typeof stack === "string" ? stack.indexOf("\n    at ") : -1
+  if (frames >= 0) error.stack = `${error.name}: ${error.message}${stack!.slice(frames)}`
+  return error
+}

@@ -35,7 +35,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { checkDuration } from "../internal/check.ts"
-import { ExpectationError } from "../internal/expectation.ts"
+import { type CallSite, callSite, ExpectationError, pointAt } from "../internal/expectation.ts"
 import { monotonicMillis } from "../internal/monotonic.ts"
 
 /**
@@ -178,14 +178,14 @@ export const script = <
     E | Effect.Error<Steps[number]>,
     R | Effect.Services<Steps[number]>
   >
-  const beyond: Step = options?.rest ?? Effect.suspend(() =>
-    Effect.die(
-      new RangeError(
-        `Attempts.script: the script has ${steps.length} ${steps.length === 1 ? "step" : "steps"} and was called ` +
-          "once more; give it another step, or say with `rest` what comes after the last"
-      )
+  const site = callSite(script)
+  const beyond: Step = options?.rest ?? Effect.suspend(() => {
+    const error = new RangeError(
+      `Attempts.script: the script has ${steps.length} ${steps.length === 1 ? "step" : "steps"} and was called ` +
+        "once more; give it another step, or say with `rest` what comes after the last"
     )
-  )
+    return Effect.die(pointAt(site, error))
+  })
   return Effect.map(Clock.Clock, (clock) => new Recording((run) => steps[run] as Step | undefined ?? beyond, clock))
 }
 
@@ -237,18 +237,21 @@ class Recording<A, E, R> implements Attempts<A, E, R> {
   })
 
   readonly expectAt: Attempts<A, E, R>["expectAt"] = (times) => {
+    const site = callSite(this.expectAt)
     const expected = times.map((time) => Duration.format(checkDuration("Attempts.expectAt: times", time)))
     return Effect.suspend(() => {
       const actual = this.attempts.map(({ startedAt }) => Duration.format(startedAt))
-      return expectSame("The attempts did not begin when they were expected to", actual, expected)
+      return expectSame(site, "The attempts did not begin when they were expected to", actual, expected)
     })
   }
 
-  readonly expectOutcomes: Attempts<A, E, R>["expectOutcomes"] = (expected) =>
-    Effect.suspend(() => {
+  readonly expectOutcomes: Attempts<A, E, R>["expectOutcomes"] = (expected) => {
+    const site = callSite(this.expectOutcomes)
+    return Effect.suspend(() => {
       const actual = this.attempts.map(({ outcome }) => outcome)
-      return expectSame("The attempts did not end as they were expected to", actual, expected)
+      return expectSame(site, "The attempts did not end as they were expected to", actual, expected)
     })
+  }
 
   private now(): number {
     return monotonicMillis(this.clock)
@@ -259,10 +262,15 @@ class Recording<A, E, R> implements Attempts<A, E, R> {
   }
 }
 
-const expectSame = (what: string, actual: ReadonlyArray<string>, expected: ReadonlyArray<string>) =>
+const expectSame = (
+  site: CallSite,
+  what: string,
+  actual: ReadonlyArray<string>,
+  expected: ReadonlyArray<string>
+) =>
   actual.length === expected.length && actual.every((line, i) => line === expected[i])
     ? Effect.void
-    : Effect.die(new ExpectationError(what, actual, expected))
+    : Effect.die(pointAt(site, new ExpectationError(what, actual, expected)))
 
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Attempt["outcome"] =>
   Exit.isSuccess(exit)

@@ -39,7 +39,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import type { CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
-import { ExpectationError } from "../internal/expectation.ts"
+import { type CallSite, callSite, ExpectationError, pointAt } from "../internal/expectation.ts"
 import * as Outcome from "../Outcome.ts"
 
 /** The circuit of a target, found as `withCircuitBreaker` finds it. */
@@ -56,8 +56,8 @@ const circuitOf = <T extends CircuitBreaker.Target>(
         )
     )
 
-const cannot = (helper: string, breaker: CircuitBreaker.CircuitBreaker, why: string) =>
-  Effect.die(new Error(`TestCircuit.${helper}: circuit "${breaker.name}" ${why}`))
+const cannot = (site: CallSite, helper: string, breaker: CircuitBreaker.CircuitBreaker, why: string) =>
+  Effect.die(pointAt(site, new Error(`TestCircuit.${helper}: circuit "${breaker.name}" ${why}`)))
 
 /** What counts as a failure, whatever the policy's own classifier says. */
 const failing = { classify: () => Outcome.failure() }
@@ -108,24 +108,29 @@ const MAX_CALLS = 100_000
  */
 export const open = <T extends CircuitBreaker.Target>(
   target: T
-): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> => {
+  const site = callSite(open)
+  return Effect.flatMap(circuitOf(target), (breaker) => openAt(site, breaker))
+}
+
+const openAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const breaker = yield* circuitOf(target)
     const policy = yield* breaker.policy
     const state = yield* breaker.state
     if (state === "Disabled" || state === "MetricsOnly" || state === "ForcedOpen") {
-      return yield* cannot("open", breaker, `is ${state} and does not open by failures; \`reset\` it first`)
+      return yield* cannot(site, "open", breaker, `is ${state} and does not open by failures; \`reset\` it first`)
     }
     if (policy.consecutiveFailures === undefined && policy.failureRate === undefined) {
-      return yield* cannot("open", breaker, "opens on slow calls only; use `forceOpen`, or make slow calls")
+      return yield* cannot(site, "open", breaker, "opens on slow calls only; use `forceOpen`, or make slow calls")
     }
     const fail = Effect.ignore(breaker.execute(Effect.fail("TestCircuit.open"), failing))
     for (let calls = 0; (yield* breaker.state) !== "Open"; calls++) {
       if (!(yield* breaker.isAvailable)) {
-        return yield* cannot("open", breaker, "has all of its probes running; let them end first")
+        return yield* cannot(site, "open", breaker, "has all of its probes running; let them end first")
       }
       if (calls === MAX_CALLS) {
         return yield* cannot(
+          site,
           "open",
           breaker,
           `is not open after ${MAX_CALLS} failures; the successes in its window have to expire first`
@@ -155,25 +160,40 @@ export const open = <T extends CircuitBreaker.Target>(
  */
 export const advanceToHalfOpen = <T extends CircuitBreaker.Target>(
   target: T
-): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> => {
+  const site = callSite(advanceToHalfOpen)
+  return Effect.flatMap(circuitOf(target), (breaker) => advanceToHalfOpenAt(site, breaker))
+}
+
+const advanceToHalfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const breaker = yield* circuitOf(target)
     const { state, timeUntilRetry } = yield* breaker.metrics
     if (state === "HalfOpen") return
     if (timeUntilRetry === undefined) {
-      return yield* cannot("advanceToHalfOpen", breaker, `is ${state}, and only an open one becomes half-open by time`)
+      return yield* cannot(
+        site,
+        "advanceToHalfOpen",
+        breaker,
+        `is ${state}, and only an open one becomes half-open by time`
+      )
     }
     if (!Duration.isFinite(timeUntilRetry)) {
-      return yield* cannot("advanceToHalfOpen", breaker, "stays forced open until it is released by a command")
+      return yield* cannot(site, "advanceToHalfOpen", breaker, "stays forced open until it is released by a command")
     }
     if (!Predicate.hasProperty(yield* Clock.Clock, "adjust")) {
-      return yield* cannot("advanceToHalfOpen", breaker, "needs a TestClock: use `it.effect` or `TestClock.layer`")
+      return yield* cannot(
+        site,
+        "advanceToHalfOpen",
+        breaker,
+        "needs a TestClock: use `it.effect` or `TestClock.layer`"
+      )
     }
     // The clock has whole milliseconds, and a time that is a fraction short is not there yet.
     yield* TestClock.adjust(Duration.millis(Math.ceil(Duration.toMillis(timeUntilRetry))))
     const reached = yield* breaker.state
     if (reached !== "HalfOpen") {
       return yield* cannot(
+        site,
         "advanceToHalfOpen",
         breaker,
         `is ${reached} after its open time; was it made where the TestClock was not provided?`
@@ -192,12 +212,16 @@ export const advanceToHalfOpen = <T extends CircuitBreaker.Target>(
  */
 export const halfOpen = <T extends CircuitBreaker.Target>(
   target: T
-): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> => {
+  const site = callSite(halfOpen)
+  return Effect.flatMap(circuitOf(target), (breaker) => halfOpenAt(site, breaker))
+}
+
+const halfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const breaker = yield* circuitOf(target)
     if ((yield* breaker.state) === "HalfOpen") return
-    yield* open(breaker)
-    yield* advanceToHalfOpen(breaker)
+    yield* openAt(site, breaker)
+    yield* advanceToHalfOpenAt(site, breaker)
   })
 
 /**
@@ -234,28 +258,38 @@ export const halfOpen = <T extends CircuitBreaker.Target>(
  */
 export const close = <T extends CircuitBreaker.Target>(
   target: T
-): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> =>
+): Effect.Effect<void, never, CircuitBreaker.TargetServices<T>> => {
+  const site = callSite(close)
+  return Effect.flatMap(circuitOf(target), (breaker) => closeAt(site, breaker))
+}
+
+const closeAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const breaker = yield* circuitOf(target)
     if ((yield* breaker.state) === "Closed") return
-    yield* advanceToHalfOpen(breaker)
+    yield* advanceToHalfOpenAt(site, breaker)
     const { halfOpenSample, recovery, successThreshold } = yield* breaker.policy
     const probes = halfOpenSample?.calls ?? successThreshold
     for (let calls = 0; (yield* breaker.state) === "HalfOpen"; calls++) {
       if (recovery !== undefined && calls === probes) {
         if (!Predicate.hasProperty(yield* Clock.Clock, "adjust")) {
-          return yield* cannot("close", breaker, "ramps up and needs a TestClock: use `it.effect` or `TestClock.layer`")
+          return yield* cannot(
+            site,
+            "close",
+            breaker,
+            "ramps up and needs a TestClock: use `it.effect` or `TestClock.layer`"
+          )
         }
         yield* TestClock.adjust(recovery.duration)
         if ((yield* breaker.state) === "Closed") return
         return yield* cannot(
+          site,
           "close",
           breaker,
           "is not closed after its ramp; was it made where the TestClock was not provided?"
         )
       }
       if (!(yield* breaker.isAvailable)) {
-        return yield* cannot("close", breaker, "has all of its probes running; let them end first")
+        return yield* cannot(site, "close", breaker, "has all of its probes running; let them end first")
       }
       yield* Effect.ignore(breaker.execute(Effect.void, succeeding))
     }
@@ -345,19 +379,20 @@ export function recordTransitions<T extends CircuitBreaker.Target>(
 export function recordTransitions<T extends CircuitBreaker.Target>(
   target?: T
 ): Effect.Effect<Transitions, never, CircuitBreakerRegistry | CircuitBreaker.TargetServices<T> | Scope.Scope> {
+  const site = callSite(recordTransitions)
   return target === undefined
-    ? Effect.flatMap(CircuitBreakerRegistry, ({ events }) => recordFrom(events))
-    : Effect.flatMap(circuitOf(target), ({ events }) => recordFrom(events))
+    ? Effect.flatMap(CircuitBreakerRegistry, ({ events }) => recordFrom(site, events))
+    : Effect.flatMap(circuitOf(target), ({ events }) => recordFrom(site, events))
 }
 
-const recordFrom = Effect.fnUntraced(function*(events: Stream.Stream<CircuitEvent>) {
+const recordFrom = Effect.fnUntraced(function*(site: CallSite, events: Stream.Stream<CircuitEvent>) {
   const log: Log = { transitions: [], delivered: 0, lost: 0, sequences: new Map() }
   yield* events.pipe(
     Stream.runForEach((event) => Effect.sync(() => write(log, event))),
     Effect.forkScoped({ startImmediately: true })
   )
   yield* settle(log)
-  return recording(log, () => true)
+  return recording(site, log, () => true)
 })
 
 interface Log {
@@ -377,26 +412,30 @@ const write = (log: Log, event: CircuitEvent): void => {
   if (event._tag === "StateChanged") log.transitions.push(event)
 }
 
-const recording = (log: Log, isWanted: (event: StateChanged) => boolean): Transitions => {
+const recording = (site: CallSite, log: Log, isWanted: (event: StateChanged) => boolean): Transitions => {
   const all = Effect.flatMap(settle(log), () =>
     log.lost === 0
       ? Effect.succeed(log.transitions.filter(isWanted))
-      : Effect.die(
+      : Effect.die(pointAt(
+        site,
         new Error(
           `TestCircuit.recordTransitions: lost ${log.lost} events; read the transitions before 1,000 more calls`
         )
-      ))
+      )))
+  const expect: Transitions["expect"] = (transitions) => {
+    const site = callSite(expect)
+    return Effect.flatMap(all, (events) => {
+      const actual = events.map((event, i) => describe(event, transitions[i]))
+      if (actual.length === transitions.length && actual.every((line, i) => line === transitions[i])) return Effect.void
+      const error = new ExpectationError("The transitions are not those that were expected", actual, transitions)
+      return Effect.die(pointAt(site, error))
+    })
+  }
   return {
     all,
     lines: Effect.map(all, (events) => events.map((event) => describe(event))),
-    of: (circuit) => recording(log, (event) => event.circuit === circuit),
-    expect: (transitions) =>
-      Effect.flatMap(all, (events) => {
-        const actual = events.map((event, i) => describe(event, transitions[i]))
-        return actual.length === transitions.length && actual.every((line, i) => line === transitions[i])
-          ? Effect.void
-          : Effect.die(new ExpectationError("The transitions are not those that were expected", actual, transitions))
-      }),
+    of: (circuit) => recording(site, log, (event) => event.circuit === circuit),
+    expect,
     clear: Effect.andThen(
       settle(log),
       Effect.sync(() => {

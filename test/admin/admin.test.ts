@@ -420,10 +420,44 @@ describe("changes", () => {
         assert.instanceOf(error, Admin.InvalidRequestError)
         assert.strictEqual(
           error.message,
-          `body.duration: must be seconds above 0, or a text such as "30 seconds", got ${JSON.stringify(wrong)}`
+          `body.duration: must be seconds above 0, a text such as "30 seconds", or "until released", got ${
+            JSON.stringify(wrong)
+          }`
         )
       }
       assert.strictEqual(yield* breaker.state, "HalfOpen")
+    }))
+
+  it.effect("force a circuit open for good without a duration or until released, and never for what is none", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const breaker = yield* server.registry.getOrCreate("payment-api")
+      const forceOpen = (more: string) =>
+        ask(server, {
+          method: "POST",
+          path: "/circuits/payment-api/force-open",
+          raw: `{"by":"ada","reason":"maintenance"${more}}`,
+          headers: { ...bearer(), "content-type": "application/json" }
+        })
+
+      for (const none of ["null", "true", "[]", "{}", "1e400"]) {
+        const { json, status } = yield* forceOpen(`,"duration":${none}`)
+        assert.deepStrictEqual([status, json.message], [
+          400,
+          "body.duration: must be seconds above 0, a text such as \"30 seconds\", or \"until released\""
+        ])
+      }
+      for (const misspelt of ["duraton", "Duration", "for"]) {
+        const { json, status } = yield* forceOpen(`,"${misspelt}":"5 minutes"`)
+        assert.deepStrictEqual([status, json.message.split(":")[0]], [400, `body.${misspelt}`])
+      }
+      assert.strictEqual(yield* breaker.state, "Closed")
+
+      for (const more of ["", ",\"duration\":\"until released\""]) {
+        const { json } = yield* forceOpen(more)
+        assert.deepStrictEqual([json.state, json.time_until_retry], ["forced_open", null])
+        yield* breaker.reset
+      }
     }))
 
   it.effect("are logged, with who and why, from where, and what it did", () =>
@@ -916,7 +950,7 @@ describe("the OpenAPI document", () => {
         "/openapi.json"
       ])
       const forceOpen = json.paths["/circuits/{name}/force-open"].post
-      assert.sameMembers(Object.keys(forceOpen.responses), ["200", "400", "401", "403", "404", "413", "415"])
+      assert.sameMembers(Object.keys(forceOpen.responses), ["200", "400", "401", "403", "404", "413", "415", "503"])
       assert.deepStrictEqual(forceOpen.security, [{ bearer: [] }])
       assert.deepStrictEqual(json.paths["/health"].get.security, [])
       assert.include(Object.keys(json.paths["/events"].get.responses["200"].content), "text/event-stream")

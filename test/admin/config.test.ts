@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer, Schedule } from "effect"
-import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
 import type * as Admin from "effect-resilience/admin"
 import { ask, client, start } from "./support.ts"
 
@@ -79,6 +79,40 @@ describe("the configuration in force", () => {
       assert.strictEqual(of("own")["RECOVERY_TIMEOUT"], "7 policy CB_OWN_RECOVERY_TIMEOUT")
     }))
 
+  it.effect("tells what code has named from what variables of all circuits or defaults fill in", () =>
+    Effect.gen(function*() {
+      const { of, preset } = yield* settings({
+        env: {
+          CIRCUIT_BREAKER_RECOVERY_TIMEOUT: "5",
+          CIRCUIT_BREAKER_FAILURE_THRESHOLD: "11",
+          CIRCUIT_BREAKER_HALF_OPEN_CALLS: "1"
+        },
+        circuits: {
+          own: CircuitPolicy.make({ consecutiveFailures: 11 }),
+          coded: CircuitPolicy.make({ classify: () => Outcome.ignored }),
+          kafka: CircuitPolicy.kafka
+        }
+      })
+      assert.strictEqual(of("own")["FAILURE_THRESHOLD"], "11 policy CB_OWN_FAILURE_THRESHOLD")
+      assert.strictEqual(of("own")["RECOVERY_TIMEOUT"], "5 variable CIRCUIT_BREAKER_RECOVERY_TIMEOUT")
+      assert.strictEqual(of("own")["SUCCESS_THRESHOLD"], "2 default CB_OWN_SUCCESS_THRESHOLD")
+      assert.strictEqual(of("coded")["FAILURE_THRESHOLD"], "11 variable CIRCUIT_BREAKER_FAILURE_THRESHOLD")
+      assert.strictEqual(of("kafka")["RECOVERY_TIMEOUT"], "30 preset CB_KAFKA_RECOVERY_TIMEOUT")
+      assert.strictEqual(of("kafka")["HALF_OPEN_CALLS"], "1 preset CB_KAFKA_HALF_OPEN_CALLS")
+      assert.deepStrictEqual([preset("own"), preset("coded"), preset("kafka")], [null, null, "kafka"])
+    }))
+
+  it.effect("knows a default policy in code, as variables of all circuits change it", () =>
+    Effect.gen(function*() {
+      const { of } = yield* settings({
+        env: { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "11" },
+        defaults: CircuitPolicy.make({ consecutiveFailures: 3, successThreshold: 7 })
+      })
+      assert.strictEqual(of("plain")["FAILURE_THRESHOLD"], "11 variable CIRCUIT_BREAKER_FAILURE_THRESHOLD")
+      assert.strictEqual(of("plain")["SUCCESS_THRESHOLD"], "7 policy CB_PLAIN_SUCCESS_THRESHOLD")
+      assert.strictEqual(of("plain")["HALF_OPEN_CALLS"], "3 default CB_PLAIN_HALF_OPEN_CALLS")
+    }))
+
   it.effect("knows an open time that a schedule decides, and what is off", () =>
     Effect.gen(function*() {
       const { of } = yield* settings({
@@ -128,6 +162,16 @@ describe("the configuration in force", () => {
         "CIRCUIT_BREAKER_FAILURE_TRESHOLD is unknown; did you mean CIRCUIT_BREAKER_FAILURE_THRESHOLD?"
       ])
       assert.strictEqual(of("plain")["FAILURE_THRESHOLD"], "5 default CB_PLAIN_FAILURE_THRESHOLD")
+    }))
+
+  it.effect("does not take a circuit that may come for one that lives", () =>
+    Effect.gen(function*() {
+      const { config } = yield* settings({
+        env: { CB_USERS_API_FAILURE_THRESHOLD: "7" },
+        circuits: { "user-api": CircuitPolicy.kafka },
+        ignoreEnv: true
+      })
+      assert.deepStrictEqual(config.problems, [])
     }))
 
   it.effect("has circuits of any name, a page at a time", () =>

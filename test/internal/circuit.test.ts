@@ -353,9 +353,19 @@ describe("a recovery ramp", () => {
       successes: 0,
       failures: 0
     })
-    assert.notStrictEqual(circuit.counts, probing.counts)
-    assert.deepInclude(circuit.counts, { consecutiveFailures: 0 })
-    assert.strictEqual(circuit.counts.window.calls, 0)
+  })
+
+  it("keeps the counts that opened the circuit until it begins", () => {
+    const policy = ramp({ consecutiveFailures: 1, successThreshold: 1 })
+    const open = fails(Circuit.make(policy, 0), policy, 0)
+    const probing = Circuit.admit(Circuit.settle(open, policy, 1_000), policy, 1_000, draw)!
+    assert.deepInclude(probing.counts, { consecutiveFailures: 1 })
+    assert.strictEqual(probing.counts.window.calls, 1)
+
+    const { counts, openings } = Circuit.record(probing, policy, ended("Success", 1_000), draw)
+    assert.deepInclude(counts, { consecutiveFailures: 0 })
+    assert.strictEqual(counts.window.calls, 0)
+    assert.strictEqual(openings, 1)
   })
 
   it("begins after a sample of probes as well", () => {
@@ -478,6 +488,16 @@ describe("a recovery ramp", () => {
     }
     assert.deepInclude(as(circuit, "HalfOpen"), { inFlight: 0, rampingSince: 10, successes: 0, failures: 0 })
     assert.deepInclude(circuit.counts.window, { calls: 3, failures: 2 })
+  })
+
+  it("bears less than half of its calls failing, where the policy names no rate of failures", () => {
+    const policy = ramp({ consecutiveFailures: 9, minimumCalls: 2 })
+    let circuit: Circuit.Circuit = ramping(policy)
+    for (const verdict of ["Success", "Success", "Success", "Failure", "Failure"] as const) {
+      circuit = Circuit.record(admits(circuit, policy, 20, 0)!, policy, ended(verdict, 20), draw)
+    }
+    as(circuit, "HalfOpen")
+    as(fails(admits(circuit, policy, 20, 0)!, policy, 20), "Open")
   })
 
   it("opens for as long as the failure asks", () => {

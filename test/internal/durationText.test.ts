@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Schema } from "effect"
-import { formatDuration, parseDuration, parsePlain } from "../../src/internal/durationText.ts"
+import { formatDuration, parseDuration, parsePlain, printDuration } from "../../src/internal/durationText.ts"
 
 const parsed = (text: string, unit?: "seconds" | "milliseconds") => {
   const duration = parseDuration(text, unit)
@@ -93,6 +93,19 @@ describe("a duration as text", () => {
     ) assert.strictEqual(formatDuration(duration), text)
   })
 
+  it("that was set is shown to the nanosecond", () => {
+    for (
+      const [duration, text] of [
+        [Duration.nanos(61_001_234_567n), "1m 1s 1ms 234µs 567ns"],
+        [Duration.nanos(1_000n), "1µs"],
+        [Duration.nanos(1_000_999n), "1ms 999ns"],
+        [Duration.millis(1500), "1s 500ms"],
+        [Duration.zero, "0"],
+        [Duration.infinity, "Infinity"]
+      ] as const
+    ) assert.strictEqual(printDuration(duration), text)
+  })
+
   const Nanos = Schema.Union([
     Schema.BigInt.check(Schema.isBetweenBigInt({ minimum: -1_000_000_000_000_000_000_000n, maximum: 10n ** 21n })),
     Schema.BigInt.check(Schema.isBetweenBigInt({ minimum: 0n, maximum: 5_000_000n })),
@@ -107,6 +120,7 @@ describe("a duration as text", () => {
         const duration = Duration.nanos(nanos)
         assert.isTrue(Duration.equals(parsed(Duration.format(duration)), duration), Duration.format(duration))
         assert.isTrue(Duration.equals(parsed(Option.getOrThrow(Duration.formatIso(duration))), duration))
+        assert.isTrue(Duration.equals(parsed(printDuration(duration)), duration), printDuration(duration))
         const shown = formatDuration(duration)
         assert.strictEqual(formatDuration(parsed(shown)), shown)
       }),

@@ -156,13 +156,14 @@ const ramp = (calls: number, commands: ReadonlyArray<Action>): World => ({
   name: "recovery ramp",
   policies: [policy({
     consecutiveFailures: 2,
-    minimumCalls: 3,
-    window: { calls: 3 },
+    minimumCalls: 5,
+    window: { calls: 5 },
     halfOpenMaxCalls: 2,
     recovery: { duration: 3, initial: 0.25 }
   })],
   calls,
   steps: [1, 20],
+  retryAfter: [4],
   luck: [0, 0.25, 0.9],
   commands
 })
@@ -209,9 +210,9 @@ export const small: ReadonlyArray<World> = [
   otherPolicies(1, 2, []),
   zero(2, 2),
   patient(3),
-  ramp(2, []),
+  ramp(1, []),
   slowRamp(1, 2),
-  otherRamps(1, [])
+  otherRamps(2, [])
 ]
 
 /** Some minutes for all. */
@@ -225,7 +226,7 @@ export const deep: ReadonlyArray<World> = [
   openTimes(4, [{ _tag: "ForceClose" }, { _tag: "Disable" }]),
   zero(4, 3),
   patient(6),
-  ramp(4, manual),
+  ramp(3, manual),
   slowRamp(3, 4),
   otherRamps(3, manual),
   otherPolicies(3, 4, manual)
