@@ -175,8 +175,8 @@ export class Breaker implements CircuitBreaker {
   /** Since the circuit was made, and as it was at the last reset. */
   readonly tally = emptyTally()
   private tallyAtReset: Tally | undefined
-  private lastFailureAt: number | undefined
-  private lastFailure: LastFailure | undefined
+  /** What failed last, if that is known, and when. One field, since a million circuits may have it. */
+  private failed: { readonly at: number; readonly what: LastFailure | undefined } | undefined
   private observers: ReadonlyArray<Observer> = noObservers
   private sequence = 0
   private changedAt: number
@@ -248,24 +248,28 @@ export class Breaker implements CircuitBreaker {
 
   /** Admits a call of that fiber, or returns the rejection. */
   admit(call: Call, fiber?: Fiber.Fiber<unknown, unknown>): Admission {
-    let circuit = this.ref.ref.current
-    let admission: Admission = undefined
+    const circuit = this.ref.ref.current
     if (circuit._tag === "Disabled") return undefined
-    if (circuit._tag !== "Closed" && circuit._tag !== "MetricsOnly") {
-      const now = this.now()
-      circuit = this.elapse(now)
-      if (circuit._tag === "HalfOpen") {
-        if (this.isProbedBy(fiber, circuit)) return undefined
-        admission = "Probe"
-      }
-      const admitted = Circuit.admit(circuit, this.rules, now, this.random)
-      if (admitted === undefined) return this.reject(circuit, now)
-      this.ref.ref.current = admitted
-    }
+    if (circuit._tag !== "Closed" && circuit._tag !== "MetricsOnly") return this.admitIfRecovering(call, fiber)
+    this.begin(call, circuit)
+    return undefined
+  }
+
+  private admitIfRecovering(call: Call, fiber: Fiber.Fiber<unknown, unknown> | undefined): Admission {
+    const now = this.now()
+    const circuit = this.elapse(now)
+    if (circuit._tag === "HalfOpen" && this.isProbedBy(fiber, circuit)) return undefined
+    const admitted = Circuit.admit(circuit, this.rules, now, this.random)
+    if (admitted === undefined) return this.reject(circuit, now)
+    this.ref.ref.current = admitted
+    this.begin(call, circuit)
+    return circuit._tag === "HalfOpen" ? "Probe" : undefined
+  }
+
+  private begin(call: Call, circuit: Circuit.Circuit): void {
     if (this.startClocked) call.startedAt = this.now()
     call.generation = circuit.generation
     this.inFlight++
-    return admission
   }
 
   /** Whether the fiber runs a probe of this half-open period. */
@@ -312,8 +316,7 @@ export class Breaker implements CircuitBreaker {
         this.tally.success++
       } else {
         this.tally.failure++
-        this.lastFailureAt = call.now
-        this.lastFailure = describeFailure(exit, this.currentPolicy.describeFailure)
+        this.failed = { at: call.now, what: describeFailure(exit, this.currentPolicy.describeFailure) }
         if (outcome.retryAfter !== undefined) call.retryAfter = Duration.toMillis(outcome.retryAfter)
       }
     }
@@ -342,6 +345,10 @@ export class Breaker implements CircuitBreaker {
   /** Ends an admitted call with the outcome of its exit. */
   conclude<A, E>(call: Call, exit: Exit.Exit<A, E>, options: CallOptions<A, E> | undefined): void {
     if (call.generation === NOT_ADMITTED) return
+    // Most calls: nobody is asked about a success.
+    if (options === undefined && Exit.isSuccess(exit) && this.currentPolicy.classify === undefined) {
+      return this.end(call, Outcome.success)
+    }
     let outcome = Outcome.ignored
     try {
       outcome = this.judge(exit, options, call.startedAt)
@@ -497,9 +504,9 @@ export class Breaker implements CircuitBreaker {
       successRate: 1 - rate(window.failures, window.calls),
       slowCallRate: rate(window.slowCalls, window.calls),
       averageResponseTime: tally.timed === 0 ? undefined : Duration.millis(tally.totalDuration / tally.timed),
-      lastFailureTime: this.lastFailureAt === undefined
+      lastFailureTime: this.failed === undefined
         ? undefined
-        : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - this.lastFailureAt)),
+        : DateTime.makeUnsafe(this.clock.currentTimeMillisUnsafe() - (now - this.failed.at)),
       lastFailure: this.lastFailure,
       timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
       currentBackoff: circuit.openings === 0 && circuit.lastOpenTime === 0
@@ -560,8 +567,7 @@ export class Breaker implements CircuitBreaker {
       const breaker = this.live
       const done = breaker.command({ _tag: "Reset" }, fiber)
       breaker.tallyAtReset = { ...breaker.tally }
-      breaker.lastFailureAt = undefined
-      breaker.lastFailure = undefined
+      breaker.failed = undefined
       return done
     })
   }
@@ -776,8 +782,13 @@ export class Breaker implements CircuitBreaker {
     })
   }
 
+  private get lastFailure(): LastFailure | undefined {
+    return this.failed?.what
+  }
+
   private get withLastFailure(): { readonly lastFailure?: LastFailure } {
-    return this.lastFailure === undefined ? {} : { lastFailure: this.lastFailure }
+    const { lastFailure } = this
+    return lastFailure === undefined ? {} : { lastFailure }
   }
 
   private tellDuration(duration: number): void {

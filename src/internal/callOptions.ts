@@ -11,20 +11,21 @@ export interface CallOptions<in A = never, in E = never> {
 const OF_A_CALL = ["classify", "interruptedAfter"]
 const OF_A_LOCATED_CALL = [...OF_A_CALL, "policy"]
 
-/** Options may be made anew for each call, so what is right is found to be so without much ado. */
+/** Options may be made anew for each call, so those that are right are found to be so without much ado. */
 export const checkCallOptions = (caller: string, options: CallOptions | undefined, located: boolean): void => {
   if (options === undefined) return
-  if (!isRight(options, located)) checkOptions(caller, options, located ? OF_A_LOCATED_CALL : OF_A_CALL)
-  checkFunction(`${caller}: classify`, options.classify)
-  if (options.interruptedAfter !== undefined) checkDuration(`${caller}: interruptedAfter`, options.interruptedAfter)
+  if (!hasOptions(options, located)) checkOptions(caller, options, located ? OF_A_LOCATED_CALL : OF_A_CALL)
+  const { classify, interruptedAfter } = options
+  if (classify !== undefined && typeof classify !== "function") checkFunction(`${caller}: classify`, classify)
+  if (interruptedAfter !== undefined) checkDuration(`${caller}: interruptedAfter`, interruptedAfter)
 }
 
-const isRight = (options: CallOptions, located: boolean): boolean => {
-  if (typeof options !== "object" || options === null || Object.getPrototypeOf(options) !== Object.prototype) {
-    return false
-  }
+/** Whether there are some, and no others than there may be. */
+const hasOptions = (options: CallOptions, located: boolean): boolean => {
+  let found = false
   for (const key in options) {
     if (key !== "classify" && key !== "interruptedAfter" && (key !== "policy" || !located)) return false
+    found = true
   }
-  return true
+  return found
 }

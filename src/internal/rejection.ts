@@ -33,9 +33,14 @@ export const circuitOpenError = (
   retryAfterMillis: number,
   lastFailure?: LastFailure
 ): CircuitOpenError => {
-  const fields = { _tag: "CircuitOpenError", circuit, state, retryAfter: Duration.millis(retryAfterMillis) } as const
+  const retryAfter = Duration.millis(retryAfterMillis)
   // An own key only if there is one, as the constructor would have it.
-  return make(CircuitOpenError.prototype, lastFailure === undefined ? fields : { ...fields, lastFailure })
+  return make(
+    CircuitOpenError.prototype,
+    lastFailure === undefined
+      ? { _tag: "CircuitOpenError", circuit, state, retryAfter }
+      : { _tag: "CircuitOpenError", circuit, state, retryAfter, lastFailure }
+  )
 }
 
 export const bulkheadFullError = (bulkhead: string, limit: number): BulkheadFullError =>
