@@ -301,7 +301,8 @@ export const unhealthy = (reason: string): Answer => ({ status: "unhealthy", rea
  * - `check`: tells how the dependency is. Whatever it fails or dies with is a
  *   reason. It may be scoped: its scope closes with each run.
  * - `probe`: runs through the circuit once its open time has ended, until the
- *   circuit closes or opens again.
+ *   circuit closes or opens again. It may go through that circuit itself, as
+ *   the program's own calls do: it counts once.
  * - `circuit`: the circuit to read and to probe, by its name in the registry or
  *   as it is; by default the one with the name of the check, if there is one.
  * - `interval`: time from one run of `check` to the next; by default that of

@@ -15,7 +15,7 @@
  * | `circuit_breaker_slow_call_rate` | `circuit` | over the policy's window, 0 to 1 |
  * | `retry_attempts_total` | `operation` | counter of attempts after the first |
  * | `retry_budget_exhausted_total` | `operation` | counter of retries that a budget did not allow |
- * | `call_timeouts_total` | `operation` | counter |
+ * | `call_timeouts_total` | `operation`, `kind` | counter; `call`, `attempt`, `total` |
  * | `bulkhead_in_flight` | `bulkhead` | calls that hold a slot |
  * | `bulkhead_rejected_total` | `bulkhead` | counter |
  * | `tier_calls_total` | `operation`, `tier`, `outcome` | counter; `success`, `failure`, `skipped` |

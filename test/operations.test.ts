@@ -38,7 +38,7 @@ const DESIGN: Record<string, readonly [FamilyType, ReadonlyArray<string>, Record
   circuit_breaker_slow_call_rate: ["gauge", ["circuit"]],
   retry_attempts_total: ["counter", ["operation"]],
   retry_budget_exhausted_total: ["counter", ["operation"]],
-  call_timeouts_total: ["counter", ["operation"]],
+  call_timeouts_total: ["counter", ["operation", "kind"]],
   bulkhead_in_flight: ["gauge", ["bulkhead"]],
   bulkhead_rejected_total: ["counter", ["bulkhead"]],
   tier_calls_total: ["counter", ["operation", "tier", "outcome"], { outcome: ["success", "failure", "skipped"] }],
