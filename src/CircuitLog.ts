@@ -44,7 +44,7 @@ import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
-import { checkCount, checkDuration, refuse } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
 import { failureText } from "./internal/lastFailure.ts"
 import { monotonicMillis } from "./internal/monotonic.ts"
 import { writeLog } from "./internal/writeLog.ts"
@@ -116,6 +116,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
+  checkOptions("CircuitLog.layer", options, ["calls", "maxLines", "window", "openedLevel"])
   const openedLevel = options.openedLevel ?? "Warn"
   if (!SEVERITIES.includes(openedLevel)) {
     refuse("CircuitLog.layer: openedLevel", `one of ${SEVERITIES.join(", ")}`, openedLevel)

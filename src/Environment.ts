@@ -61,6 +61,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Str from "effect/String"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
+import { checkOptions } from "./internal/check.ts"
 import { readAll, type Texts } from "./internal/configSource.ts"
 import { formatDuration, parseDuration, parsePlain } from "./internal/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
@@ -228,16 +229,19 @@ interface Code {
   readonly isComplete: boolean
 }
 
-const codeOf = (owner: string, { circuits, defaults }: Options, isComplete: boolean): Code => ({
-  defaults: CircuitPolicy.from(`${owner}: defaults`, defaults),
-  circuits: new Map(
-    Object.entries(circuits ?? {}).map(([name, policy]) => [
-      name,
-      CircuitPolicy.from(`${owner}: circuits.${name}`, policy)
-    ])
-  ),
-  isComplete
-})
+const codeOf = (owner: string, options: Options, isComplete: boolean): Code => {
+  const { circuits, defaults } = checkOptions(owner, options, ["defaults", "circuits"])
+  return {
+    defaults: CircuitPolicy.from(`${owner}: defaults`, defaults),
+    circuits: new Map(
+      Object.entries(circuits ?? {}).map(([name, policy]) => [
+        name,
+        CircuitPolicy.from(`${owner}: circuits.${name}`, policy)
+      ])
+    ),
+    isComplete
+  }
+}
 
 // -----------------------------------------------------------------------------
 // kinds of values

@@ -336,7 +336,7 @@ export function withHedge<A, E, R, R2>(
 }
 
 const policyOf = <E, R>(options: Options<E, R> | HedgePolicy<E, R>): HedgePolicy<E, R> =>
-  TypeId in options ? options : make(options)
+  isHedgePolicy(options) ? options : make(options)
 
 const run = <A, E, R, R2>(
   self: Effect.Effect<A, E, R>,

@@ -185,8 +185,7 @@ const checkTiers = (
 
 const isTier = (u: unknown): boolean => isObject(u) && "call" in u && Effect.isEffect(u.call)
 
-const isLayerTier = (u: unknown): boolean =>
-  Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1]) && (u[2] === undefined || isObject(u[2]))
+const isLayerTier = (u: unknown): boolean => Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1])
 
 const checkTier = (
   constructor: string,
@@ -500,7 +499,10 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
       deadline: makeDeadline("Tiers.layer", options?.deadline),
       tiers: layers.map(([name, layer, own], index) => {
         const { circuit = name, ...limits }: LayerTierOptions = { ...options?.tier, ...own }
-        checkTier(`Tiers.layer: ${name}`, checkOptions(`Tiers.layer: ${name}`, { circuit, ...limits }, TIER_OPTIONS))
+        for (const given of [options?.tier, own]) {
+          if (given !== undefined) checkOptions(`Tiers.layer: ${name}`, given, TIER_OPTIONS)
+        }
+        checkTier(`Tiers.layer: ${name}`, { circuit, ...limits })
         const through = makePipeline(name, limits, index === layers.length - 1)
         return { name, layer, circuit, policy: limits.policy, through }
       })

@@ -57,7 +57,7 @@ import type { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import { Api } from "./internal/adminApi.ts"
 import { isHost, isLoopback } from "./internal/adminGuard.ts"
 import { type HealthReport, routes, type Settings } from "./internal/adminServer.ts"
-import { checkCount, checkDuration } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOptions } from "./internal/check.ts"
 import { readAll } from "./internal/configSource.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
 
@@ -175,6 +175,29 @@ export interface Options extends CommonOptions {
   readonly allowedHosts?: ReadonlyArray<string> | undefined
 }
 
+const COMMON_OPTIONS = [
+  "prefix",
+  "health",
+  "maxBodySize",
+  "maxRequests",
+  "maxAnswerBytes",
+  "maxSubscribers",
+  "subscriberBuffer",
+  "replay",
+  "heartbeat",
+  "historyPerCircuit",
+  "historyTotal",
+  "dashboard"
+] as const satisfies ReadonlyArray<keyof CommonOptions>
+
+const OPTIONS = [
+  ...COMMON_OPTIONS,
+  "token",
+  "changes",
+  "readAccess",
+  "allowedHosts"
+] as const satisfies ReadonlyArray<keyof Options>
+
 // -----------------------------------------------------------------------------
 // layers
 // -----------------------------------------------------------------------------
@@ -199,6 +222,7 @@ export interface Options extends CommonOptions {
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | CircuitBreakerRegistry> => {
+  checkOptions("Admin.layer", options, OPTIONS)
   const problem = problems({
     token: { name: "token", value: options.token },
     changes: options.changes ?? true,
@@ -248,7 +272,7 @@ export const layerConfig = (
   options: CommonOptions = {}
 ): Layer.Layer<never, Config.ConfigError, HttpRouter.HttpRouter | CircuitBreakerRegistry> => {
   // Options are checked where they are written, not where the Layer is built.
-  toSettings(options)
+  toSettings(checkOptions("Admin.layerConfig", options, COMMON_OPTIONS))
   return Layer.unwrap(
     noMisspelt.pipe(
       Effect.andThen(access),

@@ -91,6 +91,9 @@ const constructors: Record<string, readonly [make: (options: never) => unknown, 
   "Tiers.layer": [(options) => Tiers.layer(Quotes, [["a", quotes]], options), { onAllFailed: "die" }],
   "Tiers.layer, a tier": [(options) => Tiers.layer(Quotes, [["a", quotes, options]], { onAllFailed: "die" } as never)],
   "Timeout.withTimeout": [Timeout.withTimeout, { duration: 1 }],
+  "Chaos.outage": [Chaos.outage],
+  "Chaos.latency": [Chaos.latency, { delay: 1 }],
+  "Admin.layerConfig": [Admin.layerConfig],
   "Admin.layer": [Admin.layer, { token: Redacted.make("0123456789abcdef0123") }],
   "Chaos.make": [Chaos.make],
   "Chaos.layer": [Chaos.layer]
@@ -136,7 +139,7 @@ describe("what is no object of options is named", () => {
       ) {
         assert.match(
           complaint(() => make(value as never)),
-          new RegExp(`must (be|come|have|name) .*got ${shown}`),
+          new RegExp(`must (be|come|have|name) .*${shown}`),
           shown
         )
       }

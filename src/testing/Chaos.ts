@@ -58,7 +58,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
 import { draw, keyOf } from "../internal/chaosDraw.ts"
-import { checkDuration, checkRate } from "../internal/check.ts"
+import { checkDuration, checkOptions, checkRate } from "../internal/check.ts"
 import { monotonicMillis } from "../internal/monotonic.ts"
 
 /**
@@ -226,12 +226,27 @@ export interface Options {
 
 const variance = { _A: identity, _E: identity, _R: identity }
 
+/** Of each kind, besides the common ones. */
+const OWN_OPTIONS: Readonly<Record<Kind, ReadonlyArray<string>>> = {
+  fault: ["error", "at"],
+  outage: ["error"],
+  flapping: ["up", "down", "error"],
+  defect: ["defect"],
+  interruption: [],
+  hang: [],
+  block: ["duration"],
+  latency: ["delay", "maxDelay"],
+  degradation: ["over", "to"],
+  outcome: ["run"],
+  behaviour: ["run"]
+}
+
 const makePolicy = <A, E, R>(
   kind: Kind,
   options: Options,
   step: (call: Call, elapsed: number, size: number) => Step<A, E, R> | undefined
 ): Policy<A, E, R> => {
-  const { from, rate, until, when } = checkOptions(kind, options)
+  const { from, rate, until, when } = checkCommon(kind, options)
   return {
     [TypeId]: variance,
     kind,
@@ -244,7 +259,12 @@ const makePolicy = <A, E, R>(
   }
 }
 
-const checkOptions = (kind: Kind, options: Options) => {
+const checkKind = (kind: Kind, options: object): void => {
+  checkOptions(`Chaos.${kind}`, options, ["rate", "from", "for", "when", ...OWN_OPTIONS[kind]])
+}
+
+const checkCommon = (kind: Kind, options: Options) => {
+  checkKind(kind, options)
   const from = Duration.toMillis(checkDuration(`Chaos.${kind}: from`, options.from ?? 0, { finite: true }))
   const length = Duration.toMillis(checkDuration(`Chaos.${kind}: for`, options.for ?? Duration.infinity))
   return { rate: checkRate(`Chaos.${kind}: rate`, options.rate ?? 1), from, until: from + length, when: options.when }
@@ -288,6 +308,7 @@ export const fault = <E = never>(
     readonly at?: "request" | "response" | undefined
   } = {}
 ): Policy<never, E> => {
+  checkKind("fault", options)
   const { at = "request", error } = options
   return makePolicy("fault", options, () => ({ _tag: "Fail", error, at }))
 }
@@ -351,6 +372,7 @@ export const flapping = <E = never>(
   }
 ): Policy<never, E> => {
   const positive = { positive: true, finite: true }
+  checkKind("flapping", options)
   const up = Duration.toMillis(checkDuration("Chaos.flapping: up", options.up, positive))
   const down = Duration.toMillis(checkDuration("Chaos.flapping: down", options.down, positive))
   return makePolicy(
@@ -369,6 +391,7 @@ export const flapping = <E = never>(
 export const defect = (
   options: Options & { readonly defect?: ((call: Call) => unknown) | undefined } = {}
 ): Policy => {
+  checkKind("defect", options)
   const make = options.defect ?? ((call: Call) => chaosError("defect", call))
   return makePolicy(
     "defect",
@@ -409,6 +432,7 @@ export const hang = (options: Options = {}): Policy =>
  * @since 0.1.0
  */
 export const block = (options: Options & { readonly duration: Duration.Input }): Policy => {
+  checkKind("block", options)
   const delay = checkDuration("Chaos.block: duration", options.duration, { positive: true, finite: true })
   const run = Effect.uninterruptible(Effect.sleep(delay))
   return makePolicy("block", options, () => ({ _tag: "Before", run, delay }))
@@ -434,6 +458,7 @@ export const block = (options: Options & { readonly duration: Duration.Input }):
 export const latency = (
   options: Options & { readonly delay: Duration.Input; readonly maxDelay?: Duration.Input | undefined }
 ): Policy => {
+  checkKind("latency", options)
   const delay = checkDuration("Chaos.latency: delay", options.delay, { finite: true })
   const least = Duration.toMillis(delay)
   const most = Duration.toMillis(
@@ -466,6 +491,7 @@ export const degradation = (
   options: Options & { readonly over: Duration.Input; readonly to: Duration.Input }
 ): Policy => {
   const positive = { positive: true, finite: true }
+  checkKind("degradation", options)
   const over = Duration.toMillis(checkDuration("Chaos.degradation: over", options.over, positive))
   const to = Duration.toMillis(checkDuration("Chaos.degradation: to", options.to, positive))
   return makePolicy("degradation", options, (_, elapsed) => slowBy(to * Math.min(1, elapsed / over)))
@@ -889,8 +915,10 @@ class ChaosState implements Chaos {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: ChaosOptions = {}): Effect.Effect<Chaos> =>
-  Effect.map(situation(options.seed), (situation) => new ChaosState(options, situation))
+export const make = (options: ChaosOptions = {}): Effect.Effect<Chaos> => {
+  checkOptions("Chaos.make", options, ["seed", "points", "others", "active"])
+  return Effect.map(situation(options.seed), (situation) => new ChaosState(options, situation))
+}
 
 /**
  * Provides a chaos: what goes wrong at the points of a program.
