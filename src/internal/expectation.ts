@@ -39,10 +39,12 @@ export interface CallSite {
 /** Remembers who called a helper, whose effect runs later and elsewhere. */
 export const callSite = (helper: (...args: ReadonlyArray<never>) => unknown): CallSite => {
   const site: CallSite = {}
-  // Of V8, and by now of others.
-  Error.captureStackTrace?.(site, helper)
+  capture?.(site, helper)
   return site
 }
+
+/** Of V8, and by now of others, though not in the types of the language. */
+const capture = (Error as { readonly captureStackTrace?: (target: object, below: unknown) => void }).captureStackTrace
 
 /** Lets an error point to where the helper was called rather than into the helper. */
 export const pointAt = <E extends Error>({ stack }: CallSite, error: E): E => {
