@@ -597,13 +597,16 @@ const protect = (self: AnyCall, target: Target, options: AnyParsed | undefined):
     ? executeThrough(target, self, options)
     : new LocatedExecution(self, target, options)
 
+/** Not one that stands before another, with an `execute` of its own. */
+const isItself = (breaker: CircuitBreaker): breaker is Breaker => Object.getPrototypeOf(breaker) === Breaker.prototype
+
 /** A circuit may be of another kind, to which the policy of a name says nothing. */
 const executeThrough = (
   breaker: CircuitBreaker,
   self: AnyCall,
   options: AnyParsed | undefined
 ): AnyCall =>
-  breaker instanceof Breaker
+  isItself(breaker)
     ? new Execution(breaker, self, options)
     : breaker.execute(
       self,
@@ -632,7 +635,7 @@ class LocatedExecution extends OneStep<unknown, unknown, unknown> {
   step(fiber: Fiber.Fiber<unknown, unknown>): AnyCall {
     const { options, self } = this
     const breaker = locate(this.target, fiber.context, options?.policy)
-    return breaker instanceof Breaker
+    return isItself(breaker)
       ? executeInStep(fiber, breaker, self, options)
       : executeThrough(breaker, self, options)
   }

@@ -3206,3 +3206,26 @@ describe("what a caller sees", () => {
       assert.deepStrictEqual(yield* breaker.execute(Effect.succeedNone), Option.none())
     }))
 })
+
+describe("a circuit that stands before another, with an execute of its own", () => {
+  class Watched extends CircuitBreaker.Service<Watched>()("watched") {}
+
+  it.effect("is the one that calls run through, by value and by class", () =>
+    Effect.gen(function*() {
+      const own = yield* make()
+      let asked = 0
+      const execute: Breaker["execute"] = (self, options) => {
+        asked++
+        return own.execute(self, options)
+      }
+      const watched: Breaker = Object.create(own, { execute: { value: execute } })
+      yield* Effect.void.pipe(CircuitBreaker.withCircuitBreaker(watched))
+      yield* Effect.void.pipe(
+        CircuitBreaker.withCircuitBreaker(Watched),
+        Effect.provideService(Watched, watched as Watched["Service"])
+      )
+      yield* CircuitBreaker.wrap(watched)(() => Effect.void)()
+      assert.strictEqual(asked, 3)
+      assert.strictEqual((yield* own.metrics).successfulCalls, 3)
+    }))
+})
