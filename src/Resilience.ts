@@ -196,7 +196,12 @@ export interface Options {
   readonly retry?: RetryOptions | AnyRetryPolicy | undefined
   readonly hedge?: HedgeOptions | AnyHedgePolicy | undefined
   readonly rateLimit?: RateLimit.Target | undefined
-  readonly circuitBreaker?: CircuitBreaker.Target | CircuitPolicy.Options | false | undefined
+  readonly circuitBreaker?:
+    | CircuitBreaker.Target
+    | CircuitPolicy.CircuitPolicy
+    | CircuitPolicy.Options
+    | false
+    | undefined
   readonly bulkhead?: Bulkhead.Target | undefined
   readonly attemptTimeout?: TimeLimit | undefined
   readonly order?: ReadonlyArray<Step> | undefined
@@ -620,7 +625,7 @@ const circuitStage = (options: Options, interruptedAfter: Duration.Duration | un
   const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
     title: "circuit breaker",
     description,
-    apply: (self) => CircuitBreaker.withCircuitBreaker(self, target, { policy, classify, interruptedAfter })
+    apply: CircuitBreaker.withCircuitBreaker(target, { policy, classify, interruptedAfter })
   })
   if (circuit === undefined) return stage(`"${name}" of the registry`, name)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)
@@ -628,7 +633,7 @@ const circuitStage = (options: Options, interruptedAfter: Duration.Duration | un
   if (!isObject(circuit)) {
     return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
   }
-  const policy = CircuitPolicy.make(circuit)
+  const policy = CircuitPolicy.from("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
   return stage(`"${name}" of the registry: ${CircuitPolicy.describe(policy)}`, name, policy)
 }
 

@@ -80,7 +80,7 @@ export interface Tier<out A, out E, out R> {
  *
  * - `circuit`: the tier's circuit, by name, value or service class. By default
  *   the circuit in the registry that goes by the tier's name.
- * - `policy`: for a circuit that is named here first.
+ * - `policy`: a policy, or its options, for a circuit that is named here first.
  * - `timeout`: of one attempt, which counts as a failure of the tier. A
  *   duration does not wait for an attempt that does not let go when it is
  *   interrupted; the options of `Timeout.withTimeout` decide otherwise.
@@ -94,7 +94,7 @@ export interface Tier<out A, out E, out R> {
  */
 export interface TierOptions<out T extends CircuitBreaker.Target = string> {
   readonly circuit?: T | undefined
-  readonly policy?: CircuitPolicy.CircuitPolicy | undefined
+  readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
   readonly timeout?: Duration.Input | Timeout.Options | undefined
   readonly retry?: Retry.PlainOptions | Retry.RetryPolicy | undefined
 }
@@ -157,8 +157,7 @@ export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
   call: Effect.Effect<A, E, R>,
   options: TierOptions<T> = {}
 ): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => {
-  checkTier("Tiers.tier", checkOptions("Tiers.tier", options, TIER_OPTIONS))
-  return { name, call, options }
+  return { name, call, options: parseTier("Tiers.tier", checkOptions("Tiers.tier", options, TIER_OPTIONS)) }
 }
 
 const TIER_OPTIONS = ["circuit", "policy", "timeout", "retry"] as const satisfies ReadonlyArray<keyof TierOptions>
@@ -187,18 +186,17 @@ const isTier = (u: unknown): boolean => isObject(u) && "call" in u && Effect.isE
 
 const isLayerTier = (u: unknown): boolean => Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1])
 
-const checkTier = (
-  constructor: string,
-  { circuit, policy, retry, timeout }: TierOptions<CircuitBreaker.Target>
-): void => {
+/** Checks the options of a tier, and makes its policy once. */
+const parseTier = <T extends CircuitBreaker.Target>(constructor: string, options: TierOptions<T>) => {
+  const { circuit, policy, retry, timeout } = options
   if (circuit !== undefined && !CircuitBreaker.isTarget(circuit)) {
     refuse(`${constructor}: circuit`, "a circuit, the name or the class of one", circuit)
   }
-  CircuitPolicy.check(`${constructor}: policy`, policy)
   if (retry !== undefined && !isObject(retry)) refuse(`${constructor}: retry`, "a retry policy or its options", retry)
   if (timeout !== undefined && !Predicate.hasProperty(timeout, "duration")) {
     checkDuration(`${constructor}: timeout`, timeout)
   }
+  return { ...options, policy: CircuitPolicy.from(`${constructor}: policy`, policy) }
 }
 
 type AnyTier = Tier<unknown, unknown, unknown>
@@ -498,11 +496,11 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
       options: options ?? {},
       deadline: makeDeadline("Tiers.layer", options?.deadline),
       tiers: layers.map(([name, layer, own], index) => {
-        const { circuit = name, ...limits }: LayerTierOptions = { ...options?.tier, ...own }
         for (const given of [options?.tier, own]) {
           if (given !== undefined) checkOptions(`Tiers.layer: ${name}`, given, TIER_OPTIONS)
         }
-        checkTier(`Tiers.layer: ${name}`, { circuit, ...limits })
+        const merged: LayerTierOptions = { ...options?.tier, ...own }
+        const { circuit = name, ...limits } = parseTier(`Tiers.layer: ${name}`, merged)
         const through = makePipeline(name, limits, index === layers.length - 1)
         return { name, layer, circuit, policy: limits.policy, through }
       })
@@ -679,11 +677,13 @@ const makePipeline = (
     name,
     Retry.isRetryPolicy(retry) ? retry : Retry.make(isLast ? retry : { maxRetryAfter: 0, ...retry })
   )
-  const classify = classifyAnswer()
   return (circuit) => {
+    const guarded = CircuitBreaker.withCircuitBreaker(circuit, {
+      policy: CircuitPolicy.from(`Tiers: policy of ${name}`, policy),
+      classify: classifyAnswer()
+    })
     // What the circuit needs is among the services of the tier, see `tier`.
-    const through: Wrapper = (call) =>
-      CircuitBreaker.withCircuitBreaker(limited(call), circuit, { policy, classify }) as typeof call
+    const through: Wrapper = (call) => guarded(limited(call)) as typeof call
     return (call) => {
       const once = through(call)
       return retryPolicy === undefined
