@@ -83,7 +83,7 @@ class Alarms {
     for (const alarm of this.pending) {
       const wait = alarm.at - this.now()
       if (wait > ROUNDING) {
-        return Effect.andThen(Effect.sleep(wait > LAST_PART ? wait - LAST_PART : wait), this.watch)
+        return Effect.andThen(Effect.sleep(wait > LAST_PART + ROUNDING ? wait - LAST_PART : wait), this.watch)
       }
       this.pending.delete(alarm)
       isolated(alarm.ring)
