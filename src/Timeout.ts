@@ -72,8 +72,9 @@ const OPTIONS = ["duration", "operation", "disconnect", "kind"] as const satisfi
  *
  * **Details**
  *
- * A call that ends at the very moment its time is up has ended. Once its time
- * is up, whatever it still comes to is dropped, a late success included.
+ * A call that completes exactly at the deadline counts as completed, if it does
+ * not wait for anything else in that moment. What comes later is dropped, a late
+ * success included.
  *
  * If the call is a retry, the error has the number of its failed attempts and
  * the error of the last one.

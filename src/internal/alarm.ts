@@ -85,7 +85,6 @@ class Alarms {
     for (const alarm of this.pending) {
       const wait = alarm.at - this.now()
       if (wait > ROUNDING) {
-        // What rounding leaves above the last part is no sleep of its own: a clock that stands still would never end it.
         const { lastPart } = this
         return Effect.andThen(Effect.sleep(wait > lastPart + ROUNDING ? wait - lastPart : wait), this.watch)
       }

@@ -44,6 +44,22 @@ describe("setAlarm", () => {
     assert.deepStrictEqual(rung, [0, 0.001, 0.002])
   })
 
+  it("rings in time whatever fraction of a millisecond is left of the wait", () => {
+    for (const fraction of [0, 1e-12, 1e-9, 1e-6, 5e-4, 1e-3, 0.1]) {
+      const machine = new Machine()
+      const rung: Array<number> = []
+      inFiber(machine, (fiber) => {
+        setAlarm(fiber, 1 / 64 + fraction, () => rung.push(machine.now))
+        setAlarm(fiber, 1_000 + fraction, () => rung.push(machine.now))
+      })
+      let ticks = 0
+      do machine.settle()
+      while (machine.tick() && ++ticks < 10)
+      assert.lengthOf(rung, 2, `${fraction}`)
+      assert.approximately(rung[1]!, 1_000 + fraction, 0.001)
+    }
+  })
+
   it("has one timer for a time, though the one before takes long to stop", () => {
     const machine = new Machine()
     let sleeps = 0
