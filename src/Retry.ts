@@ -527,10 +527,16 @@ const run = <A, E, R, R2>(
       ? policy.budget
       : getService(fiber.context, policy.budget)
     if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
-    const attempts = { fiber, clock, startedAt, budget }
+    // Nothing is made for a call that succeeds but what catches its failure.
     return policy.whileSuccess === undefined
-      ? Effect.catchCause(self, (cause) => afterFirst(self, policy, attempts, Exit.failCause(cause)))
-      : Effect.flatMap(Effect.exit(self), (exit) => afterFirst(self, policy, attempts, exit))
+      ? Effect.catchCause(
+        self,
+        (cause) => afterFirst(self, policy, { fiber, clock, startedAt, budget }, Exit.failCause(cause))
+      )
+      : Effect.flatMap(
+        Effect.exit(self),
+        (exit) => afterFirst(self, policy, { fiber, clock, startedAt, budget }, exit)
+      )
   })
 
 interface Attempts {
