@@ -515,29 +515,34 @@ const policyOf = <A, E, R>(
 
 const defaultPolicy = /* @__PURE__ */ new Policy<unknown, unknown, never>({})
 
-/** The first attempt. All that a success costs is reading the clock, for `elapsed`, and a deposit in the budget. */
 const run = <A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
   policy: RetryPolicy<E, R2, A>
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
-  Effect.withFiber((fiber) => {
-    const clock = fiber.getRef(Clock.Clock)
-    const startedAt = clock.monotonicTimeNanosUnsafe()
-    const budget = policy.budget === undefined || isRetryBudget(policy.budget)
-      ? policy.budget
-      : getService(fiber.context, policy.budget)
-    if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
-    // Nothing is made for a call that succeeds but what catches its failure.
-    return policy.whileSuccess === undefined
-      ? Effect.catchCause(
-        self,
-        (cause) => afterFirst(self, policy, { fiber, clock, startedAt, budget }, Exit.failCause(cause))
-      )
-      : Effect.flatMap(
-        Effect.exit(self),
-        (exit) => afterFirst(self, policy, { fiber, clock, startedAt, budget }, exit)
-      )
+  policy.whileSuccess === undefined ? runWhileFailing(self, policy) : Effect.withFiber((fiber) => {
+    const attempts = begin(fiber, policy)
+    return Effect.flatMap(Effect.exit(self), (exit) => afterFirst(self, policy, attempts, exit))
   })
+
+/** All that a success costs is reading the clock, for `elapsed`, and a deposit in the budget. */
+const runWhileFailing = <A, E, R, R2>(
+  self: Effect.Effect<A, E, R>,
+  policy: RetryPolicy<E, R2, A>
+): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
+  Effect.withFiber((fiber) => {
+    const attempts = begin(fiber, policy)
+    return Effect.catchCause(self, (cause) => afterFirst(self, policy, attempts, Exit.failCause(cause)))
+  })
+
+const begin = <E, R>(fiber: Fiber.Fiber<unknown, unknown>, policy: RetryPolicy<E, R, never>): Attempts => {
+  const clock = fiber.getRef(Clock.Clock)
+  const startedAt = clock.monotonicTimeNanosUnsafe()
+  const budget = policy.budget === undefined || isRetryBudget(policy.budget)
+    ? policy.budget
+    : getService(fiber.context as Context.Context<R>, policy.budget)
+  if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
+  return { fiber, clock, startedAt, budget }
+}
 
 interface Attempts {
   readonly fiber: Fiber.Fiber<unknown, unknown>
