@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { vi } from "vitest"
-import { setAlarm } from "../../src/internal/alarm.ts"
+import { setAlarm, setEnd } from "../../src/internal/alarm.ts"
 import { Machine } from "../support/machine.ts"
 
 const nothing = () => {}
@@ -103,58 +103,60 @@ describe("setAlarm", () => {
   })
 
   describe("never loses an alarm that is set while the timer's fiber is paused", () => {
-    for (const end of ["rings", "is cancelled"]) {
-      for (const order of ["first", "last"]) {
-        it(`at any operation, after one that ${end}, where it goes on ${order}`, () => {
-          let operations = 0
-          let place = 0
-          do {
-            place++
-            operations = 0
-            const machine = new Machine()
-            if (order === "last") machine.pick = (n) => n - 1
-            const callers = new Set<number>()
-            let isPaused = false
-            machine.pausesAt = (fiber) => {
-              if (callers.has(fiber.id) || ++operations !== place) return false
-              return isPaused = true
-            }
-            const inCaller = (use: (fiber: Fiber.Fiber<unknown, unknown>) => void) => {
-              const { pausesAt } = machine
-              machine.pausesAt = (fiber) => {
-                callers.add(fiber.id)
-                machine.pausesAt = pausesAt
-                return false
-              }
-              inFiber(machine, use)
-            }
-            const set: Array<number> = []
-            const rung: Array<number> = []
-            const setInThePause = () => {
-              if (!isPaused) return
-              isPaused = false
-              inCaller((fiber) => {
-                setAlarm(fiber, 1_000, () => rung.push(machine.now))
-                set.push(machine.now)
-              })
-            }
-
-            inCaller((fiber) => {
-              const cancel = setAlarm(fiber, 1_000, nothing)
-              if (end === "is cancelled") cancel()
-            })
+    for (const [what, setIt] of [["an alarm", setAlarm], ["the end of a call", setEnd]] as const) {
+      for (const end of ["rings", "is cancelled"]) {
+        for (const order of ["first", "last"]) {
+          it(`at any operation, of ${what}, after one that ${end}, where it goes on ${order}`, () => {
+            let operations = 0
+            let place = 0
             do {
-              setInThePause()
-              while (machine.step()) setInThePause()
-            } while (machine.tick())
-            setInThePause()
-            machine.finish()
+              place++
+              operations = 0
+              const machine = new Machine()
+              if (order === "last") machine.pick = (n) => n - 1
+              const callers = new Set<number>()
+              let isPaused = false
+              machine.pausesAt = (fiber) => {
+                if (callers.has(fiber.id) || ++operations !== place) return false
+                return isPaused = true
+              }
+              const inCaller = (use: (fiber: Fiber.Fiber<unknown, unknown>) => void) => {
+                const { pausesAt } = machine
+                machine.pausesAt = (fiber) => {
+                  callers.add(fiber.id)
+                  machine.pausesAt = pausesAt
+                  return false
+                }
+                inFiber(machine, use)
+              }
+              const set: Array<number> = []
+              const rung: Array<number> = []
+              const setInThePause = () => {
+                if (!isPaused) return
+                isPaused = false
+                inCaller((fiber) => {
+                  setIt(fiber, 1_000, () => rung.push(machine.now))
+                  set.push(machine.now)
+                })
+              }
 
-            assert.deepStrictEqual(rung, set.map((at) => at + 1_000), `paused at operation ${place}`)
-            assert.lengthOf(machine.sleeps, 0)
-          } while (operations >= place)
-          assert.isAbove(place, 3)
-        })
+              inCaller((fiber) => {
+                const cancel = setIt(fiber, 1_000, nothing)
+                if (end === "is cancelled") cancel()
+              })
+              do {
+                setInThePause()
+                while (machine.step()) setInThePause()
+              } while (machine.tick())
+              setInThePause()
+              machine.finish()
+
+              assert.deepStrictEqual(rung, set.map((at) => at + 1_000), `paused at operation ${place}`)
+              assert.lengthOf(machine.sleeps, 0)
+            } while (operations >= place)
+            assert.isAbove(place, 3)
+          })
+        }
       }
     }
   })
