@@ -1,3 +1,5 @@
+// These are the errors that programs fail with.
+// @effect-diagnostics globalErrorInEffectFailure:off
 import { assert, describe, it } from "@effect/vitest"
 import {
   CircuitBreaker,

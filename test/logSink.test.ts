@@ -51,7 +51,7 @@ describe("a log sink that throws for a while", () => {
       assert.deepStrictEqual(state.messages, [])
       yield* trip(breaker)
       assert.sameMembers(state.messages, ["circuit_opened", "circuit_half_opened", "circuit_closed"])
-    }).pipe(Effect.provide(Circuits), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(Circuits, layer)))
   })
 
   it.effect("ends no listener whose failure it was to log, and none beside it", () => {
@@ -130,7 +130,7 @@ describe("a log sink that throws for a while", () => {
         "Warn"
       )
       assert.strictEqual(yield* call, "served")
-    }).pipe(Effect.provide(brokenStore), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(brokenStore, layer)))
   })
 
   it.effect("fails no command of the admin API, which has done its work", () => {

@@ -54,5 +54,5 @@ export const onExitInStep = <A, E, R>(
 
 /** Makes an effect take another step than its own. */
 export const overrideStep = (self: Effect.Effect<unknown, unknown, unknown>, step: Evaluate): void => {
-  Object.assign(self, { [EVALUATE]: step })
+  Reflect.defineProperty(self, EVALUATE, { value: step, configurable: true })
 }

@@ -68,8 +68,9 @@ describe("two classes of one name", () => {
   it.effect("in the registry are what the registry says of two policies", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.void.pipe(
-        Effect.provide(Layer.mergeAll(C.layerRegistered, D.layerRegistered)),
-        Effect.provide(CircuitBreakerRegistry.layer()),
+        Effect.provide(
+          Layer.mergeAll(C.layerRegistered, D.layerRegistered).pipe(Layer.provide(CircuitBreakerRegistry.layer()))
+        ),
         Effect.flip
       )
       assert.strictEqual(exit._tag, "CircuitConflictError")
