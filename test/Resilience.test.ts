@@ -671,6 +671,20 @@ describe("a retry of a pipeline", () => {
       assert.strictEqual(bad.state.calls, 1)
     }).pipe(Effect.provide(registry)))
 
+  it.effect("never asks whileSuccess about an answer, which ends the call", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const pipeline = Resilience.make({
+        name: "api",
+        isAnswer: (error) => error instanceof HttpError && error.status === 404,
+        retry: { maxAttempts: 5, jitter: "none", whileSuccess: (value) => seen.push(value) > 0 && value !== 200 }
+      })
+      const { get, state } = server(202, 404)
+      assert.deepStrictEqual(yield* settle(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.strictEqual(state.calls, 2)
+      assert.deepStrictEqual(seen, [202])
+    }).pipe(Effect.provide(registry)))
+
   it.effect("takes from the environment what the code does not say", () =>
     Effect.gen(function*() {
       const env = { MAX_RETRY_ATTEMPTS: "5", RETRY_BASE_DELAY: "7", RETRY_JITTER_ENABLED: "false" }
