@@ -54,6 +54,7 @@ import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { Answer } from "./internal/answer.ts"
 import {
   checkAtLeast,
   checkCount,
@@ -63,7 +64,6 @@ import {
   isObject,
   refuse
 } from "./internal/check.ts"
-import { Answer } from "./internal/answer.ts"
 import { forgetFailedAttempts, noteFailedAttempts } from "./internal/failedAttempts.ts"
 import { monotonicMillis, nanosToMillis } from "./internal/monotonic.ts"
 import { recorderOf } from "./internal/recorder.ts"
