@@ -29,10 +29,12 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
@@ -44,6 +46,7 @@ import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
 import { answered, answering, classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
+import { monotonicMillis } from "./internal/monotonic.ts"
 import { inOperation } from "./internal/recorder.ts"
 import { attemptSpan, callSpan } from "./internal/spans.ts"
 import * as RateLimit from "./RateLimit.ts"
@@ -388,6 +391,8 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
   const present = presentOf(options)
   const steps = arrange(STANDARD_ORDER.filter((step) => present[step]), options.order)
   const limits = timeLimits(options, steps)
+  const mayQueue = limits.interruptedAfter !== undefined &&
+    (isWithin(steps, "circuitBreaker", "bulkhead") || isWithin(steps, "circuitBreaker", "rateLimit"))
   const stages: Record<Step, () => Stage> = {
     fallback: () => ({
       title: "fallback",
@@ -404,7 +409,7 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
         maxWait: isWithin(steps, "timeout", "rateLimit") ? limits.timeout?.duration : undefined
       })
     }),
-    circuitBreaker: () => circuitStage(options, limits.interruptedAfter),
+    circuitBreaker: () => circuitStage(options, limits.interruptedAfter, mayQueue),
     bulkhead: () => ({
       title: "bulkhead",
       description: describeTarget(checkTarget("bulkhead", options.bulkhead!, Bulkhead.isBulkhead)),
@@ -417,7 +422,8 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
   const repeating = Math.max(steps.indexOf("retry"), steps.indexOf("hedge"))
   const through = (self: AnyCall, stages: ReadonlyArray<Stage>): AnyCall =>
     stages.reduceRight((inner, stage) => stage.apply(inner), self)
-  const run = (self: AnyCall): AnyCall => {
+  const run = (call: AnyCall): AnyCall => {
+    const self = mayQueue ? begins(call) : call
     if (options.spans !== true) return through(self, pipeline)
     const attempt = through(self, pipeline.slice(repeating + 1))
     const repeated = repeating < 0 ? attempt : attemptSpan(attempt, name)
@@ -618,14 +624,48 @@ const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): 
   }
 }
 
-const circuitStage = (options: Options, interruptedAfter: Duration.Duration | undefined): Stage => {
+/** When the call itself began, after it had waited for its turn inside of the circuit. */
+const Beginning = Context.Reference<{ at: number | undefined } | undefined>("effect-resilience/Beginning", {
+  defaultValue: () => undefined
+})
+
+const monotonicNow = (fiber: Fiber.Fiber<unknown, unknown>): number => monotonicMillis(fiber.getRef(Clock.Clock))
+
+const begins = (call: AnyCall): AnyCall =>
+  Effect.withFiber((fiber) => {
+    const beginning = fiber.getRef(Beginning)
+    if (beginning !== undefined) beginning.at ??= monotonicNow(fiber)
+    return call
+  })
+
+const circuitStage = (
+  options: Options,
+  interruptedAfter: Duration.Duration | undefined,
+  mayQueue: boolean
+): Stage => {
   const { name } = options
   const circuit = options.circuitBreaker as Exclude<Options["circuitBreaker"], false>
   const classify = options.isAnswer === undefined ? options.classify : classifyAnswer(options.classify)
   const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
     title: "circuit breaker",
     description,
-    apply: CircuitBreaker.withCircuitBreaker(target, { policy, classify, interruptedAfter })
+    apply: !mayQueue
+      ? CircuitBreaker.withCircuitBreaker(target, { policy, classify, interruptedAfter })
+      : (self) =>
+        Effect.withFiber((fiber) => {
+          const admittedAt = monotonicNow(fiber)
+          const beginning: { at: number | undefined } = { at: undefined }
+          return CircuitBreaker.withCircuitBreaker(Effect.provideService(self, Beginning, beginning), target, {
+            policy,
+            classify,
+            // Asked at the end of the call. One that never began has not waited for the dependency.
+            get interruptedAfter() {
+              return beginning.at === undefined
+                ? Duration.infinity
+                : Duration.sum(interruptedAfter!, Duration.millis(beginning.at - admittedAt))
+            }
+          })
+        })
   })
   if (circuit === undefined) return stage(`"${name}" of the registry`, name)
   if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)

@@ -54,6 +54,7 @@ import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { Answer } from "./internal/answer.ts"
 import {
   checkAtLeast,
   checkCount,
@@ -573,7 +574,9 @@ type Ended<A, E> =
 
 const judge = <A, E>(exit: Exit.Exit<A, E>, policy: RetryPolicy<E, unknown, A>): Ended<A, E> => {
   if (Exit.isSuccess(exit)) {
-    return { _tag: "Succeeded", exit, retryable: policy.whileSuccess?.(exit.value) === true }
+    // An answer ends the call, and is no value that the caller's function knows.
+    const retryable = !(exit.value instanceof Answer) && policy.whileSuccess?.(exit.value) === true
+    return { _tag: "Succeeded", exit, retryable }
   }
   const error = Cause.hasDies(exit.cause) ? Option.none() : Cause.findErrorOption(exit.cause)
   return Option.isNone(error)
@@ -613,11 +616,13 @@ const retry = Effect.fnUntraced(function*<A, E, R, R2>(
   let ended = first
   let made = 0
   let failure: { readonly error: E } | undefined
+  let value: Exit.Exit<A, E> | undefined
 
-  /** What the call fails with: its last error if an attempt was made, since a rejection would say that none was. */
+  /** What the last attempt that was made came to, if one was, since a rejection would say that none was. */
   const giveUp = (reason: RetryExhaustedError["reason"], now: number): Effect.Effect<A, E | RetryExhausted<E>> => {
     forgetFailedAttempts(fiber)
-    return ended._tag === "Succeeded" || failure === undefined ? ended.exit : exhausted({
+    if (value !== undefined) return value
+    return failure === undefined ? ended.exit : exhausted({
       attempts: made,
       lastError: failure.error,
       elapsed: Duration.millis(now - startedAt),
@@ -628,8 +633,10 @@ const retry = Effect.fnUntraced(function*<A, E, R, R2>(
 
   for (let attempt = 1;; attempt++) {
     if (ended._tag !== "NotMade") made++
+    if (ended._tag === "Succeeded") value = ended.exit
     if (ended._tag === "Failed") {
       failure = ended
+      value = undefined
       noteFailedAttempts(fiber, { attempts: made, lastError: ended.error })
     }
     const endedAt = monotonicMillis(clock)

@@ -239,6 +239,27 @@ describe("Resilience.make", () => {
       assert.strictEqual((yield* metricsOf("api")).failedCalls, 1)
     }).pipe(Effect.provide(registry)))
 
+  it.effect("a call that the total timeout ends in a queue is not held against the dependency", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ limit: 1, queue: 10 })
+      const breaker = yield* CircuitBreaker.make({ name: "db", policy: CircuitPolicy.make({ consecutiveFailures: 1 }) })
+      const pipeline = Resilience.make({ name: "db", timeout: "10 seconds", circuitBreaker: breaker, bulkhead })
+      yield* Effect.forkScoped(bulkhead.execute(Effect.sleep("15 seconds")), { startImmediately: true })
+      const call = (wait: Duration.Input) =>
+        Effect.forkChild(Effect.exit(Effect.delay(pipeline.apply(Effect.never), wait)), { startImmediately: true })
+      // The one never begins, the other has its slot for half of its time.
+      const queued = [yield* call(0), yield* call("10 seconds")]
+      yield* TestClock.adjust("20 seconds")
+      for (const fiber of queued) assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
+      assert.strictEqual(yield* breaker.state, "Closed")
+      assert.strictEqual((yield* breaker.metrics).ignoredCalls, 2)
+      // With a slot from the first moment on, it is.
+      const hanging = yield* call(0)
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(hanging)
+      assert.strictEqual(yield* breaker.state, "Open")
+    }))
+
   it.effect("an attempt timeout is a failure for the circuit, and so is a total timeout that a single attempt used up", () =>
     Effect.gen(function*() {
       const attempt = Resilience.make({ name: "attempt", attemptTimeout: "1 second" })
@@ -669,6 +690,20 @@ describe("a retry of a pipeline", () => {
       const bad = server(400)
       assert.deepStrictEqual(yield* settle(pipeline.apply(bad.get)), Exit.fail(new HttpError({ status: 400 })))
       assert.strictEqual(bad.state.calls, 1)
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("never asks whileSuccess about an answer, which ends the call", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const pipeline = Resilience.make({
+        name: "api",
+        isAnswer: (error) => error instanceof HttpError && error.status === 404,
+        retry: { maxAttempts: 5, jitter: "none", whileSuccess: (value) => seen.push(value) > 0 && value !== 200 }
+      })
+      const { get, state } = server(202, 404)
+      assert.deepStrictEqual(yield* settle(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.strictEqual(state.calls, 2)
+      assert.deepStrictEqual(seen, [202])
     }).pipe(Effect.provide(registry)))
 
   it.effect("takes from the environment what the code does not say", () =>

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { CircuitBreaker, CircuitPolicy, Hedge, Outcome, Retry, RetryBudget } from "effect-resilience"
+import { CircuitBreaker, CircuitPolicy, Hedge, Outcome, RateLimit, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { circuitOpenError, rateLimitExceededError } from "../src/internal/rejection.ts"
 import * as RetryDelay from "../src/internal/retryDelay.ts"
@@ -857,6 +857,20 @@ describe("withRetry", () => {
         assert.strictEqual(error.attempts, 3)
         assert.deepStrictEqual(error.lastError, new Unavailable({ call: 3 }))
         assert.deepStrictEqual(seen, [new Unavailable({ call: 1 }), undefined])
+      }))
+
+    it.effect("gives the last value when the next attempt is rejected, since a call was made", () =>
+      Effect.gen(function*() {
+        for (const window of ["1 second", "1 hour"] as const) {
+          const limit = yield* RateLimit.makeMemory({ name: "one", limit: 1, window, onExceeded: "fail" })
+          const { call, times } = answers(202)
+          const exit = yield* finish(call.pipe(
+            RateLimit.withRateLimit(limit),
+            Retry.withRetry({ ...notReady, baseDelay: "100 millis", maxAttempts: 2, maxRetryAfter: "1 minute" })
+          ))
+          assert.deepStrictEqual(exit, Exit.succeed(202))
+          assert.lengthOf(times, 1)
+        }
       }))
 
     it("cannot be combined with a schedule", () => {

@@ -205,6 +205,25 @@ describe("a failure is described", () => {
       unreadable.constructor.name,
       "an error that cannot be read"
     ],
+    "though its message is an object": [
+      Exit.fail(Object.assign(new Error(), { message: { code: 1 } })),
+      "Error",
+      "{\"code\":1}"
+    ],
+    "though its message is none": [
+      Exit.fail(Object.assign(new TypeError(), { message: null })),
+      "TypeError",
+      "TypeError"
+    ],
+    "though the name of its class is a method": [
+      Exit.fail(
+        new (class extends Error {
+          static override readonly name = 1 as never
+        })("down")
+      ),
+      "Error",
+      "down"
+    ],
     "though it is nothing": [Exit.fail(undefined), "undefined", "undefined"],
     "as an interruption that counts": [Exit.interrupt(), "Interrupted", "its caller did not wait any longer"],
     "in one line without control characters": [
@@ -228,6 +247,16 @@ describe("a failure is described", () => {
     one.lastError = { _tag: "Two", lastError: one }
     assert.isDefined(describeFailure(Exit.fail(one), undefined))
   })
+
+  it.effect("whatever its message is, without failing the circuit that counts it", () =>
+    Effect.gen(function*() {
+      for (const message of [{ code: 1 }, ["a", "b"], 42, null, undefined]) {
+        const breaker = yield* CircuitBreaker.make({ name: "a", policy: touchy })
+        const error = Object.assign(new Error("x"), { message })
+        assert.deepStrictEqual(yield* Effect.exit(breaker.execute(Effect.fail(error))), Exit.fail(error))
+        assert.strictEqual(yield* breaker.state, "Open")
+      }
+    }))
 
   it.effect("by a circuit that outlives its errors without keeping them", () =>
     Effect.gen(function*() {

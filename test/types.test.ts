@@ -382,7 +382,7 @@ describe("policies", () => {
       // @ts-expect-error
       CircuitBreaker.withCircuitBreaker(other, circuit)
       // @ts-expect-error
-      CircuitBreaker.wrap(circuit)((_: string) => other)
+      CircuitBreaker.wrap(circuit)(() => other)
       // @ts-expect-error
       CircuitBreaker.withCircuitBreakerStream(Stream.fail("another"), circuit)
       // @ts-expect-error tiers and pipelines are for calls with any error

@@ -54,7 +54,9 @@ const nameOf = (value: unknown): string => {
     if (Predicate.hasProperty(value, "_tag") && typeof value._tag === "string") return value._tag
     const own = Predicate.hasProperty(value, "name") && value instanceof Error ? value.name : "Error"
     // A class that extends Error without naming itself is called by its constructor.
-    return own !== "Error" && typeof own === "string" ? own : value.constructor.name
+    if (own !== "Error" && typeof own === "string") return own
+    const made: unknown = value.constructor.name
+    return typeof made === "string" ? made : "Error"
   } catch {
     return "Error"
   }
