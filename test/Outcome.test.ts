@@ -140,7 +140,12 @@ describe("outcomes", () => {
         assert.isTrue(Duration.isFinite(outcome.retryAfter) && Duration.toMillis(outcome.retryAfter) >= 0)
       }
     }
-    for (const retryAfter of [-1, NaN, Infinity, "soon", "-5 seconds"] as ReadonlyArray<unknown>) {
+    const unreadable = {
+      get seconds(): never {
+        throw new Error("no")
+      }
+    }
+    for (const retryAfter of [-1, NaN, Infinity, "soon", "-5 seconds", unreadable] as ReadonlyArray<unknown>) {
       assert.deepStrictEqual(Outcome.failure({ retryAfter: retryAfter as Duration.Input }), Outcome.failure())
     }
   })

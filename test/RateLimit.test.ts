@@ -112,6 +112,15 @@ describe("RateLimit", () => {
         assert.strictEqual(RateLimit.TypeId, "~effect-resilience/RateLimit")
       }))
 
+    it.effect("describes itself, wherever its tokens are", () =>
+      Effect.gen(function*() {
+        const options = { name: "x", limit: 100, window: "1 minute" } as const
+        assert.strictEqual(
+          (yield* Effect.provide(RateLimit.make(options), store)).description,
+          (yield* RateLimit.makeMemory(options)).description
+        )
+      }))
+
     it.effect("describes itself", () =>
       Effect.gen(function*() {
         const description = (options: Partial<RateLimit.Options>) =>

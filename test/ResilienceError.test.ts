@@ -261,6 +261,18 @@ describe("an error inside another", () => {
     }
   })
 
+  it("that says how it is written as JSON is written so, and is no Error without a text for a message", () => {
+    const written: ReadonlyArray<readonly [unknown, unknown]> = [
+      [{ secret: 1, toJSON: () => ({ shown: 1 }) }, { shown: 1 }],
+      [{ toJSON: "not a function" }, { toJSON: "not a function" }],
+      [{ message: 5 }, { message: 5 }]
+    ]
+    for (const [error, kept] of written) {
+      const json = JSON.stringify(Schema.encodeSync(RetryExhaustedError)(exhausted(error)))
+      assert.deepStrictEqual(Schema.decodeUnknownSync(RetryExhaustedError)(JSON.parse(json)).lastError, kept)
+    }
+  })
+
   it("is bounded on the wire, and its getters may throw", () => {
     let deep: unknown = "end"
     for (let i = 0; i < 10_000; i++) deep = { deep }
@@ -311,10 +323,50 @@ describe("errors are values", () => {
   }
 })
 
+describe("an error is not equal to another", () => {
+  const exhausted = (lastError: unknown) =>
+    new RetryExhaustedError({ attempts: 2, lastError, elapsed: Duration.zero, reason: "maxAttempts" })
+
+  it("with the same message and another field", () => {
+    const [one, other] = [503, 504].map((status) => exhausted({ _tag: "Unavailable", status }))
+    assert.strictEqual(one!.message, other!.message)
+    assert.isFalse(Equal.equals(one, other))
+    const without = exhausted(undefined)
+    const extra = Object.assign(Object.create(Object.getPrototypeOf(without)), without, { extra: undefined })
+    delete extra.lastError
+    assert.isFalse(Equal.equals(without, extra))
+  })
+
+  it("of a class that extends its class", () => {
+    class Mine extends RetryExhaustedError {}
+    const fields = { attempts: 2, lastError: "down", elapsed: Duration.zero, reason: "maxAttempts" } as const
+    assert.isTrue(Equal.equals(new RetryExhaustedError(fields), exhausted("down")))
+    assert.isFalse(Equal.equals(new RetryExhaustedError(fields), new Mine(fields)))
+  })
+
+  it("and spread over the buckets of a hash map", () => {
+    const hashes = Array.from({ length: 100 }, (_, n) => Hash.hash(exhausted(`${n}`)))
+    for (const hash of hashes) assert.isTrue(Number.isInteger(hash))
+    assert.isAbove(new Set(hashes).size, 90)
+  })
+})
+
+it("an error is one where instanceof is not asked", () => {
+  for (const { made, rejection } of Object.values(examples)) {
+    for (const error of rejection === undefined ? [made] : [made, rejection]) {
+      assert.strictEqual(Object.prototype.toString.call(error), "[object Error]")
+    }
+    for (const key of ["stack", Symbol.toStringTag]) {
+      assert.isTrue(Object.getOwnPropertyDescriptor(Object.getPrototypeOf(made), key)?.configurable)
+    }
+  }
+})
+
 describe("a timeout", () => {
   it("is one to Effect too", () => {
     for (const { made, rejection } of [examples["CallTimeoutError"]!]) {
       assert.isTrue(Cause.isTimeoutError(made) && Cause.isTimeoutError(rejection))
+      assert.strictEqual((made as CallTimeoutError)[Cause.TimeoutErrorTypeId], Cause.TimeoutErrorTypeId)
     }
     assert.isFalse(Cause.isTimeoutError(examples["BulkheadFullError"]!.made))
   })
@@ -379,6 +431,13 @@ describe("guards", () => {
   })
 })
 
+it("a stack is no field of an error, though a tool made it one", () => {
+  const { made } = examples["BulkheadFullError"]!
+  const copy = Object.assign(Object.create(Object.getPrototypeOf(made)), made)
+  Object.defineProperty(copy, "stack", { value: "elsewhere", enumerable: true })
+  assert.isTrue(Equal.equals(made, copy) && Equal.equals(copy, made))
+})
+
 describe("a rejection", () => {
   it("may be given another stack, as any error", () => {
     const [one, two] = [Rejection.bulkheadFullError("a", 1), Rejection.bulkheadFullError("a", 1)]
@@ -386,6 +445,10 @@ describe("a rejection", () => {
     assert.strictEqual(one.stack, "another")
     assert.notStrictEqual(two.stack, "another")
     assert.deepStrictEqual(Object.keys(one), Object.keys(two))
+    one.stack = "a third"
+    assert.strictEqual(one.stack, "a third")
+    Reflect.deleteProperty(one, "stack")
+    assert.strictEqual(one.stack, two.stack)
   })
 
   it.effect("captures no stack", () =>

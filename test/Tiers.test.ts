@@ -243,6 +243,13 @@ describe("Tiers.make", () => {
       () => Tiers.make("get", [tier], { isAnswer: true as unknown as () => boolean }),
       /Tiers\.make: isAnswer must be a function, got true/
     )
+    const unlike = (tiers: unknown) => () => Tiers.make("get", tiers as [Tiers.Tier<void, never, never>])
+    throws(unlike(tier), /Tiers\.make: tiers must be a list of tiers, got \{/)
+    throws(
+      unlike([tier, Effect.void]),
+      /Tiers\.make: tiers\[1\] must be a tier made with Tiers\.tier, got an Effect/
+    )
+    throws(unlike([["a", Effect.void]]), /Tiers\.make: tiers\[0\] must be a tier made with Tiers\.tier, got \[/)
     // @ts-expect-error no tier at all
     throws(() => Tiers.make("get", []), /Tiers\.make: tiers must be at least one tier, got none/)
     assert.doesNotThrow(() => Tiers.make("get", [tier], { deadline: "Infinity" }))
@@ -1216,6 +1223,10 @@ describe("Tiers.layer", () => {
     throws(
       () => Tiers.layer(Accounts, [["a", layer]], { isAnswer: true as unknown as () => boolean, onAllFailed }),
       /Tiers\.layer: isAnswer must be a function, got true/
+    )
+    throws(
+      () => Tiers.layer(Accounts, [layer] as unknown as [["a", typeof layer]], { onAllFailed }),
+      /Tiers\.layer: tiers\[0\] must be a name and a Layer, with options or without, got a Layer/
     )
     // @ts-expect-error no tier at all
     throws(() => Tiers.layer(Accounts, [], { onAllFailed }), /Tiers\.layer: tiers must be at least one tier, got none/)

@@ -224,6 +224,35 @@ describe("a failure is described", () => {
       "Error",
       "down"
     ],
+    "though its tag cannot be read": [
+      Exit.fail({
+        get _tag(): never {
+          throw new Error("no tag")
+        }
+      }),
+      "Error",
+      "an error that cannot be read"
+    ],
+    "though its cause cannot be read": [
+      Exit.fail(Object.defineProperty(new TypeError("fetch failed"), "cause", {
+        get: () => {
+          throw new Error("no cause")
+        }
+      })),
+      "TypeError",
+      "fetch failed"
+    ],
+    "though what it holds cannot be read": [
+      Exit.fail({
+        "~effect-resilience/ResilienceError": "RetryExhaustedError",
+        _tag: "RetryExhaustedError",
+        get lastError(): never {
+          throw new Error("no last error")
+        }
+      }),
+      "RetryExhaustedError",
+      "RetryExhaustedError"
+    ],
     "though it is nothing": [Exit.fail(undefined), "undefined", "undefined"],
     "as an interruption that counts": [Exit.interrupt(), "Interrupted", "its caller did not wait any longer"],
     "in one line without control characters": [

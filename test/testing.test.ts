@@ -746,6 +746,21 @@ describe("TestCircuit", () => {
       assert.include(yield* deathOf(TestClock.withLive(TestCircuit.advanceToHalfOpen(breaker))), "needs a TestClock")
     }))
 
+  it.effect("says so if a ramp cannot pass, without a TestClock or with another one", () =>
+    Effect.gen(function*() {
+      const rules = { consecutiveFailures: 1, recovery: { duration: "1 hour" } } as const
+      const breaker = yield* make(rules)
+      yield* TestCircuit.open(breaker)
+      yield* TestCircuit.halfOpen(breaker)
+      assert.include(
+        yield* deathOf(TestClock.withLive(TestCircuit.close(breaker))),
+        "ramps up and needs a TestClock"
+      )
+      const live = yield* TestClock.withLive(make({ ...rules, openDuration: 0 }))
+      yield* Effect.exit(live.execute(Effect.fail("down")))
+      assert.include(yield* deathOf(TestCircuit.close(live)), "is not closed after its ramp")
+    }))
+
   it.effect("records all circuits of the registry, or one, and forgets on demand", () =>
     Effect.gen(function*() {
       const all = yield* TestCircuit.recordTransitions()

@@ -92,7 +92,6 @@ export const printDuration = (duration: Duration.Duration): string =>
 /** A duration for people: a time that was measured has a tail of nanoseconds that nobody wants to read. */
 export const formatDuration = (duration: Duration.Duration): string => {
   const millis = Duration.toMillis(duration)
-  if (!Number.isFinite(millis)) return Duration.format(duration)
   const micros = Math.round(millis * 1000)
   if (millis <= 0 || micros >= 1000) return Duration.format(Duration.millis(Math.round(millis)))
   return micros > 0 ? `${micros}µs` : `${Math.round(millis * 1_000_000)}ns`

@@ -120,7 +120,6 @@ class SlidingWindow implements Tokens {
     // A token can be taken a window after the one that is `limit` tokens before it.
     const place = taken + tokens - 1
     const windows = Math.floor(place / limit)
-    if (windows === 0) return 0
     const before = place - windows * limit
     return (before < taken ? this.times[this.first + before]! - now : 0) + windows * windowMillis
   }

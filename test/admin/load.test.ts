@@ -3,6 +3,7 @@ import { Effect, Layer, Redacted, type Scope } from "effect"
 import { CircuitBreakerRegistry } from "effect-resilience"
 import * as Admin from "effect-resilience/admin"
 import { HttpRouter } from "effect/http"
+import { TestClock } from "effect/testing"
 import { fork } from "node:child_process"
 import * as net from "node:net"
 import { fileURLToPath } from "node:url"
@@ -157,6 +158,21 @@ describe("answers that are not read", () => {
       for (const { socket } of clients) socket.destroy()
       let status = 0
       while (status !== 200) status = (yield* ask(server, { path: "/circuits" })).status
+    }))
+
+  it.effect("are given up after 30 seconds, with their connection", () =>
+    Effect.gen(function*() {
+      const { health, made } = counted()
+      const server = yield* start({ health, maxRequests: 1_000, maxAnswerBytes: 40_000_000 })
+      yield* write(server.port, get("/health/detailed"))
+      yield* until(() => made.value > 0)
+      yield* isAlive(server)
+      yield* TestClock.adjust("29 seconds")
+      yield* isAlive(server)
+      assert.strictEqual(yield* server.connections, 1)
+      yield* TestClock.adjust("1 second")
+      let open = 1
+      while (open > 0) open = yield* server.connections
     }))
 
   it.live("of the handler of a web platform are as many, too", () =>

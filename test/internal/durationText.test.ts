@@ -15,6 +15,10 @@ describe("a duration as text", () => {
         ["30", 30_000],
         ["1.5", 1500],
         [".5", 500],
+        ["1.25", 1250],
+        ["1.", 1000],
+        [".25", 250],
+        [".25s", 250],
         ["0", 0],
         ["30s", 30_000],
         ["1m 30s", 90_000],
@@ -40,6 +44,7 @@ describe("a duration as text", () => {
       ] as const
     ) assert.strictEqual(Duration.toMillis(parsed(text)), millis, text)
     assert.strictEqual(Duration.toMillis(parsed("250", "milliseconds")), 250)
+    assert.deepStrictEqual(parsed("1m 30s"), Duration.seconds(90))
     assert.strictEqual(Duration.toMillis(parsed("2s", "milliseconds")), 2000)
   })
 
@@ -75,6 +80,14 @@ describe("a duration as text", () => {
     ) assert.isUndefined(parseDuration(text), text.slice(0, 80))
   })
 
+  it("is at most 100 characters long, spaces around it not counted", () => {
+    const [longest, tooLong] = [`${"0".repeat(99)}5`, `${"0".repeat(100)}5`]
+    assert.strictEqual(parsePlain(` ${longest} `), 5)
+    assert.isUndefined(parsePlain(tooLong))
+    assert.strictEqual(Duration.toMillis(parsed(` ${longest} `)), 5000)
+    assert.isUndefined(parseDuration(tooLong))
+  })
+
   it("is a plain number if it has no unit", () => {
     assert.deepStrictEqual(["1.5", " 30 ", "30s", "-1", ""].map(parsePlain), [1.5, 30, undefined, undefined, undefined])
   })
@@ -88,7 +101,8 @@ describe("a duration as text", () => {
         [Duration.nanos(123_456n), "123µs"],
         [Duration.nanos(300n), "300ns"],
         [Duration.zero, "0"],
-        [Duration.infinity, "Infinity"]
+        [Duration.infinity, "Infinity"],
+        [Duration.negativeInfinity, "-Infinity"]
       ] as const
     ) assert.strictEqual(formatDuration(duration), text)
   })

@@ -85,6 +85,13 @@ it.effect("a circuit that a test provides for a class may have any policy", () =
     assert.strictEqual(policy, CircuitPolicy.fastFail)
   }))
 
+it.effect("a key of one's own may have the circuit of any class", () =>
+  Effect.gen(function*() {
+    const Own = Context.Service<"dup", CircuitBreaker.CircuitBreaker>("effect-resilience/CircuitBreaker/dup")
+    const own = CircuitBreaker.withCircuitBreaker(Effect.succeed("done"), Own)
+    assert.strictEqual(yield* Effect.provide(own, makeClass(CircuitPolicy.fastFail).layer), "done")
+  }))
+
 it.effect("a class finds its own circuit, and is printed as any service", () =>
   Effect.gen(function*() {
     class Payments extends CircuitBreaker.Service<Payments>()("payments") {}

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { afterEach, beforeEach } from "vitest"
@@ -97,6 +98,8 @@ class Witness {
 /** What every circuit does in a test is seen from its first decision on. */
 let witnessOf: (breaker: Breaker) => Witness
 let onAdmitted: (witness: Witness) => void = () => {}
+/** What the last call in a ramp has drawn. */
+let drawn = 0
 const { admit, end, follow, move } = Breaker.prototype
 const hidden = Breaker.prototype as unknown as {
   commit: (this: Breaker, from: Circuit, to: Circuit, ...rest: Array<never>) => void
@@ -107,9 +110,11 @@ const endEvents = Object.getOwnPropertyDescriptor(Breaker.prototype, "endEvents"
 beforeEach(() => {
   Breaker.prototype.admit = function(call, fiber) {
     const witness = witnessOf(this)
+    drawn = 0
     const admission = admit.call(this, call, fiber)
+    const start = { _tag: "Start", draw: drawn } as const
     if (admission === undefined || admission === "Probe") {
-      witness.decided({ _tag: "Start", draw: 0 }, { _tag: "Runs" })
+      witness.decided(start, { _tag: "Runs" })
       if (this.ref.ref.current._tag === "Disabled") {
         // Nobody hears of the end of such a call.
         witness.decided({ ...ended("Success"), call: witness.calls.length })
@@ -119,7 +124,7 @@ beforeEach(() => {
       onAdmitted(witness)
     } else {
       const { retryAfter, state } = Effect.runSync(Effect.flip(admission))
-      witness.decided({ _tag: "Start", draw: 0 }, {
+      witness.decided(start, {
         _tag: "Rejected",
         state,
         retryAfter: Duration.toMillis(retryAfter)
@@ -191,9 +196,13 @@ const setUp = (seed: number, options: CircuitBreakerRegistry.Options) => {
   const upTo = (n: number) => Math.floor(random() * (n + 1))
   const machine = new Machine()
   const scope = Scope.makeUnsafe()
+  const draw = seeded(-seed)
   const registry = now(
     machine,
-    CircuitBreakerRegistry.make(options).pipe(Effect.provideService(Scope.Scope, scope))
+    CircuitBreakerRegistry.make(options).pipe(
+      Effect.provideService(Scope.Scope, scope),
+      Effect.provideService(Random.Random, { nextDoubleUnsafe: () => drawn = draw(), nextIntUnsafe: () => 0 })
+    )
   )
   machine.pausesAt = () => random() < 0.15
   machine.pick = (n) => Math.floor(random() * n)
