@@ -50,6 +50,7 @@ import * as Predicate from "effect/Predicate"
 import { setAlarm } from "./internal/alarm.ts"
 import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
 import { isolated } from "./internal/isolated.ts"
+import { countLeftBehind, leftBehindSince } from "./internal/leftBehind.ts"
 import { onExitInStep } from "./internal/oneStep.ts"
 import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
@@ -385,6 +386,7 @@ class Call {
   /** Resumes the fiber. Absent until it is suspended. */
   resume: (() => void) | undefined = undefined
   cancelAlarm: (() => void) | undefined = undefined
+  readonly before = countLeftBehind()
   readonly fiber: Fiber.Fiber<unknown, unknown>
 
   constructor(fiber: Fiber.Fiber<unknown, unknown>) {
@@ -453,7 +455,8 @@ class Slots implements Bulkhead {
       Effect.withFiber((fiber) => {
         if (this.taken < this.size.limit) {
           this.taken++
-          return onExitInStep(fiber, self, () => this.giveBack(fiber))
+          const before = countLeftBehind()
+          return onExitInStep(fiber, self, () => this.end(fiber, before))
         }
         if (this.waiting >= this.size.queue || Duration.isZero(this.size.maxWait)) {
           return Effect.fail(this.reject(fiber))
@@ -484,7 +487,20 @@ class Slots implements Bulkhead {
     if (place === "Queued") {
       this.dequeue(call)
     } else if (place === "Inside") {
-      this.giveBack(call.fiber)
+      this.end(call.fiber, call.before)
+    }
+  }
+
+  /** Gives the slot back, once what a timeout inside the call has left behind has ended as well. */
+  private end(fiber: Fiber.Fiber<unknown, unknown>, before: number): undefined {
+    if (before === countLeftBehind()) return this.giveBack(fiber)
+    const left = leftBehindSince(fiber, before)
+    let running = left.length
+    if (running === 0) return this.giveBack(fiber)
+    for (const call of left) {
+      call.addObserver(() => {
+        if (--running === 0) this.giveBack(call)
+      })
     }
   }
 

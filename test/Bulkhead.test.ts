@@ -10,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import { MaxOpsBeforeYield } from "effect/Scheduler"
 import { TestClock } from "effect/testing"
-import { Bulkhead, Outcome, ResilienceError } from "effect-resilience"
+import { Bulkhead, Outcome, Resilience, ResilienceError, Timeout } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { atEveryOperation, counted, Machine, seeded } from "./support/machine.ts"
 
@@ -657,4 +657,87 @@ describe("Bulkhead", () => {
       assert.isFunction(check)
     })
   })
+})
+
+describe("a call that a timeout inside the bulkhead has left behind", () => {
+  /** Work that does not let go when it is interrupted, and how much of it runs at once. */
+  const stubborn = () => {
+    const state = { running: 0, most: 0, calls: 0 }
+    const work = Effect.uninterruptible(
+      Effect.suspend(() => {
+        state.calls++
+        state.most = Math.max(state.most, ++state.running)
+        return Effect.ensuring(Effect.sleep("10 seconds"), Effect.sync(() => state.running--))
+      })
+    )
+    return { state, work }
+  }
+  const limit = { duration: "1 second", disconnect: true } as const
+
+  it.effect("keeps its slot until it has ended", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ limit: 1 })
+      const { state, work } = stubborn()
+      const call = work.pipe(Timeout.withTimeout(limit), Bulkhead.withBulkhead(bulkhead), Effect.exit)
+      const first = yield* fork(call)
+      yield* TestClock.adjust("1 second")
+      assert.isDefined(first.pollUnsafe())
+      assert.strictEqual(yield* bulkhead.inFlight, 1)
+      assert.isTrue(isFull(yield* call))
+
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 1])
+      assert.strictEqual(state.calls, 1)
+      yield* fork(call)
+      assert.strictEqual(state.calls, 2)
+    }))
+
+  it.effect("keeps it when its caller is interrupted, and hands it to the next in the queue", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ limit: 1, queue: 1 })
+      const { state, work } = stubborn()
+      const call = work.pipe(Timeout.withTimeout({ ...limit, duration: "1 hour" }), Bulkhead.withBulkhead(bulkhead))
+      const first = yield* fork(call)
+      const second = yield* fork(call)
+      yield* Fiber.interrupt(first)
+      assert.deepStrictEqual([state.calls, yield* bulkhead.queued], [1, 1])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual([state.calls, state.most, yield* bulkhead.queued], [2, 1, 0])
+      yield* Fiber.interrupt(second)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 1])
+    }))
+
+  it.effect("is within the limit of a pipeline, however often it is retried", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ limit: 2 })
+      const { state, work } = stubborn()
+      const pipeline = Resilience.make({
+        name: "db",
+        circuitBreaker: false,
+        timeout: "1 minute",
+        retry: { maxAttempts: 5, baseDelay: 0 },
+        bulkhead,
+        attemptTimeout: "1 second"
+      })
+      yield* Effect.forEach(Array.from({ length: 5 }), () => fork(Effect.exit(pipeline.apply(work))))
+      for (let i = 0; i < 60; i++) yield* TestClock.adjust("1 second")
+      assert.strictEqual(state.most, 2)
+      assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 2])
+    }))
+
+  it.effect("holds no slot that was taken after it was left behind, nor one it ended within", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ limit: 1 })
+      const { work } = stubborn()
+      const fiber = yield* fork(Effect.gen(function*() {
+        yield* Effect.exit(Timeout.withTimeout(work, limit))
+        yield* bulkhead.execute(Effect.void)
+        const during = yield* bulkhead.inFlight
+        yield* bulkhead.execute(Effect.andThen(Effect.exit(Timeout.withTimeout(work, limit)), Effect.sleep("1 minute")))
+        return [during, yield* bulkhead.inFlight]
+      }))
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* Fiber.join(fiber), [0, 0])
+    }))
 })

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { setEnd } from "./alarm.ts"
+import { leaveBehind } from "./leftBehind.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -39,7 +40,9 @@ export const limitTime = <A, E, R, A2, E2>(
       const cancelAlarm = setEnd(caller, millis, () => {
         timedOut = true
         interrupt(call, caller)
-        if (disconnect) resume(Effect.suspend(() => orElse(call)))
+        if (!disconnect) return
+        leaveBehind(caller, call)
+        resume(Effect.suspend(() => orElse(call)))
       })
       call.addObserver((exit) => {
         cancelAlarm()
@@ -52,7 +55,9 @@ export const limitTime = <A, E, R, A2, E2>(
         })
         const stop = Effect.suspend(() => {
           interrupt(call, caller)
-          return disconnect ? Effect.void : ended
+          if (!disconnect) return ended
+          leaveBehind(caller, call)
+          return Effect.void
         })
         return nesting < MAX_NESTING ? stop : Effect.andThen(Effect.yieldNow, stop)
       })
