@@ -456,23 +456,29 @@ export const standard: {
   <const O extends Omit<Options, "name">>(name: string, options: O & Known<O>): Resilience<Standard<O>>
 } = (name: string, options?: Omit<Options, "name">) => makeStandard(name, STANDARD, options)
 
-const STANDARD = { retry: {}, attemptTimeout: "10 seconds" } as const
+const STANDARD = { retry: {}, attemptTimeout: Duration.seconds(10) } as const
 
-/** What is not said for the pipeline itself yields to what is: its attempts end before its total time. */
+/**
+ * What is not said for the pipeline itself yields to what is: its attempts end
+ * before its total time. `isOwn` says that the attempt timeout was said for the
+ * circuit by name, which goes before what the code says.
+ */
 const makeStandard = <O extends Omit<Options, "name">>(
   name: string,
-  standard: { readonly retry: RetryOptions; readonly attemptTimeout: Duration.Input },
-  options: O | undefined
+  standard: { readonly retry: RetryOptions; readonly attemptTimeout: Duration.Duration },
+  options: O | undefined,
+  isOwn = false
 ): Resilience<Standard<O>> => {
   if (options !== undefined) checkOptions("Resilience.standard", options)
-  const merged: Options = { ...standard, ...options, name }
+  const { attemptTimeout } = standard
+  const merged: Options = { ...standard, ...options, ...isOwn ? { attemptTimeout } : undefined, name }
   const { retry } = merged
   const total = checkLimit("timeout", merged.timeout)?.duration
-  const isClamped = !Predicate.hasProperty(options, "attemptTimeout") && total !== undefined &&
-    Duration.isLessThanOrEqualTo(total, Duration.fromInputUnsafe(standard.attemptTimeout))
+  const isTooLong = total !== undefined && merged.attemptTimeout === attemptTimeout &&
+    Duration.isFinite(attemptTimeout) && Duration.isLessThanOrEqualTo(total, attemptTimeout)
   return make<Standard<O>>({
     ...merged,
-    ...isClamped ? { attemptTimeout: Duration.times(total, NEARLY_ALL) } : undefined,
+    ...isTooLong ? { attemptTimeout: Duration.times(total, NEARLY_ALL) } : undefined,
     ...isObject(retry) && !Retry.isRetryPolicy(retry)
       ? { retry: mergeRetry(standard.retry, retry as RetryOptions) }
       : undefined
@@ -487,7 +493,8 @@ const mergeRetry = (standard: RetryOptions, own: RetryOptions): RetryOptions =>
  * Makes a standard pipeline that the environment configures: the attempts and
  * delays of `MAX_RETRY_ATTEMPTS` and `RETRY_…`, and the attempt timeout of
  * `CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS` or, for this circuit alone,
- * `CB_<NAME>_REQUEST_TIMEOUT_SECONDS`. Options replace or add steps.
+ * `CB_<NAME>_REQUEST_TIMEOUT_SECONDS`. Options replace or add steps, except that
+ * the variable of this circuit alone goes before an `attemptTimeout`.
  *
  * **Details**
  *
@@ -523,7 +530,12 @@ export const config: {
 } = (name: string, options?: Omit<Options, "name">) =>
   Effect.map(
     Environment.loadCircuit(name),
-    ({ requestTimeout, retry }) => makeStandard(name, { retry, attemptTimeout: requestTimeout(name) }, options)
+    ({ requestTimeout, retry, settings }) => {
+      const isOwn = settings.some(({ circuit, key, source, variable }) =>
+        circuit === name && key === "REQUEST_TIMEOUT_SECONDS" && source === "Variable" && variable.startsWith("CB_")
+      )
+      return makeStandard(name, { retry, attemptTimeout: requestTimeout(name) }, options, isOwn)
+    }
   )
 
 /**
@@ -583,10 +595,16 @@ const timeLimits = (options: Options, steps: ReadonlyArray<Step>) => {
         `got ${Duration.format(attemptTimeout.duration)}`
     )
   }
-  const interruptedAfter = total !== undefined && Duration.isFinite(total) &&
-      isWithin(steps, "timeout", "circuitBreaker") && attemptTimeout === undefined
-    ? Duration.times(total, NEARLY_ALL)
-    : undefined
+  const limits = { timeout, attemptTimeout }
+  const finite = (["timeout", "attemptTimeout"] as const).flatMap((step) => {
+    const duration = limits[step]?.duration
+    return duration !== undefined && Duration.isFinite(duration) ? [{ step, duration }] : []
+  })
+  const around = finite.filter(({ step }) => isWithin(steps, step, "circuitBreaker"))
+  const isTimed = finite.some(({ step }) => isWithin(steps, "circuitBreaker", step))
+  const interruptedAfter = isTimed || around.length === 0
+    ? undefined
+    : Duration.times(around.map(({ duration }) => duration).reduce(Duration.min), NEARLY_ALL)
   return { timeout, attemptTimeout, interruptedAfter }
 }
 

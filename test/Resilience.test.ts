@@ -854,6 +854,39 @@ describe("the timeouts of a pipeline", () => {
       }))))
   }
 
+  it.effect("that are around the circuit in another order count too, the shorter one", () =>
+    Effect.gen(function*() {
+      const pipeline = Resilience.make({
+        name: "api",
+        timeout: "10 seconds",
+        attemptTimeout: "2 seconds",
+        order: ["timeout", "attemptTimeout", "circuitBreaker"]
+      })
+      yield* settle(pipeline.apply(Effect.never))
+      const off = Resilience.make({ name: "off", timeout: "5 seconds", attemptTimeout: "Infinity" })
+      yield* settle(off.apply(Effect.never))
+      for (const name of ["api", "off"]) {
+        const { failedCalls, ignoredCalls } = yield* metricsOf(name)
+        assert.deepStrictEqual([failedCalls, ignoredCalls], [1, 0])
+      }
+    }).pipe(Effect.provide(registry)))
+
+  it.effect("follow the variable of the circuit before the code, and the code before that of all circuits", () =>
+    Effect.gen(function*() {
+      const describe = (env: Record<string, string>, options: { readonly timeout?: Duration.Input } = {}) =>
+        Resilience.config("api", { attemptTimeout: "1 second", ...options }).pipe(
+          Effect.map((pipeline) => pipeline.describe),
+          Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+        )
+      assert.include(yield* describe({ CB_API_REQUEST_TIMEOUT_SECONDS: "3" }), "3s for one attempt")
+      assert.include(yield* describe({ CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS: "3" }), "1s for one attempt")
+      // An operator's time is lowered rather than the program not started.
+      assert.include(
+        yield* describe({ CB_API_REQUEST_TIMEOUT_SECONDS: "30" }, { timeout: "10 seconds" }),
+        "9s for one attempt"
+      )
+    }))
+
   it.effect("do not count a later attempt that they cut short", () =>
     Effect.gen(function*() {
       const pipeline = Resilience.make({
