@@ -133,7 +133,7 @@ export interface CircuitBreaker<in E = unknown> {
   /** The state it is in now. Reading it changes nothing. */
   readonly state: Effect.Effect<CircuitState>
 
-  /** Whether a call would be let through now. */
+  /** Whether a call may be let through now. In a recovery ramp that is up to chance. */
   readonly isAvailable: Effect.Effect<boolean>
 
   /** What it has counted. */

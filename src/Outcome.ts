@@ -323,7 +323,7 @@ export const isRejection = (error: unknown): error is Rejection =>
 
 /**
  * Checks whether an error says that the call was not made: it is a rejection,
- * or the `AllTiersFailedError` of a call that no tier was asked for.
+ * or an `AllTiersFailedError` whose tiers were all skipped or failed with one.
  *
  * **When to use**
  *

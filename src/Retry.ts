@@ -110,7 +110,7 @@ export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
  *
  * **Details**
  *
- * - `maxAttempts`: calls to make, the first included; 3 by default, or without
+ * - `maxAttempts`: attempts, the first included; 3 by default, or without
  *   limit if there is a `schedule`. `Infinity` sets no limit.
  * - `baseDelay`: wait before the first retry; 1 second by default.
  * - `maxDelay`: longest wait; 60 seconds by default.

@@ -96,7 +96,7 @@ export interface TierOptions<out T extends CircuitBreaker.Target = string> {
   readonly circuit?: T | undefined
   readonly policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
   readonly timeout?: Duration.Input | Timeout.Options | undefined
-  readonly retry?: Retry.PlainOptions | Retry.RetryPolicy | undefined
+  readonly retry?: Retry.Options | Retry.ValueOptions<unknown> | Retry.RetryPolicy | undefined
 }
 
 /**
@@ -675,7 +675,9 @@ const makePipeline = (
   })
   const retryPolicy = retry === undefined ? undefined : inOperation(
     name,
-    Retry.isRetryPolicy(retry) ? retry : Retry.make(isLast ? retry : { maxRetryAfter: 0, ...retry })
+    Retry.isRetryPolicy(retry)
+      ? retry
+      : Retry.make((isLast ? retry : { maxRetryAfter: 0, ...retry }) as Retry.Options)
   )
   return (circuit) => {
     const guarded = CircuitBreaker.withCircuitBreaker(circuit, {

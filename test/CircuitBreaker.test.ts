@@ -3172,6 +3172,16 @@ describe("isCircuitBreaker", () => {
     }))
 })
 
+describe("a circuit that is printed as JSON", () => {
+  it.effect("shows its name and its state, and nothing of its inside", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make()
+      assert.deepStrictEqual(JSON.parse(JSON.stringify({ breaker })), {
+        breaker: { _id: "CircuitBreaker", name: "dependency", state: "Closed" }
+      })
+    }))
+})
+
 describe("what a caller sees", () => {
   class Down extends Data.TaggedError("Down") {}
 

@@ -525,6 +525,22 @@ describe("timeout, retry and deadline", () => {
       assert.deepStrictEqual((error as Error).cause, new Unavailable({ by: "a" }))
     }).pipe(Effect.provide(registry)))
 
+  it.effect("a retry of a tier may ask about errors and values", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const pending = Effect.sync(() => ++calls < 3 ? "pending" : "done")
+      const call = Tiers.make("get", [
+        Tiers.tier("a", Effect.fail("fatal"), {
+          retry: { maxAttempts: 3, baseDelay: 0, while: (error) => error !== "fatal" }
+        }),
+        Tiers.tier("b", pending, { retry: { baseDelay: 0, whileSuccess: (value) => value === "pending" } })
+      ])
+      const [exit, [report]] = yield* Tiers.collect(call)
+      assert.deepStrictEqual(exit, Exit.succeed("done"))
+      assert.deepStrictEqual(report!.attempts.map(({ error }) => error), ["fatal"])
+      assert.strictEqual(calls, 3)
+    }).pipe(Effect.provide(registry)))
+
   it.effect("a mistake of the program inside a tier is no failure of the tier: it ends the call and no circuit hears of it", () =>
     Effect.gen(function*() {
       const circuits = yield* CircuitBreakerRegistry.CircuitBreakerRegistry

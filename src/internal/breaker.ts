@@ -218,6 +218,11 @@ export class Breaker implements CircuitBreaker {
     return 1
   }
 
+  /** A circuit that is logged shows who it is, and not the clock and the history inside. */
+  toJSON(): unknown {
+    return { _id: "CircuitBreaker", name: this.name, state: this.live.settled()._tag }
+  }
+
   // ---------------------------------------------------------------------------
   // calls
   // ---------------------------------------------------------------------------
