@@ -1,5 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, ConfigProvider, Context, Data, Duration, Effect, Exit, Fiber, Ref, Schedule, Tracer } from "effect"
+import {
+  Cause,
+  Clock,
+  ConfigProvider,
+  Context,
+  Data,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Ref,
+  Schedule,
+  Tracer
+} from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
@@ -705,6 +718,18 @@ describe("a retry of a pipeline", () => {
       assert.strictEqual(state.calls, 2)
       assert.deepStrictEqual(seen, [202])
     }).pipe(Effect.provide(registry)))
+
+  it.effect("takes an answer beside a defect for no answer, as classifiers do", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        name: "api",
+        policy: CircuitPolicy.make({ consecutiveFailures: 1 })
+      })
+      const pipeline = Resilience.make({ name: "api", isAnswer: () => true, circuitBreaker: breaker })
+      const broken = Exit.failCause(Cause.combine(Cause.fail(new HttpError({ status: 404 })), Cause.die("finalizer")))
+      assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(broken)), broken)
+      assert.strictEqual(yield* breaker.state, "Open")
+    }))
 
   it.effect("takes from the environment what the code does not say", () =>
     Effect.gen(function*() {
