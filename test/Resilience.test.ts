@@ -740,6 +740,8 @@ describe("a retry of a pipeline", () => {
         )
       const merged = yield* configured({ while: (error) => isNotFound(error) })
       assert.include(merged.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
+      const unsaid = yield* configured({ maxAttempts: undefined, baseDelay: undefined })
+      assert.include(unsaid.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
       const own = yield* configured({ baseDelay: "1 second" })
       assert.include(own.describe, "up to 5 attempts, 1s × 2ⁿ up to 1m")
       const scheduled = yield* configured({ schedule: Schedule.spaced("1 second") })
