@@ -368,7 +368,8 @@ const answerOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
   Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
 
 const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
-  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
-  if (isNotMade(error)) return ignored
-  return failure({ retryAfter: retryAfter(error) })
+  const errors = cause.reasons.filter(Cause.isFailReason).map(({ error }) => error)
+  // What was made beside a call that was not, or broke beside it, counts.
+  if (errors.length > 0 && !Cause.hasDies(cause) && errors.every(isNotMade)) return ignored
+  return failure({ retryAfter: retryAfter(errors[0]) })
 }

@@ -485,9 +485,12 @@ const makeStandard = <O extends Omit<Options, "name">>(
   } as never)
 }
 
-const mergeRetry = (standard: RetryOptions, own: RetryOptions): RetryOptions =>
+const mergeRetry = (standard: RetryOptions, options: RetryOptions): RetryOptions => {
+  // An option that is `undefined` is not said.
+  const own: RetryOptions = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   // A schedule gives the waits in place of delays.
-  own.schedule === undefined ? { ...standard, ...own } : { maxAttempts: standard.maxAttempts, ...own }
+  return own.schedule === undefined ? { ...standard, ...own } : { maxAttempts: standard.maxAttempts, ...own }
+}
 
 /**
  * Makes a standard pipeline that the environment configures: the attempts and

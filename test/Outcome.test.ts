@@ -51,6 +51,16 @@ describe("classify", () => {
     assert.deepStrictEqual(outcomes(Outcome.classify), byDefault)
   })
 
+  it("ignores a rejection from inside only if nothing was made or broke beside it", () => {
+    const full = Rejection.bulkheadFullError("inner", 1)
+    const beside = (other: Cause.Cause<unknown>) =>
+      Outcome.classify(Exit.failCause(Cause.combine(Cause.fail(full), other)))
+    assert.strictEqual(beside(Cause.fail(full))._tag, "Ignored")
+    assert.strictEqual(beside(Cause.interrupt())._tag, "Ignored")
+    assert.strictEqual(beside(Cause.fail(new Down({})))._tag, "Failure")
+    assert.strictEqual(beside(Cause.die("finalizer"))._tag, "Failure")
+  })
+
   it("hands on how long an error asks to wait", () => {
     const retryAfter = Duration.seconds(7)
     assert.deepStrictEqual(Outcome.classify(Exit.fail(new Down({ retryAfter }))), { _tag: "Failure", retryAfter })

@@ -1,5 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, ConfigProvider, Context, Data, Duration, Effect, Exit, Fiber, Ref, Schedule, Tracer } from "effect"
+import {
+  Cause,
+  Clock,
+  ConfigProvider,
+  Context,
+  Data,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Ref,
+  Schedule,
+  Tracer
+} from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
@@ -706,6 +719,18 @@ describe("a retry of a pipeline", () => {
       assert.deepStrictEqual(seen, [202])
     }).pipe(Effect.provide(registry)))
 
+  it.effect("takes an answer beside a defect for no answer, as classifiers do", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        name: "api",
+        policy: CircuitPolicy.make({ consecutiveFailures: 1 })
+      })
+      const pipeline = Resilience.make({ name: "api", isAnswer: () => true, circuitBreaker: breaker })
+      const broken = Exit.failCause(Cause.combine(Cause.fail(new HttpError({ status: 404 })), Cause.die("finalizer")))
+      assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(broken)), broken)
+      assert.strictEqual(yield* breaker.state, "Open")
+    }))
+
   it.effect("takes from the environment what the code does not say", () =>
     Effect.gen(function*() {
       const env = { MAX_RETRY_ATTEMPTS: "5", RETRY_BASE_DELAY: "7", RETRY_JITTER_ENABLED: "false" }
@@ -715,6 +740,8 @@ describe("a retry of a pipeline", () => {
         )
       const merged = yield* configured({ while: (error) => isNotFound(error) })
       assert.include(merged.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
+      const unsaid = yield* configured({ maxAttempts: undefined, baseDelay: undefined })
+      assert.include(unsaid.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
       const own = yield* configured({ baseDelay: "1 second" })
       assert.include(own.describe, "up to 5 attempts, 1s × 2ⁿ up to 1m")
       const scheduled = yield* configured({ schedule: Schedule.spaced("1 second") })

@@ -273,6 +273,16 @@ describe("an error inside another", () => {
     }
   })
 
+  it("leaves bytes behind on the wire, and of a long list what is above the bound", () => {
+    const bodyOf = (body: unknown): unknown => {
+      const { lastError } = Schema.encodeSync(RetryExhaustedError)(exhausted(Object.assign(new Error("x"), { body })))
+      return Reflect.get(Object(lastError), "body")
+    }
+    assert.strictEqual(bodyOf(new Uint8Array(3_000_000)), "Uint8Array(3000000)")
+    assert.strictEqual(bodyOf(Buffer.alloc(1_000)), "Buffer(1000)")
+    assert.isAtMost(Object(bodyOf(Array.from({ length: 3_000_000 }, () => 1))).length, 10_000)
+  })
+
   it("is bounded on the wire, and its getters may throw", () => {
     let deep: unknown = "end"
     for (let i = 0; i < 10_000; i++) deep = { deep }

@@ -205,6 +205,18 @@ describe("a failure is described", () => {
       unreadable.constructor.name,
       "an error that cannot be read"
     ],
+    "by its status if it is a response": [Exit.fail(new Response("x", { status: 503 })), "Response", "status 503"],
+    "by its message alone if it is a mere object": [
+      Exit.fail({ message: "denied", headers: { authorization: "Bearer secret" } }),
+      "Object",
+      "denied"
+    ],
+    "without the fields of a mere object": [Exit.fail({ headers: { authorization: "Bearer secret" } }), "Object", ""],
+    "without the fields of a cause": [
+      Exit.fail(new Error("denied", { cause: { headers: { authorization: "Bearer secret" } } })),
+      "Error",
+      "denied"
+    ],
     "though its message is an object": [
       Exit.fail(Object.assign(new Error(), { message: { code: 1 } })),
       "Error",

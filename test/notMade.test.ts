@@ -34,6 +34,7 @@ const wraps: Record<string, Effect.Effect<Wrap, unknown, CircuitBreakerRegistry.
       Retry.withRetry({ maxAttempts: 4, baseDelay: "1 second", maxRetryAfter: "1 hour", waitForCircuit: true })
     ),
     "retry without time": always(Retry.withRetry({ maxAttempts: 3, baseDelay: "1 minute", maxElapsed: "10 seconds" })),
+    "retry of values": always(Retry.withRetry({ maxAttempts: 3, baseDelay: "1 second", whileSuccess: () => true })),
     "hedge at once": always(Hedge.withHedge({ delay: 0, maxHedges: 2 })),
     "hedge after failures": always(Hedge.withHedge({ delay: "Infinity", maxHedges: 2 })),
     "a tier": always((self) => Tiers.make("op", [Tiers.tier("tier", self)])),
@@ -80,15 +81,19 @@ const wraps: Record<string, Effect.Effect<Wrap, unknown, CircuitBreakerRegistry.
     )
   }
 
-const run = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
+/** What the n-th attempt comes to. */
+type Dependency = (attempt: number) => Effect.Effect<unknown, Down>
+
+const down: Dependency = (attempt) => Effect.fail(new Down({ attempt }))
+
+const run = Effect.fnUntraced(function*(names: ReadonlyArray<string>, dependency: Dependency) {
   let made = 0
-  let call: Call = Effect.suspend(() => Effect.fail(new Down({ attempt: ++made })))
+  let call: Call = Effect.suspend(() => dependency(++made))
   for (const name of names.toReversed()) call = (yield* wraps[name]!)(call)
   const fiber = yield* Effect.forkChild(call, { startImmediately: true })
   for (let i = 0; i < 100 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("1 hour")
   const exit = yield* Fiber.await(fiber)
-  const error: unknown = Exit.isFailure(exit) ? Cause.squash(exit.cause) : assert.fail(`${names.join(" › ")} succeeds`)
-  return { made, error }
+  return { made, exit }
 }, Effect.scoped)
 
 /** What is said of a call by everything that says so. */
@@ -101,8 +106,12 @@ const saysNotMade = Effect.fnUntraced(function*(error: unknown) {
   return { isNotMade: Outcome.isNotMade(error), onRejection: stored === "stored", ignored: _tag === "Ignored" }
 })
 
-const check = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
-  const { error, made } = yield* run(names)
+const check = (names: ReadonlyArray<string>) => checkWith(names, down)
+
+const checkWith = Effect.fnUntraced(function*(names: ReadonlyArray<string>, dependency: Dependency) {
+  const { exit, made } = yield* run(names, dependency)
+  if (Exit.isSuccess(exit)) return assert.isAbove(made, 0, names.join(" › "))
+  const error = Cause.squash(exit.cause)
   const notMade = made === 0
   assert.deepStrictEqual(
     yield* saysNotMade(error),
@@ -115,11 +124,30 @@ const check = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
 
 const all = Object.keys(wraps)
 
+/** Dependencies that do not always fail. */
+const dependencies: Record<string, Dependency> = {
+  "always succeeds": Effect.succeed,
+  "succeeds and then fails": (attempt) => attempt % 2 === 1 ? Effect.succeed(attempt) : down(attempt),
+  "fails and then succeeds": (attempt) => attempt % 2 === 0 ? Effect.succeed(attempt) : down(attempt),
+  "takes its time to fail": (attempt) => Effect.delay(down(attempt), "1500 millis")
+}
+
 describe("that no attempt was made is said exactly when none was", () => {
   it.effect("by one combinator", () => Effect.forEach(all, (name) => check([name]), { discard: true }))
 
   it.effect("by two, one in the other", () =>
     Effect.forEach(all.flatMap((outer) => all.map((inner) => [outer, inner])), check, { discard: true }))
+
+  for (const [name, dependency] of Object.entries(dependencies)) {
+    it.effect(`by two around a call that ${name}`, () =>
+      Effect.forEach(
+        all.flatMap((outer) => all.map((inner) => [outer, inner])),
+        (names) => checkWith(names, dependency),
+        {
+          discard: true
+        }
+      ))
+  }
 
   for (const outer of all) {
     it.effect(`by three, with ${outer} around`, () =>

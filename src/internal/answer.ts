@@ -32,7 +32,8 @@ export const answering = <A, E, R>(
       return Effect.succeed(new Answer(cause, Outcome.ignored))
     }
     const error = Cause.findErrorOption(cause)
-    return Option.isSome(error) && isAnswer?.(error.value) === true
+    // Something that broke beside it is no answer.
+    return Option.isSome(error) && !Cause.hasDies(cause) && isAnswer?.(error.value) === true
       ? Effect.succeed(new Answer(cause, Outcome.success))
       : Effect.failCause(cause)
   })

@@ -62,22 +62,38 @@ const nameOf = (value: unknown): string => {
   }
 }
 
-const messageOfAnswer = (value: unknown): string => {
+const messageOfAnswer = (value: unknown): string => statusOf(value) ?? "an answer that counts as a failure"
+
+const statusOf = (value: unknown): string | undefined => {
   try {
     if (Predicate.hasProperty(value, "status") && typeof value.status === "number") return `status ${value.status}`
   } catch {
     // Its getters are somebody else's code.
   }
-  return "an answer that counts as a failure"
+  return undefined
+}
+
+/**
+ * What a call failed with may be any object, such as a response. Only what is meant for people is shown of it: the rest
+ * may be large, and secret.
+ */
+const messageOfError = (value: unknown): string => {
+  try {
+    if (typeof value === "function") return ""
+    if (typeof value !== "object" || value === null || value instanceof Error) return messageOf(value)
+    return "message" in value && typeof value.message === "string" ? value.message : statusOf(value) ?? ""
+  } catch {
+    return ""
+  }
 }
 
 /** "fetch failed" says nothing without its cause. */
 const messageWithCause = (error: unknown): string => {
-  const message = messageOf(error)
+  const message = messageOfError(error)
   try {
     if (!(error instanceof Error) || error.cause === undefined) return message
-    const cause = messageOf(error.cause)
-    return message.includes(cause) ? message : `${message}: ${cause}`
+    const cause = messageOfError(error.cause)
+    return cause === "" || message.includes(cause) ? message : `${message}: ${cause}`
   } catch {
     return message
   }

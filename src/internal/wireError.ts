@@ -14,7 +14,11 @@ const toJson = (value: unknown): Schema.Json => {
     if (value === null || typeof value === "string" || typeof value === "boolean") return value
     if (typeof value === "number") return Number.isFinite(value) ? value : String(value)
     if (typeof value !== "object") return String(value)
-    if (Array.isArray(value)) return value.map((item) => visit(item, depth + 1) ?? null)
+    // Bytes are a body, and nothing that a person reads.
+    if (ArrayBuffer.isView(value)) return `${value.constructor.name}(${value.byteLength})`
+    if (Array.isArray(value)) {
+      return Array.from(value.slice(0, Math.max(0, left)), (item) => visit(item, depth + 1) ?? null)
+    }
     if (!(value instanceof Error) && Predicate.hasProperty(value, "toJSON") && typeof value.toJSON === "function") {
       return visit(value.toJSON(), depth + 1)
     }
@@ -25,6 +29,7 @@ const toJson = (value: unknown): Schema.Json => {
       if (cause !== undefined) fields.push(["cause", cause])
     }
     for (const key of Object.keys(value)) {
+      if (left <= 0) break
       if (value instanceof Error && key === "stack") continue
       const field: unknown = Reflect.get(value, key)
       const carried = typeof field === "function" || field === undefined ? undefined : visit(field, depth + 1)
