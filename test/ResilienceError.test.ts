@@ -366,7 +366,7 @@ describe("a timeout", () => {
   it("is one to Effect too", () => {
     for (const { made, rejection } of [examples["CallTimeoutError"]!]) {
       assert.isTrue(Cause.isTimeoutError(made) && Cause.isTimeoutError(rejection))
-      assert.strictEqual((made as CallTimeoutError)[Cause.TimeoutErrorTypeId], Cause.TimeoutErrorTypeId)
+      assert.strictEqual((made as ResilienceError.CallTimeoutError)[Cause.TimeoutErrorTypeId], Cause.TimeoutErrorTypeId)
     }
     assert.isFalse(Cause.isTimeoutError(examples["BulkheadFullError"]!.made))
   })

@@ -11,7 +11,7 @@ const toJson = (value: unknown): Schema.Json => {
   let left = MAX_VALUES
   const visit = (value: unknown, depth: number): Schema.Json | undefined => {
     if (left-- <= 0 || depth > MAX_DEPTH) return undefined
-    if (value === null || typeof value === "string" || typeof value === "boolean") return value
+    if (value === null || typeof value === "boolean") return value
     if (typeof value === "number") return Number.isFinite(value) ? value : String(value)
     if (typeof value !== "object") return String(value)
     if (Array.isArray(value)) return value.map((item) => visit(item, depth + 1) ?? null)

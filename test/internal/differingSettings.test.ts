@@ -10,7 +10,8 @@ it("settings differ by value, but for code and the mark of their type", () => {
     classify: () => 1,
     openDuration: Schedule.forever
   }
-  const differing = (changes: object) => differingSettings<object>(settings, { ...settings, ...changes })
+  const differing = (changes: object): ReadonlyArray<string> =>
+    differingSettings<object>(settings, { ...settings, ...changes })
   assert.deepStrictEqual(differing({}), [])
   assert.deepStrictEqual(differing({ "~mark": "another", wait: Duration.millis(1000) }), [])
   assert.deepStrictEqual(differing({ classify: () => 2, openDuration: Schedule.spaced("1 second") }), [])

@@ -3,12 +3,11 @@ import { Duration } from "effect"
 import { ERROR_TYPE_ID, hintOf, isTimeout, leavesOf } from "../../src/internal/insideError.ts"
 
 // As those of another copy of the package: known by their brand alone.
-const exhausted = (
-  fields: { lastError?: unknown; rejection?: unknown }
-): { lastError?: unknown; rejection?: unknown } => ({
-  [ERROR_TYPE_ID]: "RetryExhaustedError",
-  ...fields
-})
+interface Holder {
+  lastError?: unknown
+  rejection?: unknown
+}
+const exhausted = (fields: Holder): Holder => Object.assign({ [ERROR_TYPE_ID]: "RetryExhaustedError" }, fields)
 const allFailed = (attempts: Array<{ readonly error: unknown }>) => ({
   [ERROR_TYPE_ID]: "AllTiersFailedError",
   attempts
