@@ -42,7 +42,7 @@ import * as Option from "effect/Option"
 import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
-import { brandOf, hintOf, isTimeout, leavesOf, tierFailuresOf } from "./internal/insideError.ts"
+import { brandOf, hintOf, isTimeout, leavesOf, MAX_DEPTH, propertyOf, tierFailuresOf } from "./internal/insideError.ts"
 import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -295,7 +295,7 @@ export type Rejection =
 const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenError", "RateLimitExceededError"]
 
 // Told by their tags, since importing them would make every program load them.
-const REJECTIONS_OF_EFFECT = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
+const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
 
 /**
  * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
@@ -319,7 +319,7 @@ const REJECTIONS_OF_EFFECT = ["CircuitBreakerError", "RateLimiterError", "RateLi
  * @since 0.1.0
  */
 export const isRejection = (error: unknown): error is Rejection =>
-  REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.some((tag) => Predicate.isTagged(error, tag))
+  REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.includes(propertyOf(error, "_tag"))
 
 /**
  * Checks whether an error says that the call was not made: it is a rejection,
@@ -357,10 +357,13 @@ export const isRejection = (error: unknown): error is Rejection =>
  * @category guards
  * @since 0.1.0
  */
-export const isNotMade = (error: unknown): boolean => {
+export const isNotMade = (error: unknown): boolean => isNotMadeWithin(error, MAX_DEPTH)
+
+const isNotMadeWithin = (error: unknown, depth: number): boolean => {
   if (isRejection(error)) return true
-  const tiers = tierFailuresOf(error)
-  return tiers.length > 0 && tiers.every((tier) => tier.outcome === "skipped" || isNotMade(tier.error))
+  const tiers = depth === 0 ? [] : tierFailuresOf(error)
+  return tiers.length > 0 &&
+    tiers.every((tier) => tier.outcome === "skipped" || isNotMadeWithin(tier.error, depth - 1))
 }
 
 /** What a cause has to say, unless something broke beside it. */

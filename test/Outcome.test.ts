@@ -287,6 +287,24 @@ describe("an error that holds others", () => {
     )
   })
 
+  it("that cannot be read is a failure like any other", () => {
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    const unreadable = Object.defineProperty({}, "_tag", {
+      get: () => {
+        throw new Error("no")
+      }
+    })
+    for (const error of [proxy, unreadable]) {
+      assert.isFalse(Outcome.isNotMade(error) || Outcome.isRejection(error))
+      assert.strictEqual(Outcome.classify(Exit.fail(error))._tag, "Failure")
+      assert.isUndefined(Outcome.retryAfter(error))
+    }
+    const tiers = allFailed(open)
+    Object.assign(tiers, { attempts: [{ tier: "a", outcome: "failed", error: tiers, duration: Duration.zero }] })
+    assert.isFalse(Outcome.isNotMade(tiers))
+  })
+
   it("that holds itself has an end", () => {
     const error = Object.assign(exhausted("x"), {})
     Object.assign(error, { lastError: error, rejection: error })

@@ -214,7 +214,10 @@ describe("an error inside another", () => {
       ["a string", "a string"],
       [42, "42"],
       [undefined, "undefined"],
-      [{ status: 503 }, `{"status":503}`],
+      [{ status: 503 }, "status 503"],
+      [{ message: "denied", authorization: "Bearer secret" }, "denied"],
+      [{ authorization: "Bearer secret" }, "an object without a message"],
+      [["Bearer secret"], "an array without a message"],
       [
         Object.defineProperty(new Error(), "message", {
           get: () => {
@@ -376,7 +379,7 @@ describe("a timeout", () => {
   it("is one to Effect too", () => {
     for (const { made, rejection } of [examples["CallTimeoutError"]!]) {
       assert.isTrue(Cause.isTimeoutError(made) && Cause.isTimeoutError(rejection))
-      assert.strictEqual((made as CallTimeoutError)[Cause.TimeoutErrorTypeId], Cause.TimeoutErrorTypeId)
+      assert.strictEqual((made as ResilienceError.CallTimeoutError)[Cause.TimeoutErrorTypeId], Cause.TimeoutErrorTypeId)
     }
     assert.isFalse(Cause.isTimeoutError(examples["BulkheadFullError"]!.made))
   })

@@ -18,7 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import * as Schema from "effect/Schema"
-import { describeFailure } from "../src/internal/lastFailure.ts"
+import { describeFailure, failureText } from "../src/internal/lastFailure.ts"
 import { call, fail, make, settle, touchy } from "./support/circuits.ts"
 
 class ConnectionError extends Data.TaggedError("ConnectionError")<{ readonly message: string }> {}
@@ -236,6 +236,30 @@ describe("a failure is described", () => {
       "Error",
       "down"
     ],
+    "by the class of what has no tag that is a text": [Exit.fail({ _tag: 5 }), "Object", ""],
+    "by the class of what is no error, whatever its name": [Exit.fail({ name: "Alice" }), "Object", ""],
+    "by the name it was given": [Exit.fail(Object.assign(new Error("no"), { name: "AbortError" })), "AbortError", "no"],
+    "by its class if its name is no text": [
+      Exit.fail(Object.assign(new TypeError("no"), { name: 5 })),
+      "TypeError",
+      "no"
+    ],
+    "though a promise was rejected with nothing": [
+      Exit.fail(new Cause.UnknownError(undefined, "rejected")),
+      "UnknownError",
+      "rejected"
+    ],
+    "though it is null": [Exit.fail(null), "null", "null"],
+    "as an answer whose status is no number": [
+      Exit.succeed({ status: "busy" }),
+      "Object",
+      "an answer that counts as a failure"
+    ],
+    "with characters that it has before the cut": [
+      Exit.fail(`😀${"a".repeat(300)}`),
+      "string",
+      `😀${"a".repeat(197)}…`
+    ],
     "though its tag cannot be read": [
       Exit.fail({
         get _tag(): never {
@@ -243,7 +267,7 @@ describe("a failure is described", () => {
         }
       }),
       "Error",
-      "an error that cannot be read"
+      ""
     ],
     "though its cause cannot be read": [
       Exit.fail(Object.defineProperty(new TypeError("fetch failed"), "cause", {
@@ -263,7 +287,7 @@ describe("a failure is described", () => {
         }
       }),
       "RetryExhaustedError",
-      "RetryExhaustedError"
+      ""
     ],
     "though it is nothing": [Exit.fail(undefined), "undefined", "undefined"],
     "as an interruption that counts": [Exit.interrupt(), "Interrupted", "its caller did not wait any longer"],
@@ -279,6 +303,16 @@ describe("a failure is described", () => {
   for (const [name, [exit, error, message]] of Object.entries(cases)) {
     it(name, () => assert.deepStrictEqual(describeFailure(exit, undefined), { error, message }))
   }
+
+  it("in a line of its own, without saying anything twice", () => {
+    assert.strictEqual(failureText({ error: "TypeError", message: "down" }), "TypeError: down")
+    assert.strictEqual(failureText({ error: "TypeError", message: "" }), "TypeError")
+    assert.strictEqual(failureText({ error: "TypeError", message: "TypeError" }), "TypeError")
+    assert.strictEqual(failureText({ error: "string", message: "down" }), "down")
+  })
+
+  it("not at all if the policy says so, though it was interrupted", () =>
+    assert.isUndefined(describeFailure(Exit.interrupt(), false)))
 
   it("with a class in 200 characters", () =>
     assert.strictEqual(describeFailure(Exit.fail({ _tag: "T".repeat(1_000) }), undefined)?.error.length, 200))

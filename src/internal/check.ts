@@ -17,9 +17,7 @@ export const refuse = (field: string, accepted: string, value: unknown): never =
 /** Whatever a caller in JavaScript may have passed. */
 const show = (value: unknown): string => {
   try {
-    return typeof value === "string" ? JSON.stringify(value) : kindOf(value) ?? (
-      typeof value === "object" ? format(value) : String(value)
-    )
+    return kindOf(value) ?? format(value)
   } catch {
     return "a value that cannot be printed"
   }
@@ -38,8 +36,7 @@ const kindOf = (value: unknown): string | undefined => {
 
 /** Neither a list, a date, a promise nor an effect, which are objects to JavaScript. */
 export const isObject = (value: unknown): value is object =>
-  typeof value === "object" && Object.prototype.toString.call(value) === "[object Object]" &&
-  kindOf(value) === undefined
+  Object.prototype.toString.call(value) === "[object Object]" && kindOf(value) === undefined
 
 /** The options of a constructor that cannot do without any; with `known`, no other than these. */
 export const checkOptions = <O>(constructor: string, options: O, known?: ReadonlyArray<string>): O => {

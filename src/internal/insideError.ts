@@ -9,8 +9,16 @@ import * as Predicate from "effect/Predicate"
 export const ERROR_TYPE_ID = "~effect-resilience/ResilienceError"
 
 /** The tag of an error of this package, or of another copy of it. */
-export const brandOf = (error: unknown): unknown =>
-  Predicate.hasProperty(error, ERROR_TYPE_ID) ? error[ERROR_TYPE_ID] : undefined
+export const brandOf = (error: unknown): unknown => propertyOf(error, ERROR_TYPE_ID)
+
+/** A property of an error, which may be anything: getters, and proxies that are revoked, throw. */
+export const propertyOf = (error: unknown, key: string): unknown => {
+  try {
+    return Predicate.hasProperty(error, key) ? error[key] : undefined
+  } catch {
+    return undefined
+  }
+}
 
 interface Holder {
   readonly lastError?: unknown
@@ -19,7 +27,7 @@ interface Holder {
 }
 
 /** Errors nest as deep as people nest combinators; what refers to itself ends here. */
-const MAX_DEPTH = 20
+export const MAX_DEPTH = 20
 
 interface TierFailure {
   readonly outcome?: unknown

@@ -4,7 +4,7 @@ import * as Predicate from "effect/Predicate"
 import type { FailureDescription } from "../CircuitPolicy.ts"
 import type { LastFailure } from "../ResilienceError.ts"
 import { leavesOf } from "./insideError.ts"
-import { messageOf } from "./messageOf.ts"
+import { messageOf, statusOf } from "./messageOf.ts"
 
 const LONGEST = 200
 
@@ -63,15 +63,6 @@ const nameOf = (value: unknown): string => {
 }
 
 const messageOfAnswer = (value: unknown): string => statusOf(value) ?? "an answer that counts as a failure"
-
-const statusOf = (value: unknown): string | undefined => {
-  try {
-    if (Predicate.hasProperty(value, "status") && typeof value.status === "number") return `status ${value.status}`
-  } catch {
-    // Its getters are somebody else's code.
-  }
-  return undefined
-}
 
 /**
  * What a call failed with may be any object, such as a response. Only what is meant for people is shown of it: the rest

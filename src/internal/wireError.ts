@@ -1,6 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { brandOf } from "./insideError.ts"
 import { messageOf } from "./messageOf.ts"
 
 const MAX_DEPTH = 32
@@ -11,7 +12,7 @@ const toJson = (value: unknown): Schema.Json => {
   let left = MAX_VALUES
   const visit = (value: unknown, depth: number): Schema.Json | undefined => {
     if (left-- <= 0 || depth > MAX_DEPTH) return undefined
-    if (value === null || typeof value === "string" || typeof value === "boolean") return value
+    if (value === null || typeof value === "boolean") return value
     if (typeof value === "number") return Number.isFinite(value) ? value : String(value)
     if (typeof value !== "object") return String(value)
     // Bytes are a body, and nothing that a person reads.
@@ -25,7 +26,9 @@ const toJson = (value: unknown): Schema.Json => {
     const fields: Array<readonly [string, Schema.Json]> = []
     if (value instanceof Error) {
       fields.push(["name", value.name], ["message", messageOf(value)])
-      const cause = value.cause === undefined ? undefined : visit(value.cause, depth + 1)
+      // Of errors of this package it is a field as well.
+      const { cause: inner } = brandOf(value) === undefined ? value : { cause: undefined }
+      const cause = inner === undefined ? undefined : visit(inner, depth + 1)
       if (cause !== undefined) fields.push(["cause", cause])
     }
     for (const key of Object.keys(value)) {

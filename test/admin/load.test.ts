@@ -7,7 +7,7 @@ import { TestClock } from "effect/testing"
 import { fork } from "node:child_process"
 import * as net from "node:net"
 import { fileURLToPath } from "node:url"
-import { Admission } from "../../src/internal/adminLoad.ts"
+import { Admission, type Place } from "../../src/internal/adminLoad.ts"
 import { ask, start, TOKEN, until } from "./support.ts"
 
 describe("Admission", () => {
@@ -47,12 +47,20 @@ describe("Admission", () => {
     const admission = new Admission({ requests: 100, bytes: 1_000 })
     const first = admission.enter(client())!
     first.carry(400)
-    const second = admission.enter(client())!
+    const [second, third, fourth] = [client(), client(), client()].map((one) => admission.enter(one)!) as [
+      Place,
+      Place,
+      Place
+    ]
     assert.isFalse(second.isCrowded())
     assert.isFalse(second.carry(400))
     assert.isTrue(second.isCrowded())
     assert.isUndefined(admission.enter(client()))
     assert.isDefined(admission.enter(client({}, "b")))
+    // Neither a smaller answer nor the end of one without any makes room.
+    assert.isTrue(third.carry(1))
+    fourth.leave()
+    assert.isTrue(second.isCrowded())
     first.leave()
     assert.isDefined(admission.enter(client()))
   })
@@ -64,6 +72,7 @@ describe("Admission", () => {
     place.leave()
     place.leave()
     assert.deepStrictEqual(admission.total, { requests: 0, bytes: 0 })
+    assert.strictEqual((admission as unknown as { readonly loads: Map<unknown, unknown> }).loads.size, 0)
   })
 })
 

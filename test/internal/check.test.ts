@@ -1,7 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer } from "effect"
 import { CircuitPolicy } from "effect-resilience"
-import { checkDuration, checkKnown, checkOptions } from "../../src/internal/check.ts"
+import {
+  checkAtLeast,
+  checkCount,
+  checkDuration,
+  checkFunction,
+  checkKnown,
+  checkOneOf,
+  checkOptions,
+  checkRate,
+  checkString
+} from "../../src/internal/check.ts"
 
 const messageOf = (f: () => unknown): string => {
   try {
@@ -12,6 +22,80 @@ const messageOf = (f: () => unknown): string => {
     return error.message
   }
 }
+
+const the = (value: unknown): never => value as never
+
+it("a value is accepted within its bounds, which are named where it is not", () => {
+  const f = () => 1
+  const cases: ReadonlyArray<
+    readonly [check: (value: never) => unknown, good: Array<unknown>, bad: Array<unknown>, accepted: string]
+  > = [
+    [(value) => checkFunction("field", value), [f, undefined], [null, 1, {}], "a function"],
+    [(value) => checkString("field", value), ["", "a"], [undefined, 1, {}], "a string"],
+    [
+      (value) => checkCount("field", value),
+      [1, Number.MAX_SAFE_INTEGER],
+      [0, -1, 1.5, NaN, 2 ** 53, "1"],
+      "an integer >= 1"
+    ],
+    [(value) => checkCount("field", value, 3), [1, 3], [0, 4, 2.5, "2"], "an integer from 1 to 3"],
+    [(value) => checkRate("field", value), [0, 0.5, 1], [-0.1, 1.1, NaN, "0.5", 1n], "a number from 0 to 1"],
+    [(value) => checkAtLeast("field", 2, value), [2, 2.5, 1e9], [1.9, Infinity, NaN, "3", 3n], "a finite number >= 2"]
+  ]
+  for (const [check, good, bad, accepted] of cases) {
+    for (const value of good) assert.strictEqual(check(the(value)), value)
+    for (const value of bad) assert.include(messageOf(() => check(the(value))), `field must be ${accepted}, got `)
+  }
+  const unreadable = new Proxy({}, {
+    has: () => {
+      throw new Error("no")
+    }
+  })
+  assert.strictEqual(
+    messageOf(() => checkCount("field", the(unreadable))),
+    "field must be an integer >= 1, got a value that cannot be printed"
+  )
+  assert.isUndefined(checkOneOf("field", ["a", "b"], "b"))
+  assert.strictEqual(messageOf(() => checkOneOf("field", ["a", "b"], "c")), `field must be "a" or "b", got "c"`)
+})
+
+describe("a duration", () => {
+  const refusal = (input: unknown, options?: Parameters<typeof checkDuration>[2]) =>
+    messageOf(() => checkDuration("field", the(input), options)).split(", got ")[1]
+
+  it("is accepted within its bounds", () => {
+    const positive = { positive: true }
+    const finite = { finite: true }
+    assert.deepStrictEqual(checkDuration("field", 0), Duration.zero)
+    assert.deepStrictEqual(checkDuration("field", "Infinity", positive), Duration.infinity)
+    assert.deepStrictEqual(checkDuration("field", 1, { ...positive, ...finite }), Duration.millis(1))
+    assert.deepStrictEqual(checkDuration("field", 0, finite), Duration.zero)
+    assert.strictEqual(refusal(-1), "-1")
+    assert.strictEqual(refusal(0, positive), "0")
+    assert.strictEqual(refusal("Infinity", finite), "\"Infinity\"")
+    assert.strictEqual(refusal(Duration.infinity, finite), "\"Infinity\"")
+    assert.strictEqual(refusal({ seconds: -1 }), "\"-1s\"")
+  })
+
+  it("has units that there are, and numbers that are some", () => {
+    const units = [
+      "weeks",
+      "days",
+      "hours",
+      "minutes",
+      "seconds",
+      "milliseconds",
+      "microseconds",
+      "nanoseconds"
+    ] as const
+    for (const unit of units) {
+      assert.isTrue(Duration.isGreaterThan(checkDuration("field", { [unit]: 1000 }), Duration.zero), unit)
+    }
+    assert.strictEqual(refusal({ seconds: 1, secs: 5 }), "{\"seconds\":1,\"secs\":5}")
+    assert.strictEqual(refusal({ seconds: NaN, minutes: 1 }), "NaN")
+    assert.strictEqual(refusal(NaN), "NaN")
+  })
+})
 
 describe("a duration that is refused", () => {
   it("is answered with how to write one", () => {
@@ -50,6 +134,7 @@ describe("options that are none", () => {
     [5, "5"],
     [true, "true"],
     [Symbol("x"), "Symbol(x)"],
+    [5n, "5n"],
     [[], "[]"],
     [[{ limit: 1 }], "[{\"limit\":1}]"],
     [new Date(0), "1970-01-01T00:00:00.000Z"],

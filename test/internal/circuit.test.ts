@@ -841,3 +841,42 @@ describe("what does not matter", () => {
     assert.deepStrictEqual(Circuit.reconfigure(Circuit.make(policy, 0), policy), Circuit.make(policy, 0))
   })
 })
+
+describe("takeBack", () => {
+  const policy = rules({ halfOpenMaxCalls: 3, successThreshold: 5 })
+  const probing = { ...halfOpen(policy, 0), inFlight: 1, successes: 2, failures: 2, waitingSince: 10 }
+  const counted = ({ failures, inFlight, successes, waitingSince }: Circuit.HalfOpen) => [
+    inFlight,
+    successes,
+    failures,
+    waitingSince
+  ]
+
+  it("makes the probe run again, and its success not counted", () => {
+    for (const slow of [false, true]) {
+      const { counts, generation, ...rest } = Circuit.takeBack(probing, policy, slow, 50)
+      assert.deepStrictEqual(counted({ counts, generation, ...rest }), [2, 1, 2, 10])
+      assert.strictEqual(generation, probing.generation)
+    }
+  })
+
+  it("takes back a failure if the probe was slow, and slow calls open the circuit", () => {
+    const bySlowCalls = rules({ slowCallRate: 1 })
+    assert.deepStrictEqual(counted(Circuit.takeBack(probing, bySlowCalls, true, 50)), [2, 2, 1, 10])
+    assert.deepStrictEqual(counted(Circuit.takeBack(probing, bySlowCalls, false, 50)), [2, 1, 2, 10])
+  })
+
+  it("waits from now on if no other probe runs, and takes back nothing that is not counted", () => {
+    const idle = { ...probing, inFlight: 0, successes: 0, failures: 0 }
+    assert.deepStrictEqual(counted(Circuit.takeBack(idle, policy, false, 50)), [1, 0, 0, 50])
+    assert.deepStrictEqual(counted(Circuit.takeBack(idle, rules({ slowCallRate: 0.5 }), true, 50)), [1, 0, 0, 50])
+  })
+})
+
+it("a sample has room for as many probes as it still wants, failed ones counted", () => {
+  const policy = rules({ halfOpenMaxCalls: 9, halfOpenSample: { calls: 4, failureRate: 1 } })
+  const sampling = { ...halfOpen(policy, 0), inFlight: 1, successes: 1, failures: 1 }
+  assert.isTrue(Circuit.isAvailable(sampling, policy))
+  assert.isFalse(Circuit.isAvailable({ ...sampling, failures: 2 }, policy))
+  assert.isFalse(Circuit.isAvailable({ ...sampling, successes: 2 }, policy))
+})

@@ -10,9 +10,10 @@ it("settings differ by value, but for code and the mark of their type", () => {
     classify: () => 1,
     openDuration: Schedule.forever
   }
-  const differing = (changes: object) => differingSettings<object>(settings, { ...settings, ...changes })
+  const differing = (changes: object): ReadonlyArray<string> =>
+    differingSettings<object>(settings, { ...settings, ...changes })
   assert.deepStrictEqual(differing({}), [])
-  assert.deepStrictEqual(differing({ "~mark": {}, wait: Duration.millis(1000) }), [])
+  assert.deepStrictEqual(differing({ "~mark": "another", wait: Duration.millis(1000) }), [])
   assert.deepStrictEqual(differing({ classify: () => 2, openDuration: Schedule.spaced("1 second") }), [])
   assert.deepStrictEqual(differing({ limit: 2, wait: Duration.seconds(2) }), ["limit", "wait"])
   assert.deepStrictEqual(differing({ classify: undefined, openDuration: Duration.zero }), ["classify", "openDuration"])
