@@ -120,14 +120,10 @@ export const failure = (options?: { readonly retryAfter?: Duration.Input | undef
 }
 
 const sensible = (input: unknown): Duration.Duration | undefined => {
-  try {
-    // Effect takes a NaN for zero.
-    if (Number.isNaN(input) || input === Infinity) return undefined
-    const duration = Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
-    return duration === undefined || Duration.isNegative(duration) ? undefined : duration
-  } catch {
-    return undefined
-  }
+  // Effect takes a NaN for zero.
+  if (Number.isNaN(input) || input === Infinity) return undefined
+  const duration = Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
+  return duration === undefined || Duration.isNegative(duration) ? undefined : duration
 }
 
 /**

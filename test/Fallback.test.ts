@@ -135,6 +135,16 @@ describe("withFallback", () => {
       assert.deepStrictEqual(exit, Exit.fail(new CacheMiss()))
     }))
 
+  it("is an effect or a function, and anything else is named where it is put around a call", () => {
+    for (const [fallback, shown] of [["cached", "\"cached\""], [{}, "{}"]] as const) {
+      assert.throws(
+        () => Effect.fail("down").pipe(Fallback.withFallback(fallback as unknown as Effect.Effect<string>)),
+        RangeError,
+        `Fallback: fallback must be an effect or a function that returns one, got ${shown}`
+      )
+    }
+  })
+
   it.effect("dies with what a function throws", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(

@@ -12,6 +12,7 @@ import { TestClock } from "effect/testing"
 import { Bulkhead, CircuitBreaker, Hedge, type ResilienceError, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { Recorder } from "../src/internal/recorder.ts"
+import * as Rejection from "../src/internal/rejection.ts"
 import { atEveryOperation, counted, Machine, seeded } from "./support/machine.ts"
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
@@ -519,6 +520,15 @@ describe("Hedge", () => {
       }))
   })
 
+  it.effect("a call whose hedge is rejected fails with the error of its attempt and with the rejection", () =>
+    Effect.gen(function*() {
+      const rejected = Rejection.circuitOpenError("quotes", "Open", 1_000)
+      let made = 0
+      const call = Effect.suspend(() => made++ === 0 ? Effect.fail("down") : Effect.fail(rejected))
+      const exit = yield* Effect.exit(Hedge.withHedge(call, { delay: 100 }))
+      assert.deepStrictEqual(exit, Exit.failCause(Cause.combine(Cause.fail("down"), Cause.fail(rejected))))
+    }))
+
   describe("budget", () => {
     it.effect("earns by calls and pays for hedges", () =>
       Effect.gen(function*() {
@@ -532,6 +542,17 @@ describe("Hedge", () => {
         const { calls, retries } = yield* budget.metrics
         assert.deepStrictEqual([calls, retries], [4, 2])
         yield* Fiber.interruptAll(fibers)
+      }))
+
+    it.effect("is not paid into by a call of which no attempt was made", () =>
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ ratio: 0.5, minPerSecond: 0 })
+        const hedge = Hedge.withHedge({ delay: 100, budget })
+        const rejected = Rejection.circuitOpenError("quotes", "Open", 1_000)
+        assert.deepStrictEqual(yield* Effect.exit(hedge(Effect.fail(rejected))), Exit.fail(rejected))
+        assert.strictEqual((yield* budget.metrics).calls, 0)
+        yield* Effect.exit(hedge(Effect.fail("down")))
+        assert.strictEqual((yield* budget.metrics).calls, 1)
       }))
 
     it.effect("that is empty lets the call go on with the attempts it has", () =>

@@ -116,6 +116,23 @@ describe("ignoreIf", () => {
   })
 })
 
+describe("a predicate", () => {
+  it("is asked once about an error that holds no other", () => {
+    const error = new Down({})
+    const asked: Array<unknown> = []
+    const ask = (error: unknown) => asked.push(error) < 0
+    Outcome.failureIf(ask)(Exit.fail(error))
+    Outcome.ignoreIf(ask)(Exit.fail(error))
+    assert.deepStrictEqual(asked, [error, error])
+  })
+
+  it("is not asked about what is no error", () => {
+    for (const exit of [Exit.die("bug"), Exit.interrupt()]) {
+      assert.notStrictEqual(Outcome.ignoreIf(() => true)(exit), Outcome.ignored)
+    }
+  })
+})
+
 describe("outcomes", () => {
   it("are plain values", () => {
     assert.deepStrictEqual(Outcome.success, { _tag: "Success" })
@@ -359,6 +376,7 @@ describe("parseRetryAfter", () => {
       ["0", 0],
       ["120", 120_000],
       [" 1.5 ", 1_500],
+      ["1.25", 1_250],
       ["Thu, 01 Jan 2026 00:01:00 GMT", 60_000],
       ["Thursday, 01-Jan-26 00:01:00 GMT", 60_000],
       ["Thu Jan  1 00:01:00 2026 GMT", 60_000]
@@ -382,6 +400,7 @@ describe("parseRetryAfter", () => {
       "5 seconds",
       "2026-01-01T00:01:00Z",
       "Thu, 99 Jan 2026",
+      "(soon) Thu, 01 Jan 2026 00:01:00 GMT",
       "Monday",
       "1, 2",
       null,
@@ -404,6 +423,9 @@ describe("isRejection", () => {
       "effectCircuitOpen",
       "effectRateLimited"
     ])
+    for (const _tag of ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]) {
+      assert.isTrue(Outcome.isRejection({ _tag }))
+    }
   })
 
   it("is false of other values", () => {
