@@ -524,7 +524,7 @@ describe("Hedge", () => {
     Effect.gen(function*() {
       const rejected = Rejection.circuitOpenError("quotes", "Open", 1_000)
       let made = 0
-      const call = Effect.suspend(() => made++ === 0 ? Effect.fail("down") : Effect.fail(rejected))
+      const call = Effect.suspend(() => Effect.fail(made++ === 0 ? "down" : rejected))
       const exit = yield* Effect.exit(Hedge.withHedge(call, { delay: 100 }))
       assert.deepStrictEqual(exit, Exit.failCause(Cause.combine(Cause.fail("down"), Cause.fail(rejected))))
     }))
