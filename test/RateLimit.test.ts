@@ -712,6 +712,56 @@ describe("RateLimit", () => {
         }
       }))
 
+    it("forgets no key of which a call is about to begin", () => {
+      const machine = new Machine()
+      const rateLimit = Effect.runSync(RateLimit.makeMemory(patient))
+      const ran: Array<string> = []
+      const call = (key: string) => rateLimit.execute(Effect.sync(() => ran.push(`${key} at ${machine.now}`)), { key })
+      for (const key of ["a", "a"]) machine.run(call(key))
+      machine.settle()
+      machine.tick()
+      for (const key of ["b", "a"]) machine.run(call(key))
+      machine.finish()
+      assert.deepStrictEqual(ran, ["a at 0", "b at 1000", "a at 1000", "a at 2000"])
+    })
+
+    it("gives the turn of a call that gives it up to the next one, however late it does so", () => {
+      const results = new Set<string>()
+      for (let steps = 0; steps < 10; steps++) {
+        const machine = new Machine()
+        const rateLimit = Effect.runSync(RateLimit.makeMemory(patient))
+        const ran: Array<string> = []
+        const call = (name: string) => rateLimit.execute(Effect.sync(() => ran.push(`${name} at ${machine.now}`)))
+        const [, second] = ["first", "second", "third"].map((name) => machine.run(call(name)))
+        machine.settle()
+        machine.tick()
+        for (let step = 0; step < steps; step++) machine.step()
+        second!.interruptUnsafe()
+        machine.finish()
+        results.add(ran.join())
+      }
+      assert.sameMembers([...results], ["first at 0,third at 1000", "first at 0,second at 1000,third at 2000"])
+    })
+
+    it("begins a call whose turn comes before it has begun to wait", () => {
+      const places = atEveryOperation((machine, start) => {
+        const rateLimit = Effect.runSync(RateLimit.makeMemory({ ...patient, limit: 2 }))
+        const ran: Array<string> = []
+        const call = (name: string, tokens: number) =>
+          rateLimit.execute(Effect.sync(() => ran.push(`${name} at ${machine.now}`)), { tokens })
+        machine.run(call("first", 2))
+        machine.run(call("second", 1))
+        machine.settle()
+        machine.tick()
+        // The second call has its turn, and has not resumed.
+        machine.step()
+        start(call("third", 1))
+        machine.finish()
+        assert.deepStrictEqual(ran, ["first at 0", "second at 1000", "third at 1000"])
+      })
+      assert.isAtLeast(places, 2)
+    })
+
     it("serves thousands at once without growing the stack", () => {
       const machine = new Machine()
       const rateLimit = Effect.runSync(RateLimit.makeMemory({ ...patient, limit: 10_000 }))

@@ -844,6 +844,20 @@ describe("withRetry", () => {
         assert.lengthOf(poor.times, 1)
       }))
 
+    it.effect("gives the last value though an attempt before it failed", () =>
+      Effect.gen(function*() {
+        const { call } = dependency((call) => call === 1 ? Effect.fail(new Unavailable({ call })) : Effect.succeed(202))
+        assert.deepStrictEqual(yield* finish(Retry.withRetry(call, notReady)), Exit.succeed(202))
+      }))
+
+    it("is a function", () => {
+      assert.throws(
+        () => Retry.make({ whileSuccess: 5 as never }),
+        RangeError,
+        "Retry.make: whileSuccess must be a function"
+      )
+    })
+
     it.effect("is one attempt among failed ones", () =>
       Effect.gen(function*() {
         const seen: Array<unknown> = []

@@ -47,6 +47,10 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
     () => breaker.execute(Effect.void, the({ classifier: nothing })),
     "CircuitBreaker.execute: \"classifier\" is no option; there are classify, interruptedAfter"
   ],
+  "the policy of a call by name, where there is the circuit": [
+    () => breaker.execute(Effect.void, the({ policy: {} })),
+    "CircuitBreaker.execute: \"policy\" is no option; there are classify, interruptedAfter"
+  ],
   "a classifier that is none": [
     () => breaker.execute(Effect.void, the({ classify: "Failure" })),
     "CircuitBreaker.execute: classify must be a function, got \"Failure\""

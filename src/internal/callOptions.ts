@@ -1,6 +1,6 @@
 import type * as Duration from "effect/Duration"
 import type { CallClassifier } from "../CircuitBreaker.ts"
-import { checkDuration, checkFunction, checkOptions } from "./check.ts"
+import { checkDuration, checkOptions, refuse } from "./check.ts"
 
 /** How one call is judged, where it differs from the policy. */
 export interface CallOptions<in A = never, in E = never> {
@@ -16,7 +16,9 @@ export const checkCallOptions = (caller: string, options: CallOptions | undefine
   if (options === undefined) return
   if (!hasOptions(options, located)) checkOptions(caller, options, located ? OF_A_LOCATED_CALL : OF_A_CALL)
   const { classify, interruptedAfter } = options
-  if (classify !== undefined && typeof classify !== "function") checkFunction(`${caller}: classify`, classify)
+  if (classify !== undefined && typeof classify !== "function") {
+    refuse(`${caller}: classify`, "a function", classify)
+  }
   if (interruptedAfter !== undefined) checkDuration(`${caller}: interruptedAfter`, interruptedAfter)
 }
 

@@ -124,6 +124,13 @@ describe("a rate window", () => {
       }
     })
 
+    it(`allows for a thousandth of a millisecond of rounding (${algorithm})`, () => {
+      const tokens = make({ algorithm, limit: 1, windowMillis: 0.002 })
+      tokens.take(1, 0)
+      assert.isAbove(tokens.wait(1, 0.0009), 0)
+      assert.strictEqual(tokens.wait(1, 0.001), 0)
+    })
+
     it(`knows when it is as good as new (${algorithm})`, () => {
       const tokens = make({ algorithm, limit: 2, windowMillis: 10 })
       assert.isTrue(tokens.isFull(0))
@@ -161,9 +168,19 @@ describe("a rate window", () => {
     }
   })
 
-  it("remembers no more than two windows of tokens (sliding-window)", () => {
+  it("remembers no more than two windows of tokens, and copies one for each on average (sliding-window)", () => {
     const tokens = make({ algorithm: "sliding-window", limit: 100, windowMillis: 1_000 })
-    for (let now = 0; now < 100_000; now++) if (tokens.wait(1, now) === 0) tokens.take(1, now)
-    assert.isAtMost((tokens as unknown as { readonly times: Array<number> }).times.length, 200)
+    const kept = () => (tokens as unknown as { readonly times: Array<number> }).times
+    let [taken, copied, before] = [0, 0, kept()]
+    for (let now = 0; now < 100_000; now += 7) {
+      const isLeft = tokens.wait(1, now) === 0
+      if (kept() !== before) copied += kept().length
+      before = kept()
+      if (!isLeft) continue
+      tokens.take(1, now)
+      taken++
+    }
+    assert.isAtMost(kept().length, 200)
+    assert.isAtMost(copied, taken)
   })
 })
