@@ -44,7 +44,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/insideError": ["internal/insideError", "ResilienceError", "Outcome"],
   "internal/isolated": ["internal/isolated"],
   "internal/lastFailure": ["lastFailure"],
-  "internal/rateQueue": ["RateLimit"],
+  "internal/rateQueue": ["internal/rateQueue", "RateLimit"],
   "internal/rateWindow": ["internal/rateWindow"],
   "internal/serviceNames": ["internal/serviceNames"],
   "internal/synonyms": ["internal/synonyms", "Environment"],
@@ -58,9 +58,9 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Outcome": ["Outcome"],
   "RateLimit": ["RateLimit"],
   "Resilience": ["Resilience", "spans"],
-  "Retry": ["Retry", "Telemetry"],
+  "Retry": ["Retry", "Telemetry", "Timeout", "Tiers"],
   "RetryBudget": ["RetryBudget"],
-  "Timeout": ["Timeout"],
+  "Timeout": ["Timeout", "Telemetry"],
   "Tiers": ["Tiers", "Telemetry", "spans"]
 }
 

@@ -1060,6 +1060,7 @@ describe("make", () => {
       assert.throws(() => Retry.withRetry(options), RangeError, message)
       assert.throws(() => Retry.withRetry(Effect.void, options), RangeError, message)
     }
+    assert.throws(() => Retry.make(5 as never), RangeError, "Retry.make: options must be an object, got 5")
     for (const maxAttempts of [0, -1, 1.5, NaN, -Infinity]) {
       refuses({ maxAttempts }, "Retry.make: maxAttempts must be")
     }
