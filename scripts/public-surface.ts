@@ -1,0 +1,71 @@
+/**
+ * Writes `docs/project/public-surface.txt`: the names and types of every module that the package exports, as the compiler
+ * declares them, so that a change of them shows in a diff. With `--check` it only says what differs.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "..")
+const target = path.join(root, "docs/project/public-surface.txt")
+
+const exported: Record<string, unknown> = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8")).exports
+
+/** What an import of the package may name, for a file of `src`; undefined if `exports` closes it. */
+const specifier = (module: string): string | undefined => {
+  if (module === "index") return "effect-resilience"
+  const closed = Object.entries(exported).some(([key, value]) => {
+    if (value !== null) return false
+    const [before, after] = key.slice("./".length).split("*")
+    return after === undefined ? module === before : module.startsWith(before!) && module.endsWith(after)
+  })
+  return closed ? undefined : `effect-resilience/${module}`
+}
+
+const declared = (): string => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "public-surface-"))
+  try {
+    const compiler = path.join(root, "node_modules/.bin/tsc")
+    const options = ["--emitDeclarationOnly", "--removeComments", "--declarationMap", "false", "--sourceMap", "false"]
+    execFileSync(compiler, ["-p", path.join(root, "tsconfig.build.json"), ...options, "--outDir", directory], {
+      stdio: ["ignore", "inherit", "inherit"]
+    })
+    return fs.readdirSync(directory, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".d.ts"))
+      .map((file) => file.slice(0, -".d.ts".length).split(path.sep).join("/"))
+      .toSorted()
+      .flatMap((module) => {
+        const name = specifier(module)
+        if (name === undefined) return []
+        return `==== ${name}\n\n${fs.readFileSync(path.join(directory, `${module}.d.ts`), "utf8").trim()}\n`
+      })
+      .join("\n")
+  } finally {
+    fs.rmSync(directory, { recursive: true })
+  }
+}
+
+const text = `What this package exports, made by \`npm run surface\`. A change of this file is a change for its users:
+the changelog says so.
+
+${declared()}`
+
+if (!process.argv.includes("--check")) {
+  fs.mkdirSync(path.dirname(target), { recursive: true })
+  fs.writeFileSync(target, text)
+} else {
+  const recorded = fs.existsSync(target) ? fs.readFileSync(target, "utf8") : ""
+  if (recorded !== text) {
+    const [was, is] = [recorded.split("\n"), text.split("\n")]
+    const lines = (sign: string, some: ReadonlyArray<string>, others: ReadonlyArray<string>) => {
+      const known = new Set(others)
+      return some.filter((line) => !known.has(line)).map((line) => `${sign} ${line}`)
+    }
+    console.error("The package exports something else than docs/project/public-surface.txt says:")
+    const differing = [...lines("-", was, is), ...lines("+", is, was)]
+    console.error(differing.length === 0 ? "the same lines, moved" : differing.slice(0, 40).join("\n"))
+    console.error("If that is meant, run npm run surface, and say it in the changelog.")
+    process.exitCode = 1
+  }
+}
