@@ -44,6 +44,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/insideError": ["internal/insideError", "ResilienceError", "Outcome"],
   "internal/isolated": ["internal/isolated"],
   "internal/lastFailure": ["lastFailure"],
+  "internal/linkedQueue": ["internal/linkedQueue"],
   "internal/rateQueue": ["internal/rateQueue", "RateLimit"],
   "internal/rateWindow": ["internal/rateWindow"],
   "internal/serviceNames": ["internal/serviceNames"],

@@ -51,6 +51,7 @@ import { setAlarm } from "./internal/alarm.ts"
 import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
 import { isolated } from "./internal/isolated.ts"
 import { countLeftBehind, leftBehindSince } from "./internal/leftBehind.ts"
+import { LinkedQueue } from "./internal/linkedQueue.ts"
 import { onExitInStep } from "./internal/oneStep.ts"
 import { Recorder, recorderOf } from "./internal/recorder.ts"
 import { bulkheadFullError } from "./internal/rejection.ts"
@@ -406,8 +407,7 @@ class Slots implements Bulkhead {
   private taken = 0
   private waiting = 0
   private turnedAway = 0
-  private first: Call | undefined = undefined
-  private last: Call | undefined = undefined
+  private readonly queue = new LinkedQueue<Call>()
   private granted: Array<Call> = []
 
   constructor(name: string, size: Size) {
@@ -516,8 +516,8 @@ class Slots implements Bulkhead {
   }
 
   private grant(fiber: Fiber.Fiber<unknown, unknown>): void {
-    while (this.first !== undefined && this.taken < this.size.limit) {
-      const call = this.first
+    while (this.queue.first !== undefined && this.taken < this.size.limit) {
+      const call = this.queue.first
       this.dequeue(call)
       this.taken++
       call.place = "Inside"
@@ -534,19 +534,12 @@ class Slots implements Bulkhead {
 
   private enqueue(call: Call): void {
     call.place = "Queued"
-    call.previous = this.last
-    if (this.last === undefined) this.first = call
-    else this.last.next = call
-    this.last = call
+    this.queue.append(call)
     this.waiting++
   }
 
   private dequeue(call: Call): void {
-    if (call.previous === undefined) this.first = call.next
-    else call.previous.next = call.next
-    if (call.next === undefined) this.last = call.previous
-    else call.next.previous = call.previous
-    call.previous = call.next = undefined
+    this.queue.remove(call)
     this.waiting--
     call.cancelAlarm?.()
     call.cancelAlarm = undefined

@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { setAlarm } from "./alarm.ts"
+import { LinkedQueue } from "./linkedQueue.ts"
 import { monotonicMillis } from "./monotonic.ts"
 import { onExitInStep } from "./oneStep.ts"
 import * as Window from "./rateWindow.ts"
@@ -50,8 +51,7 @@ class Call {
  */
 class RateQueue {
   private readonly window: Window.Tokens
-  private first: Call | undefined = undefined
-  private last: Call | undefined = undefined
+  private readonly queue = new LinkedQueue<Call>()
   /** Tokens of the calls that wait or are called. */
   private ahead = 0
   /** Tokens of the calls that are called. */
@@ -78,7 +78,7 @@ class RateQueue {
     if (whole(wait) > maxWait) return request.reject(whole(wait))
     const call = new Call(fiber, clock, tokens)
     this.enqueue(call)
-    if (this.first === call) this.serve(now)
+    if (this.queue.first === call) this.serve(now)
     return onExitInStep(fiber, this.wait(call, request), () => this.leave(call))
   }
 
@@ -110,7 +110,7 @@ class RateQueue {
   private serve(now: number): void {
     this.cancelAlarm?.()
     this.cancelAlarm = undefined
-    for (let call = this.first; call !== undefined; call = this.first) {
+    for (let call = this.queue.first; call !== undefined; call = this.queue.first) {
       const { clock, fiber, tokens } = call
       const wait = this.window.wait(this.kept + tokens, now)
       if (wait > 0) {
@@ -135,26 +135,19 @@ class RateQueue {
 
   private leave(call: Call): undefined {
     if (call.place === "Outside") return
-    const holdsUpOthers = call.place === "Called" || call === this.first
+    const holdsUpOthers = call.place === "Called" || call === this.queue.first
     this.remove(call)
     if (holdsUpOthers) this.serve(monotonicMillis(call.clock))
   }
 
   private enqueue(call: Call): void {
     call.place = "Waiting"
-    call.previous = this.last
-    if (this.last === undefined) this.first = call
-    else this.last.next = call
-    this.last = call
+    this.queue.append(call)
     this.ahead += call.tokens
   }
 
   private dequeue(call: Call): void {
-    if (call.previous === undefined) this.first = call.next
-    else call.previous.next = call.next
-    if (call.next === undefined) this.last = call.previous
-    else call.next.previous = call.previous
-    call.previous = call.next = undefined
+    this.queue.remove(call)
     call.cancelAlarm?.()
     call.cancelAlarm = undefined
   }
