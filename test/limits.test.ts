@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, type Context, Effect, Exit, Layer } from "effect"
 import { Bulkhead, Hedge, RateLimit, Retry, RetryBudget } from "effect-resilience"
+import { messageOf } from "./support/refusal.ts"
 
 const BULKHEAD = { limit: 2 } as const
 const RATE_LIMIT = { limit: 2, window: "1 second" } as const
@@ -49,16 +50,6 @@ const MISTAKES: ReadonlyArray<readonly [unknown, string]> = [
   [class Limits extends Error {}, "the class Limits"],
   [() => ({ limit: 1 }), "a function"]
 ]
-
-const messageOf = (f: () => unknown): string => {
-  try {
-    f()
-    return "it is accepted"
-  } catch (error) {
-    assert.instanceOf(error, RangeError)
-    return error.message
-  }
-}
 
 describe("options", () => {
   for (const [name, [take, good, misspelt, meant]] of Object.entries(TAKERS)) {

@@ -12,16 +12,7 @@ import {
   checkRate,
   checkString
 } from "../../src/internal/check.ts"
-
-const messageOf = (f: () => unknown): string => {
-  try {
-    f()
-    return "it is accepted"
-  } catch (error) {
-    assert.instanceOf(error, RangeError)
-    return error.message
-  }
-}
+import { messageOf } from "../support/refusal.ts"
 
 const the = (value: unknown): never => value as never
 
