@@ -9,7 +9,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/package.test.ts"],
+    exclude: ["test/tools/package.test.ts"],
     silent: "passed-only",
     // No test is about how fast this machine is.
     testTimeout: 30_000,

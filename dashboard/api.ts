@@ -1,5 +1,12 @@
 /** What the page asks of the admin API that serves it. */
-import type { Circuit, CircuitSettings, Configuration, EventsLost, HealthDetails, TierFlow } from "../src/admin.ts"
+import type {
+  Circuit,
+  CircuitSettings,
+  Configuration,
+  EventsLost,
+  HealthDetails,
+  TierFlow
+} from "../src/admin/AdminApi.ts"
 import type { CircuitChange, StateChanged } from "../src/CircuitEvent.ts"
 import { SseParser } from "./sse.ts"
 

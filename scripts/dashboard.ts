@@ -1,5 +1,5 @@
 /**
- * Makes `src/internal/dashboardPage.ts`, the dashboard as one text, from what
+ * Makes `src/admin/internal/dashboardPage.ts`, the dashboard as one text, from what
  * is in `dashboard`. With `--check` it only looks whether that is as it should
  * be.
  */
@@ -10,7 +10,7 @@ import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "..")
 const source = (file: string) => path.join(root, "dashboard", file)
-const target = path.join(root, "src/internal/dashboardPage.ts")
+const target = path.join(root, "src/admin/internal/dashboardPage.ts")
 
 const bundle = await build({
   entryPoints: [source("main.tsx")],
@@ -61,7 +61,7 @@ export const contentSecurityPolicy = [
 
 if (process.argv.includes("--check")) {
   if (fs.readFileSync(target, "utf8") !== text) {
-    console.error("src/internal/dashboardPage.ts is not what dashboard says: npm run dashboard")
+    console.error("src/admin/internal/dashboardPage.ts is not what dashboard says: npm run dashboard")
     process.exitCode = 1
   }
 } else {

@@ -1,6 +1,6 @@
 /**
  * Writes the code blocks of the docstrings, README.md and docs/ as modules into .doc-examples/, where tsc checks them
- * and test/docs.test.ts runs the ones marked `import.meta.vitest`.
+ * and test/tools/docs.test.ts runs the ones marked `import.meta.vitest`.
  *
  * A line of a module has the number it has in its source, so that errors and stacks point there.
  */

@@ -14,20 +14,58 @@ const exported: Record<string, unknown> = JSON.parse(fs.readFileSync(path.join(r
 
 /** What an import of the package may name, for a file of `src`; undefined if `exports` closes it. */
 const specifier = (module: string): string | undefined => {
-  if (module === "index") return "effect-resilience"
-  const closed = Object.entries(exported).some(([key, value]) => {
-    if (value !== null) return false
-    const [before, after] = key.slice("./".length).split("*")
-    return after === undefined ? module === before : module.startsWith(before!) && module.endsWith(after)
-  })
-  return closed ? undefined : `effect-resilience/${module}`
+  const matches = (pattern: string) => new RegExp(`^${pattern.slice("./".length).replaceAll("*", ".+")}$`).test(module)
+  const entry = Object.entries(exported).find(([key, value]) =>
+    key !== "./*" && (value as { readonly default?: string } | null)?.default === `./dist/${module}.js`
+  )
+  if (entry !== undefined) return entry[0].replace(".", "effect-resilience")
+  return Object.entries(exported).some(([key, value]) => value === null && matches(key))
+    ? undefined
+    : `effect-resilience/${module}`
+}
+
+/** The type that starts there, up to the bracket that ends its arguments. */
+const typeAt = (text: string, start: number): string => {
+  let depth = 0
+  for (let i = text.indexOf("<", start); i < text.length; i++) {
+    if (text[i] === "<") depth++
+    if (text[i] === ">" && text[i - 1] !== "=" && --depth === 0) return text.slice(start, i + 1)
+  }
+  throw new Error(`No end of the type at ${text.slice(start, start + 80)}`)
+}
+
+const UNIONS = ["HttpApiEndpoint.HttpApiEndpoint<", "HttpApiGroup.HttpApiGroup<"]
+
+/** The compiler declares an API's endpoints in another order each time it runs: sorts each union of such types. */
+const sortUnions = (text: string, type: string): string => {
+  let sorted = ""
+  let at = 0
+  for (let start = text.indexOf(type); start !== -1; start = text.indexOf(type, at)) {
+    sorted += text.slice(at, start)
+    const members = [typeAt(text, start)]
+    at = start + members[0]!.length
+    while (text.startsWith(` | ${type}`, at)) {
+      members.push(typeAt(text, at + 3))
+      at += 3 + members.at(-1)!.length
+    }
+    sorted += members.toSorted().join(" | ")
+  }
+  return sorted + text.slice(at)
 }
 
 const declared = (): string => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "public-surface-"))
   try {
     const compiler = path.join(root, "node_modules/.bin/tsc")
-    const options = ["--emitDeclarationOnly", "--removeComments", "--declarationMap", "false", "--sourceMap", "false"]
+    const options = [
+      "--emitDeclarationOnly",
+      "--removeComments",
+      "--declarationMap",
+      "false",
+      "--sourceMap",
+      "false",
+      "--singleThreaded"
+    ]
     execFileSync(compiler, ["-p", path.join(root, "tsconfig.build.json"), ...options, "--outDir", directory], {
       stdio: ["ignore", "inherit", "inherit"]
     })
@@ -38,7 +76,8 @@ const declared = (): string => {
       .flatMap((module) => {
         const name = specifier(module)
         if (name === undefined) return []
-        return `==== ${name}\n\n${fs.readFileSync(path.join(directory, `${module}.d.ts`), "utf8").trim()}\n`
+        const text = fs.readFileSync(path.join(directory, `${module}.d.ts`), "utf8").trim()
+        return `==== ${name}\n\n${UNIONS.reduce(sortUnions, text)}\n`
       })
       .join("\n")
   } finally {

@@ -36,7 +36,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { DurationOrInfinity } from "./internal/durationCodec.ts"
+import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
 import { LastFailure } from "./ResilienceError.ts"
 
 /**

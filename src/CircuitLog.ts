@@ -45,9 +45,9 @@ import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
 import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
-import { failureText } from "./internal/lastFailure.ts"
-import { monotonicMillis } from "./internal/monotonic.ts"
-import { writeLog } from "./internal/writeLog.ts"
+import { failureText } from "./internal/error/lastFailure.ts"
+import { monotonicMillis } from "./internal/time/monotonic.ts"
+import { writeLog } from "./internal/telemetry/writeLog.ts"
 
 /**
  * What to log.

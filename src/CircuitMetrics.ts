@@ -26,7 +26,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { CircuitState } from "./CircuitEvent.ts"
-import { DurationOrInfinity } from "./internal/durationCodec.ts"
+import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
 import { LastFailure } from "./ResilienceError.ts"
 
 /**

@@ -62,10 +62,10 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Str from "effect/String"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { checkOptions } from "./internal/check.ts"
-import { readAll, type Texts } from "./internal/configSource.ts"
-import { formatDuration, parseDuration, parsePlain } from "./internal/durationText.ts"
+import { readAll, type Texts } from "./internal/environment/source.ts"
+import { formatDuration, parseDuration, parsePlain } from "./internal/time/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
-import { ofCalls, ofCircuits, type Synonym, synonymOf } from "./internal/synonyms.ts"
+import { ofCalls, ofCircuits, type Synonym, synonymOf } from "./internal/environment/synonyms.ts"
 
 // -----------------------------------------------------------------------------
 // models

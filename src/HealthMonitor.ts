@@ -72,8 +72,8 @@ import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
-import { type Breaker, isBreaker } from "./internal/breaker.ts"
-import { monotonicMillis } from "./internal/monotonic.ts"
+import { type Breaker, isBreaker } from "./internal/circuit/breaker.ts"
+import { monotonicMillis } from "./internal/time/monotonic.ts"
 import {
   checkCount,
   checkDuration,
@@ -85,8 +85,8 @@ import {
   refuse
 } from "./internal/check.ts"
 import { EventHub } from "./internal/eventHub.ts"
-import * as Reasons from "./internal/healthReasons.ts"
-import { Fibers, Run } from "./internal/healthRun.ts"
+import * as Reasons from "./internal/health/reasons.ts"
+import { Fibers, Run } from "./internal/health/run.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -42,7 +42,15 @@ import * as Option from "effect/Option"
 import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
-import { brandOf, hintOf, isTimeout, leavesOf, MAX_DEPTH, propertyOf, tierFailuresOf } from "./internal/insideError.ts"
+import {
+  brandOf,
+  hintOf,
+  isTimeout,
+  leavesOf,
+  MAX_DEPTH,
+  propertyOf,
+  tierFailuresOf
+} from "./internal/error/insideError.ts"
 import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**

@@ -46,9 +46,9 @@ import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
 import { answered, answering, classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
-import { monotonicMillis } from "./internal/monotonic.ts"
-import { inOperation } from "./internal/recorder.ts"
-import { attemptSpan, callSpan } from "./internal/spans.ts"
+import { monotonicMillis } from "./internal/time/monotonic.ts"
+import { inOperation } from "./internal/telemetry/recorder.ts"
+import { attemptSpan, callSpan } from "./internal/telemetry/spans.ts"
 import * as RateLimit from "./RateLimit.ts"
 import type {
   BulkheadFullError,

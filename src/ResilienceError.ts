@@ -33,13 +33,13 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { DurationOrInfinity } from "./internal/durationCodec.ts"
-import { formatDuration } from "./internal/durationText.ts"
-import { asValue } from "./internal/errorValue.ts"
-import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/insideError.ts"
-import { failureText } from "./internal/lastFailure.ts"
-import { messageOf } from "./internal/messageOf.ts"
-import { WireError } from "./internal/wireError.ts"
+import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
+import { formatDuration } from "./internal/time/durationText.ts"
+import { asValue } from "./internal/error/errorValue.ts"
+import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/error/insideError.ts"
+import { failureText } from "./internal/error/lastFailure.ts"
+import { messageOf } from "./internal/error/messageOf.ts"
+import { WireError } from "./internal/error/wireError.ts"
 
 /**
  * @category type IDs

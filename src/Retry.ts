@@ -64,11 +64,11 @@ import {
   isObject,
   refuse
 } from "./internal/check.ts"
-import { forgetFailedAttempts, noteFailedAttempts } from "./internal/failedAttempts.ts"
-import { monotonicMillis, nanosToMillis } from "./internal/monotonic.ts"
-import { recorderOf } from "./internal/recorder.ts"
-import { retryExhaustedError } from "./internal/rejection.ts"
-import { retryDelay } from "./internal/retryDelay.ts"
+import { forgetFailedAttempts, noteFailedAttempts } from "./internal/retry/failedAttempts.ts"
+import { monotonicMillis, nanosToMillis } from "./internal/time/monotonic.ts"
+import { recorderOf } from "./internal/telemetry/recorder.ts"
+import { retryExhaustedError } from "./internal/error/rejection.ts"
+import { retryDelay } from "./internal/retry/delay.ts"
 import { getService } from "./internal/serviceNames.ts"
 import * as Outcome from "./Outcome.ts"
 import { isCircuitOpenError, isRetryExhaustedError, type RetryExhaustedError } from "./ResilienceError.ts"

@@ -51,8 +51,8 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
 import { checkAtLeast, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
-import { monotonicMillis } from "./internal/monotonic.ts"
-import * as Account from "./internal/retryBudget.ts"
+import { monotonicMillis } from "./internal/time/monotonic.ts"
+import * as Account from "./internal/retry/account.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 
 /**

@@ -40,10 +40,10 @@ import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
 import { STATES } from "./CircuitMetrics.ts"
-import { type Breaker, isBreaker } from "./internal/breaker.ts"
+import { type Breaker, isBreaker } from "./internal/circuit/breaker.ts"
 import { checkOptions, refuse } from "./internal/check.ts"
-import { Histogram } from "./internal/histogram.ts"
-import { Recorder } from "./internal/recorder.ts"
+import { Histogram } from "./internal/telemetry/histogram.ts"
+import { Recorder } from "./internal/telemetry/recorder.ts"
 
 /**
  * What to measure.

@@ -27,7 +27,7 @@ const nameUser = Effect.ignoreCause(Effect.sync(() => {
 const main = Effect.gen(function*() {
   const { runtime, services } = yield* platform
   yield* nameUser
-  const { run } = yield* Effect.promise(() => import("./cli.ts"))
+  const { run } = yield* Effect.promise(() => import("./cli/Cli.ts"))
   runtime.runMain(Effect.provide(run, [services.layer, FetchHttpClient.layer]))
 })
 

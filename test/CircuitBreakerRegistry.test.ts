@@ -33,7 +33,7 @@ import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { vi } from "vitest"
-import { watchFlows } from "../src/internal/tierFlow.ts"
+import { watchFlows } from "../src/internal/tiers/flow.ts"
 import {
   type Breaker,
   changes,

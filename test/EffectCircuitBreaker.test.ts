@@ -31,7 +31,7 @@ import {
   succeed,
   suite,
   watch
-} from "./EffectCircuitBreakerSuite.ts"
+} from "./support/EffectCircuitBreakerSuite.ts"
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 
 suite("effect/persistence/CircuitBreaker", {

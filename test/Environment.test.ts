@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import * as Synonyms from "../src/internal/synonyms.ts"
+import * as Synonyms from "../src/internal/environment/synonyms.ts"
 import {
   CircuitBreaker,
   CircuitBreakerRegistry,

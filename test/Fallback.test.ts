@@ -7,7 +7,7 @@ import {
   callTimeoutError,
   circuitOpenError,
   rateLimitExceededError
-} from "../src/internal/rejection.ts"
+} from "../src/internal/error/rejection.ts"
 import {
   AllTiersFailedError,
   BulkheadFullError,

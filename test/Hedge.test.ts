@@ -11,8 +11,8 @@ import * as Logger from "effect/Logger"
 import { TestClock } from "effect/testing"
 import { Bulkhead, CircuitBreaker, Hedge, type ResilienceError, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
-import { Recorder } from "../src/internal/recorder.ts"
-import * as Rejection from "../src/internal/rejection.ts"
+import { Recorder } from "../src/internal/telemetry/recorder.ts"
+import * as Rejection from "../src/internal/error/rejection.ts"
 import { atEveryOperation, counted, Machine, seeded } from "./support/machine.ts"
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })

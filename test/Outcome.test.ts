@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreaker, CircuitPolicy, Outcome, ResilienceError } from "effect-resilience"
 import { Cause, Data, Duration, Effect, Exit } from "effect"
-import * as Rejection from "../src/internal/rejection.ts"
+import * as Rejection from "../src/internal/error/rejection.ts"
 
 class NotFound extends Data.TaggedError("NotFound") {}
 class Down extends Data.TaggedError("Down")<{ readonly retryAfter?: Duration.Duration }> {}

@@ -13,7 +13,7 @@ import {
 import { Cause, Data, Duration, Effect, Equal, Exit, Hash, Schema } from "effect"
 import * as nodeAssert from "node:assert"
 import { expect, vi } from "vitest"
-import * as Rejection from "../src/internal/rejection.ts"
+import * as Rejection from "../src/internal/error/rejection.ts"
 
 const attempt = (tier: string, outcome: "skipped" | "failed", error: unknown): ResilienceError.TierAttempt => ({
   tier,

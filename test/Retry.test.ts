@@ -3,8 +3,8 @@ import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Ra
 import { TestClock } from "effect/testing"
 import { CircuitBreaker, CircuitPolicy, Hedge, Outcome, RateLimit, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
-import { circuitOpenError, rateLimitExceededError } from "../src/internal/rejection.ts"
-import * as RetryDelay from "../src/internal/retryDelay.ts"
+import { circuitOpenError, rateLimitExceededError } from "../src/internal/error/rejection.ts"
+import * as RetryDelay from "../src/internal/retry/delay.ts"
 import { BulkheadFullError, CircuitOpenError, RetryExhaustedError } from "../src/ResilienceError.ts"
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 

@@ -3,7 +3,7 @@ import { Duration, Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Hedge, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
-import * as Account from "../src/internal/retryBudget.ts"
+import * as Account from "../src/internal/retry/account.ts"
 
 const deposits = (budget: RetryBudget.RetryBudget, n: number) =>
   Effect.replicateEffect(budget.deposit, n, { discard: true })

@@ -29,8 +29,8 @@ import {
   Tiers
 } from "effect-resilience"
 import { expectTypeOf } from "vitest"
-import { Recorder } from "../src/internal/recorder.ts"
-import { watchFlows } from "../src/internal/tierFlow.ts"
+import { Recorder } from "../src/internal/telemetry/recorder.ts"
+import { watchFlows } from "../src/internal/tiers/flow.ts"
 import { Machine } from "./support/machine.ts"
 
 class NotFound extends Data.TaggedError("NotFound")<{ readonly id: string }> {}

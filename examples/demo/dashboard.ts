@@ -1,7 +1,7 @@
 /** What `--serve` adds: the admin API with its dashboard, on a port of 127.0.0.1. */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Config, Console, Context, Effect, Layer, Option, Redacted } from "effect"
-import * as Admin from "effect-resilience/admin"
+import { Admin } from "effect-resilience/admin"
 import { HttpRouter, HttpServer } from "effect/http"
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"

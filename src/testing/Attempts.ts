@@ -35,8 +35,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { checkDuration } from "../internal/check.ts"
-import { type CallSite, callSite, ExpectationError, pointAt } from "../internal/expectation.ts"
-import { monotonicMillis } from "../internal/monotonic.ts"
+import { type CallSite, callSite, ExpectationError, pointAt } from "./internal/expectation.ts"
+import { monotonicMillis } from "../internal/time/monotonic.ts"
 
 /**
  * One attempt.

@@ -57,9 +57,9 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
-import { draw, keyOf } from "../internal/chaosDraw.ts"
+import { draw, keyOf } from "./internal/draw.ts"
 import { checkDuration, checkOptions, checkRate } from "../internal/check.ts"
-import { monotonicMillis } from "../internal/monotonic.ts"
+import { monotonicMillis } from "../internal/time/monotonic.ts"
 
 /**
  * @category type IDs

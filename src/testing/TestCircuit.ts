@@ -39,7 +39,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import type { CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
-import { type CallSite, callSite, ExpectationError, pointAt } from "../internal/expectation.ts"
+import { type CallSite, callSite, ExpectationError, pointAt } from "./internal/expectation.ts"
 import * as Outcome from "../Outcome.ts"
 
 /** The circuit of a target, found as `withCircuitBreaker` finds it. */

@@ -8,7 +8,7 @@ import {
   type ResilienceError,
   Tiers
 } from "effect-resilience"
-import * as Admin from "effect-resilience/admin"
+import { Admin, AdminApi } from "effect-resilience/admin"
 import * as HealthMonitor from "effect-resilience/HealthMonitor"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
@@ -123,7 +123,7 @@ describe("circuits", () => {
       const server = yield* start()
       for (let i = 0; i < 250; i++) yield* server.registry.getOrCreate(`c${i}`)
       yield* trip(server, "c7")
-      const names = ({ circuits }: Admin.Circuits) => circuits.map(({ name }) => name)
+      const names = ({ circuits }: AdminApi.Circuits) => circuits.map(({ name }) => name)
       const admin = yield* client(server)
 
       const first = yield* admin.circuits.list({ query: {} })
@@ -294,7 +294,7 @@ describe("circuits", () => {
 
       const error = yield* Effect.flip(admin.circuits.get({ params: { name: "nope" } }))
 
-      assert.instanceOf(error, Admin.CircuitNotFoundError)
+      assert.instanceOf(error, AdminApi.CircuitNotFoundError)
       assert.strictEqual(error.message, `there is no circuit "nope"`)
       for (const path of ["/circuits/nope", "/circuits/nope/history", "/config?circuit=nope"]) {
         assert.strictEqual((yield* ask(server, { path })).status, 404, path)
@@ -417,7 +417,7 @@ describe("changes", () => {
 
       for (const wrong of [0, -1, "0 seconds", "soon", "Infinity", "-5 seconds", ""]) {
         const error = yield* Effect.flip(forceOpen(wrong))
-        assert.instanceOf(error, Admin.InvalidRequestError)
+        assert.instanceOf(error, AdminApi.InvalidRequestError)
         assert.strictEqual(
           error.message,
           `body.duration: must be seconds above 0, a text such as "30 seconds", or "until released", got ${
@@ -1220,10 +1220,10 @@ describe("the typed client", () => {
     Effect.gen(function*() {
       const server = yield* start()
       const stranger = yield* client(server, "not-the-token-at-all")
-      assert.instanceOf(yield* Effect.flip(stranger.circuits.resetAll({ payload: who })), Admin.UnauthorizedError)
-      assert.instanceOf(yield* Effect.flip(stranger.circuits.list({ query: {} })), Admin.UnauthorizedError)
+      assert.instanceOf(yield* Effect.flip(stranger.circuits.resetAll({ payload: who })), AdminApi.UnauthorizedError)
+      assert.instanceOf(yield* Effect.flip(stranger.circuits.list({ query: {} })), AdminApi.UnauthorizedError)
       const off = yield* client(yield* start({ changes: false }))
-      assert.instanceOf(yield* Effect.flip(off.circuits.resetAll({ payload: who })), Admin.ForbiddenError)
+      assert.instanceOf(yield* Effect.flip(off.circuits.resetAll({ payload: who })), AdminApi.ForbiddenError)
     }))
 
   it.effect("gets the unhealthy as a value", () =>

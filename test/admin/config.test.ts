@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer, Schedule } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
-import type * as Admin from "effect-resilience/admin"
+import type { AdminApi } from "effect-resilience/admin"
 import { ask, client, start } from "./support.ts"
 
 /** The settings that circuits have under an environment, as `value source variable`. */
@@ -19,7 +19,7 @@ const settings = (options: {
     const server = yield* start({}, registry)
     for (const name of ["plain", ...Object.keys(circuits)]) yield* server.registry.getOrCreate(name)
     const config = yield* (yield* client(server)).config.get({ query: {} })
-    const show = (settings: ReadonlyArray<Admin.Setting>) =>
+    const show = (settings: ReadonlyArray<AdminApi.Setting>) =>
       Object.fromEntries(settings.map(({ key, source, value, variable }) => [key, `${value} ${source} ${variable}`]))
     return {
       server,

@@ -2,7 +2,7 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { CircuitBreakerRegistry } from "effect-resilience"
-import * as Admin from "effect-resilience/admin"
+import { Admin } from "effect-resilience/admin"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 

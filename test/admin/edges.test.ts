@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Option, Redacted } from "effect"
 import { CircuitBreakerRegistry } from "effect-resilience"
-import * as Admin from "effect-resilience/admin"
+import { Admin } from "effect-resilience/admin"
 import { HttpRouter } from "effect/http"
 import { bearer, logged, TOKEN, who } from "./support.ts"
 

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Scope, Stream } from "effect"
-import * as Admin from "effect-resilience/admin"
+import { AdminApi } from "effect-resilience/admin"
 import { TestClock } from "effect/testing"
 import type * as CircuitEvent from "../../src/CircuitEvent.ts"
-import { Feed } from "../../src/internal/adminFeed.ts"
+import { Feed } from "../../src/admin/internal/feed.ts"
 import { ask, bearer, client, read, type Reader, type Server, start, trip, until, who } from "./support.ts"
 
 const changes = (reader: Reader) =>
@@ -35,7 +35,7 @@ describe("live events", () => {
       assert.deepStrictEqual(changes(reader), ["Closed -> Open", "Open -> ForcedOpen"])
       assert.match(reader.frames[0]!.id!, /^[a-z0-9]+-1$/)
       assert.match(reader.frames[1]!.id!, /^[a-z0-9]+-2$/)
-      const decode = Schema.decodeUnknownSync(Schema.toCodecJson(Admin.LiveEvent))
+      const decode = Schema.decodeUnknownSync(Schema.toCodecJson(AdminApi.LiveEvent))
       const event = decode(reader.frames[1]!.data)
       assert.isTrue(event._tag === "StateChanged" && event.note === "a note\nof two lines")
     }))
@@ -205,7 +205,7 @@ describe("live events", () => {
       assert.strictEqual(refused.headers["retry-after"], "5")
       const admin = yield* client(server)
       const error = yield* Effect.flip(admin.events.subscribe({ query: {}, headers: {} }))
-      assert.instanceOf(error, Admin.TooManySubscribersError)
+      assert.instanceOf(error, AdminApi.TooManySubscribersError)
 
       readers[0]!.close()
       yield* until(() => readers[0]!.ended())

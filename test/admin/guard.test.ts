@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Guard from "../../src/internal/adminGuard.ts"
+import * as Guard from "../../src/admin/internal/guard.ts"
 
 const refused = (headers: Guard.Headers, method = "POST", allowed: ReadonlyArray<string> = [], url = "/") =>
   Guard.refusalOf({ headers, method, url }, allowed) !== undefined

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, type Scope } from "effect"
 import { CircuitBreakerRegistry } from "effect-resilience"
-import * as Admin from "effect-resilience/admin"
+import { Admin } from "effect-resilience/admin"
 import { HttpRouter } from "effect/http"
 import { TestClock } from "effect/testing"
 import { fork } from "node:child_process"
 import * as net from "node:net"
 import { fileURLToPath } from "node:url"
-import { Admission, type Place } from "../../src/internal/adminLoad.ts"
+import { Admission, type Place } from "../../src/admin/internal/load.ts"
 import { ask, start, TOKEN, until } from "./support.ts"
 
 describe("Admission", () => {

@@ -1,7 +1,7 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { type Context, Effect, Layer, Logger, Redacted, References, type Scope } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
-import * as Admin from "effect-resilience/admin"
+import { Admin } from "effect-resilience/admin"
 import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
 import * as http from "node:http"
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
-import * as Cli from "effect-resilience/cli"
+import { Cli, CommandError } from "effect-resilience/cli"
 import { Command } from "effect/cli"
 import { TestClock } from "effect/testing"
 import * as fs from "node:fs"
@@ -918,6 +918,6 @@ describe("help", () => {
     }))
 
   it("has a number for every way to end", () => {
-    assert.deepStrictEqual(Object.values(Cli.exitCodes), [0, 1, 2, 3, 4, 5])
+    assert.deepStrictEqual(Object.values(CommandError.exitCodes), [0, 1, 2, 3, 4, 5])
   })
 })

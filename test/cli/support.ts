@@ -18,14 +18,14 @@ import {
   Terminal
 } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
-import * as AdminApi from "effect-resilience/admin"
-import * as Cli from "effect-resilience/cli"
+import { Admin } from "effect-resilience/admin"
+import { Cli } from "effect-resilience/cli"
 import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
 import { execFileSync, spawn } from "node:child_process"
 import * as http from "node:http"
 import * as path from "node:path"
 import { freePort } from "../../scripts/freePort.ts"
-import * as Admin from "../admin/support.ts"
+import * as AdminSupport from "../admin/support.ts"
 import { Screen } from "./screen.ts"
 
 // -----------------------------------------------------------------------------
@@ -181,7 +181,7 @@ export const otherServer = (answer: http.RequestListener): Effect.Effect<string,
 
 /** An admin API whose answers are its own but for those that `answer` gives, which then returns `true`. */
 export const inFront = (
-  { port }: Pick<Admin.Server, "port">,
+  { port }: Pick<AdminSupport.Server, "port">,
   answer: (url: string, response: http.ServerResponse, request: http.IncomingMessage) => boolean
 ): Effect.Effect<string, never, Scope.Scope> =>
   otherServer((request, response) => {
@@ -242,7 +242,7 @@ export const execute = (
     })
   )
 
-export type Server = Pick<Admin.Server, "port" | "url" | "registry">
+export type Server = Pick<AdminSupport.Server, "port" | "url" | "registry">
 
 /** Fails the circuit's calls until it opens. */
 export const trip = ({ registry }: Server, name: string) =>
@@ -259,7 +259,7 @@ export const callOnce = ({ registry }: Server, name: string) =>
 /** An admin API that can be stopped, and be started again on the port it had. */
 export const restartable = (
   known?: number,
-  token = Admin.TOKEN
+  token = AdminSupport.TOKEN
 ): Effect.Effect<{ readonly server: Server; readonly stop: Effect.Effect<void> }, never, Scope.Scope> =>
   Effect.gen(function*() {
     const port = known ?? (yield* freePort)
@@ -267,7 +267,7 @@ export const restartable = (
     const httpServer = http.createServer()
     const context: Context.Context<HttpServer.HttpServer | CircuitBreakerRegistry.CircuitBreakerRegistry> =
       yield* HttpRouter
-        .serve(AdminApi.layer({ token: Redacted.make(token) }), { disableLogger: true, disableListenLog: true })
+        .serve(Admin.layer({ token: Redacted.make(token) }), { disableLogger: true, disableListenLog: true })
         .pipe(
           Layer.provideMerge(NodeHttpServer.layer(() => httpServer, {
             host: "127.0.0.1",

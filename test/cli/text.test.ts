@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
 import type { CircuitEvent } from "effect-resilience"
 import { CliOutput } from "effect/cli"
-import { reportLines } from "../../src/internal/cliConfig.ts"
-import type { Circuit } from "../../src/internal/adminApi.ts"
-import * as Text from "../../src/internal/cliText.ts"
-import { render } from "../../src/internal/cliWatch.ts"
+import { reportLines } from "../../src/cli/internal/config.ts"
+import type { Circuit } from "../../src/admin/AdminApi.ts"
+import * as Text from "../../src/cli/internal/text.ts"
+import { render } from "../../src/cli/internal/watch.ts"
 
 const circuit = (name: string, state: Circuit["state"] = "closed"): Circuit => ({
   name,

@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { afterEach } from "vitest"
-import { Breaker } from "../../src/internal/breaker.ts"
+import { Breaker } from "../../src/internal/circuit/breaker.ts"
 import { explore, type Explored, type World } from "./explore.ts"
 import { deep, small } from "./worlds.ts"
 

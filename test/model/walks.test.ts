@@ -5,7 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { afterEach } from "vitest"
-import { Breaker } from "../../src/internal/breaker.ts"
+import { Breaker } from "../../src/internal/circuit/breaker.ts"
 import { seeded } from "../support/machine.ts"
 import { follow, randomWalk, shrink, tell, type World } from "./explore.ts"
 import type { Policy } from "./specification.ts"

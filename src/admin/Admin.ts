@@ -1,0 +1,582 @@
+/**
+ * An HTTP API to look at the circuits of a running program and to change them
+ * by hand: health, metrics, history, live events, configuration and commands,
+ * and a page for browsers that shows and does all that, at `/dashboard`.
+ *
+ * It is a Layer that adds routes to an `HttpRouter`, that of a program or one
+ * of its own, and needs the `CircuitBreakerRegistry`.
+ *
+ * **Details**
+ *
+ * - Every change needs a bearer token, and says who made it and why; both are
+ *   logged. Without a token the API only reads.
+ * - Reading needs no token from the same machine, unless told otherwise.
+ * - Requests of other sites, and for hosts this is not, are refused.
+ * - It costs calls nothing, unless a client asks for their events.
+ *
+ * **Example** (Adding it to the routes of a program)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { CircuitBreakerRegistry } from "effect-resilience"
+ * import { Admin } from "effect-resilience/admin"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ *
+ * const token = Redacted.make("8d0f1c53a8e94e2b")
+ *
+ * const App = Layer.mergeAll(
+ *   HttpRouter.add("GET", "/", HttpServerResponse.text("hello")),
+ *   Admin.layer({ token, prefix: "/resilience" })
+ * ).pipe(Layer.provide(CircuitBreakerRegistry.layer()))
+ *
+ * const { dispose, handler } = HttpRouter.toWebHandler(App, { disableLogger: true })
+ *
+ * const response = await handler(new Request("http://localhost/resilience/health"))
+ * const body = await response.text() // => '{"status":"healthy"}'
+ * await dispose()
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpApiClient from "effect/http-api/HttpApiClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
+import { Api } from "./AdminApi.ts"
+import { isHost, isLoopback } from "./internal/guard.ts"
+import { routes, type Settings } from "./internal/routes.ts"
+import { checkCount, checkDuration, checkOptions } from "../internal/check.ts"
+import { readAll } from "../internal/environment/source.ts"
+import { closest, distance, TYPO } from "../internal/spelling.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * What a health source says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HealthReport {
+  readonly status: "healthy" | "degraded" | "unhealthy"
+  /** Goes into `/health/detailed` as `checks`. */
+  readonly details?: Schema.Json | undefined
+}
+
+/**
+ * Who may read without a token: whoever asks from the same machine, nobody, or
+ * anyone.
+ *
+ * **Gotchas**
+ *
+ * Behind a proxy on the same machine everybody seems to ask from there. A
+ * proxy that says so, by a header such as `X-Forwarded-For`, is told apart.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ReadAccess = "loopback" | "token" | "anyone"
+
+/**
+ * Limits and the like, which are set in code.
+ *
+ * **Details**
+ *
+ * - `prefix`: of all paths, as `/resilience`. None.
+ * - `health`: decides `/health`. The `HealthMonitor` if there is one where the
+ *   Layer is built, else the circuits. It has five seconds, and stands for
+ *   `unhealthy` if it fails.
+ * - `maxBodySize`: of a request, in bytes, 16,384.
+ * - `maxRequests`: requests that are worked on, or whose answers are not read
+ *   yet, 64. One address has half of them, one connection an eighth. The rest
+ *   are answered with 503 and `Retry-After`, except `/health/live`.
+ * - `maxAnswerBytes`: of these answers, 33,554,432, shared likewise.
+ * - `maxSubscribers`: clients that read the events at once, 100.
+ * - `subscriberBuffer`: events that wait for one slow reader, 256. It loses
+ *   the oldest, and is told how many.
+ * - `replay`: changes that are kept for clients that reconnect, 1,000.
+ * - `heartbeat`: how often an idle connection is written to, 15 seconds.
+ * - `historyPerCircuit`: transitions that are remembered of a circuit, 100.
+ * - `historyTotal`: of all circuits, 10,000. Those of the circuit that has not
+ *   changed for longest are forgotten first.
+ * - `dashboard`: whether there is a page for browsers at `/dashboard`, `true`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CommonOptions {
+  readonly prefix?: `/${string}` | undefined
+  readonly health?: Effect.Effect<HealthReport> | undefined
+  readonly maxBodySize?: number | undefined
+  readonly maxRequests?: number | undefined
+  readonly maxAnswerBytes?: number | undefined
+  readonly maxSubscribers?: number | undefined
+  readonly subscriberBuffer?: number | undefined
+  readonly replay?: number | undefined
+  readonly heartbeat?: Duration.Input | undefined
+  readonly historyPerCircuit?: number | undefined
+  readonly historyTotal?: number | undefined
+  readonly dashboard?: boolean | undefined
+}
+
+/**
+ * Options of `layer`.
+ *
+ * **Details**
+ *
+ * - `token`: of 16 characters or more, ASCII without spaces. Needed unless
+ *   `changes` is `false`.
+ * - `changes`: whether circuits can be changed, `true`.
+ * - `readAccess`: who may read without a token, `"loopback"`.
+ * - `allowedHosts`: names under which this is reached, as
+ *   `"admin.example.com"`, with a port or for all ports. `localhost` and
+ *   addresses are always accepted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends CommonOptions {
+  readonly token?: Redacted.Redacted | undefined
+  readonly changes?: boolean | undefined
+  readonly readAccess?: ReadAccess | undefined
+  readonly allowedHosts?: ReadonlyArray<string> | undefined
+}
+
+const COMMON_OPTIONS = [
+  "prefix",
+  "health",
+  "maxBodySize",
+  "maxRequests",
+  "maxAnswerBytes",
+  "maxSubscribers",
+  "subscriberBuffer",
+  "replay",
+  "heartbeat",
+  "historyPerCircuit",
+  "historyTotal",
+  "dashboard"
+] as const satisfies ReadonlyArray<keyof CommonOptions>
+
+const OPTIONS = [
+  ...COMMON_OPTIONS,
+  "token",
+  "changes",
+  "readAccess",
+  "allowedHosts"
+] as const satisfies ReadonlyArray<keyof Options>
+
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+/**
+ * Adds the admin API to the routes of an `HttpRouter`.
+ *
+ * **Details**
+ *
+ * Throws `RangeError` for options that are not accepted, among them changes
+ * without a token.
+ *
+ * **Gotchas**
+ *
+ * The router of the program limits the length of a circuit's name in a path, to
+ * 100 characters unless `maxParamLength` of its `routerConfig` says more.
+ *
+ * @see {@link layerConfig} for options from the environment
+ * @see {@link serve} for a server of its own
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | CircuitBreakerRegistry> => {
+  checkOptions("Admin.layer", options, OPTIONS)
+  const problem = problems({
+    token: { name: "token", value: options.token },
+    changes: options.changes ?? true,
+    readAccess: options.readAccess ?? "loopback",
+    allowedHosts: { name: "allowedHosts", value: options.allowedHosts ?? [] }
+  })[0]
+  if (problem !== undefined) throw new RangeError(`Admin.layer: ${problem}`)
+  return routes(toSettings(options))
+}
+
+/**
+ * Adds the admin API to the routes of an `HttpRouter`, as the environment says.
+ *
+ * **Details**
+ *
+ * | variable | default | |
+ * |---|---|---|
+ * | `RESILIENCE_ADMIN_TOKEN` | none | the bearer token; needed unless changes are off |
+ * | `RESILIENCE_ADMIN_CHANGES` | `true` | whether circuits can be changed |
+ * | `RESILIENCE_ADMIN_READ_ACCESS` | `loopback` | who may read without the token: `loopback`, `token`, `anyone` |
+ * | `RESILIENCE_ADMIN_ALLOWED_HOSTS` | none | names under which this is reached, as `a.example.com,b.example.com:8080` |
+ *
+ * What is wrong with them, misspelt names included, is a `ConfigError`. It never
+ * shows the token.
+ *
+ * **Example** (Refusing to start without a token)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { CircuitBreakerRegistry } from "effect-resilience"
+ * import { Admin } from "effect-resilience/admin"
+ * import { HttpRouter } from "effect/http"
+ *
+ * const App = Admin.layerConfig().pipe(
+ *   Layer.provide([CircuitBreakerRegistry.layer(), HttpRouter.layer]),
+ *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} })))
+ * )
+ *
+ * const error = await Effect.runPromise(Effect.flip(Effect.scoped(Layer.build(App))))
+ * error.cause.message // => "RESILIENCE_ADMIN_TOKEN must be set to 16 or more ASCII characters without spaces, unless RESILIENCE_ADMIN_CHANGES is false"
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options: CommonOptions = {}
+): Layer.Layer<never, Config.ConfigError, HttpRouter.HttpRouter | CircuitBreakerRegistry> => {
+  // Options are checked where they are written, not where the Layer is built.
+  toSettings(checkOptions("Admin.layerConfig", options, COMMON_OPTIONS))
+  return Layer.unwrap(
+    noMisspelt.pipe(
+      Effect.andThen(access),
+      Effect.map((access) => routes(toSettings({ ...options, ...access })))
+    )
+  )
+}
+
+/**
+ * Runs the admin API as a server of its own, on the `HttpServer` of your
+ * platform.
+ *
+ * **Details**
+ *
+ * Reads the variables of `layerConfig`. Where it listens is up to the server:
+ * give it `listen`. `/` leads to the dashboard.
+ *
+ * **Example** (Running it with Node)
+ *
+ * ```ts
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { CircuitBreakerRegistry } from "effect-resilience"
+ * import { Admin } from "effect-resilience/admin"
+ * import { createServer } from "node:http"
+ *
+ * // Provide the same registry to the rest of the program.
+ * export const AdminServer = Admin.serve().pipe(
+ *   Layer.provide(NodeHttpServer.layerConfig(createServer, Admin.listen)),
+ *   Layer.provide(CircuitBreakerRegistry.layerConfig())
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const serve = (
+  options: CommonOptions = {}
+): Layer.Layer<never, Config.ConfigError, HttpServer.HttpServer | CircuitBreakerRegistry> => {
+  const { dashboard, prefix } = toSettings(options)
+  const start = dashboard
+    ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`))
+    : Layer.empty
+  return HttpRouter.serve(Layer.merge(layerConfig(options), start), {
+    // A log line for each probe of an orchestrator helps nobody; changes are logged anyway.
+    disableLogger: true,
+    routerConfig: { maxParamLength: MAX_NAME_LENGTH }
+  })
+}
+
+const MAX_NAME_LENGTH = 1000
+
+// -----------------------------------------------------------------------------
+// config
+// -----------------------------------------------------------------------------
+
+const DEFAULT_PORT = 9700
+
+interface Read<A> {
+  readonly value: A
+  readonly problem?: string | undefined
+}
+
+/** A variable that `parse` takes, or what is wrong with it, so that all mistakes are told at once. */
+const variable = <A>(
+  name: string,
+  { accepts, otherwise, parse }: {
+    readonly otherwise: A
+    readonly accepts: string
+    readonly parse: (text: string) => A | undefined
+  }
+): Config.Config<Read<A>> =>
+  Config.map(Config.option(Config.String(name)), (given): Read<A> => {
+    if (Option.isNone(given)) return { value: otherwise }
+    const value = parse(given.value.trim())
+    return value === undefined
+      ? { value: otherwise, problem: `${name}=${JSON.stringify(given.value)} must be ${accepts}` }
+      : { value }
+  })
+
+const oneOf = <A>(words: Readonly<Record<string, A>>) => (text: string): A | undefined =>
+  Object.hasOwn(words, text) ? words[text] : undefined
+
+const VARIABLES = ["TOKEN", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS", "HOST", "PORT"].map((key) =>
+  `RESILIENCE_ADMIN_${key}`
+)
+
+/** What is misspelt would count as not set, and leave open what was meant to be closed. */
+const noMisspelt: Effect.Effect<void, Config.ConfigError> = Effect.gen(function*() {
+  const isOurs = (word: string) => distance(word, "RESILIENCE") <= TYPO
+  // What is read by name alone can fail, and nothing is.
+  const texts = yield* Effect.orDie(readAll(yield* ConfigProvider.ConfigProvider, [], isOurs))
+  const found = Array.from(texts.keys()).flatMap((name) => {
+    const meant = VARIABLES.includes(name) ? undefined : closest(name, VARIABLES, TYPO)
+    return meant === undefined ? [] : [`${name} is unknown; did you mean ${meant}?`]
+  })
+  if (found.length > 0) return yield* Effect.fail(configError(found))
+})
+
+const token = Config.option(Config.Redacted("RESILIENCE_ADMIN_TOKEN"))
+
+/**
+ * Where a server of its own listens.
+ *
+ * **Details**
+ *
+ * | variable | default | |
+ * |---|---|---|
+ * | `RESILIENCE_ADMIN_HOST` | `127.0.0.1` | the address to bind; other than loopback only with `RESILIENCE_ADMIN_TOKEN` |
+ * | `RESILIENCE_ADMIN_PORT` | 9700 | 0 is any port that is free |
+ *
+ * `gracefulShutdownTimeout` is one second, so that readers of the events do not
+ * hold up the end of the program.
+ *
+ * **Example** (The defaults)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect } from "effect"
+ * import { Admin } from "effect-resilience/admin"
+ *
+ * const { host, port } = await Effect.runPromise(Admin.listen.parse(ConfigProvider.fromEnv({ env: {} })))
+ * host // => "127.0.0.1"
+ * port // => 9700
+ * ```
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const listen: Config.Config<{
+  readonly host: string
+  readonly port: number
+  readonly gracefulShutdownTimeout: Duration.Input
+}> = Config.all({
+  host: Config.String("RESILIENCE_ADMIN_HOST").pipe(Config.withDefault("127.0.0.1")),
+  port: variable("RESILIENCE_ADMIN_PORT", {
+    otherwise: DEFAULT_PORT,
+    accepts: "a port from 0 to 65535, 0 for any that is free",
+    parse: (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined
+  }),
+  token
+}).pipe(
+  Config.mapEffect(({ host, port, token }) => {
+    const found = port.problem === undefined ? [] : [port.problem]
+    if (!isLoopback(host) && Option.isNone(token)) {
+      found.push(
+        `RESILIENCE_ADMIN_HOST=${
+          JSON.stringify(host)
+        } is not a loopback address such as 127.0.0.1, so RESILIENCE_ADMIN_TOKEN must be set`
+      )
+    }
+    return found.length === 0
+      ? Effect.succeed({ host, port: port.value, gracefulShutdownTimeout: "1 second" as const })
+      : Effect.fail(configError(found))
+  })
+)
+
+const access = Config.all({
+  token,
+  changes: variable("RESILIENCE_ADMIN_CHANGES", {
+    otherwise: true,
+    accepts: "true or false",
+    parse: oneOf({
+      true: true,
+      yes: true,
+      on: true,
+      "1": true,
+      y: true,
+      false: false,
+      no: false,
+      off: false,
+      "0": false,
+      n: false
+    })
+  }),
+  readAccess: variable<ReadAccess>("RESILIENCE_ADMIN_READ_ACCESS", {
+    otherwise: "loopback",
+    accepts: "loopback, token or anyone",
+    parse: oneOf<ReadAccess>({ loopback: "loopback", token: "token", anyone: "anyone" })
+  }),
+  allowedHosts: Config.Array(Schema.String, "RESILIENCE_ADMIN_ALLOWED_HOSTS").pipe(Config.withDefault([]))
+}).pipe(
+  Config.mapEffect((given) => {
+    const access = {
+      token: Option.getOrUndefined(given.token),
+      changes: given.changes.value,
+      readAccess: given.readAccess.value,
+      allowedHosts: given.allowedHosts.map((host) => host.trim()).filter((host) => host !== "")
+    }
+    const found = [
+      ...[given.changes, given.readAccess].flatMap(({ problem }) => problem === undefined ? [] : [problem]),
+      ...problems({
+        ...access,
+        token: { name: "RESILIENCE_ADMIN_TOKEN", value: access.token },
+        allowedHosts: { name: "RESILIENCE_ADMIN_ALLOWED_HOSTS", value: access.allowedHosts }
+      })
+    ]
+    return found.length === 0 ? Effect.succeed(access) : Effect.fail(configError(found))
+  })
+)
+
+const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
+  const [first, ...others] = problems.map((message) => new SchemaIssue.InvalidValue({ message }))
+  return new Config.ConfigError(
+    new Schema.SchemaError(new SchemaIssue.Composite(Schema.Unknown.ast, [first!, ...others]))
+  )
+}
+
+interface Named<A> {
+  readonly name: string
+  readonly value: A
+}
+
+const problems = ({ allowedHosts, changes, readAccess, token }: {
+  readonly token: Named<Redacted.Redacted | undefined>
+  readonly changes: boolean
+  readonly readAccess: ReadAccess
+  readonly allowedHosts: Named<ReadonlyArray<string>>
+}): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const accepted = "16 or more ASCII characters without spaces"
+  const isNeeded = changes || readAccess === "token"
+  if (token.value === undefined && isNeeded) {
+    const name = token.name === "token" ? ["changes", "readAccess"] : [
+      "RESILIENCE_ADMIN_CHANGES",
+      "RESILIENCE_ADMIN_READ_ACCESS"
+    ]
+    const reason = changes ? `unless ${name[0]} is false` : `since ${name[1]} is "token"`
+    found.push(`${token.name} must be set to ${accepted}, ${reason}`)
+  }
+  if (token.value !== undefined && !/^[\x21-\x7e]{16,}$/.test(Redacted.value(token.value))) {
+    found.push(`${token.name} must be ${accepted}; what is set is not shown`)
+  }
+  for (const host of allowedHosts.value) {
+    if (!isHost(host)) {
+      found.push(
+        `${allowedHosts.name} must be names such as "a.example.com" or "a.example.com:8080", got ${
+          JSON.stringify(host)
+        }`
+      )
+    }
+  }
+  return found
+}
+
+const toSettings = (options: Options): Settings => {
+  const count = (field: keyof CommonOptions, value: number | undefined, otherwise: number) =>
+    checkCount(`Admin.layer: ${field}`, value ?? otherwise)
+  return {
+    token: options.token,
+    changes: options.changes ?? true,
+    readAccess: options.readAccess ?? "loopback",
+    allowedHosts: options.allowedHosts ?? [],
+    prefix: checkPrefix(options.prefix ?? ""),
+    maxBodySize: count("maxBodySize", options.maxBodySize, 16_384),
+    maxRequests: count("maxRequests", options.maxRequests, 64),
+    maxAnswerBytes: count("maxAnswerBytes", options.maxAnswerBytes, 33_554_432),
+    maxSubscribers: count("maxSubscribers", options.maxSubscribers, 100),
+    subscriberBuffer: count("subscriberBuffer", options.subscriberBuffer, 256),
+    replay: count("replay", options.replay, 1000),
+    heartbeat: checkDuration("Admin.layer: heartbeat", options.heartbeat ?? "15 seconds", {
+      positive: true,
+      finite: true
+    }),
+    historyPerCircuit: count("historyPerCircuit", options.historyPerCircuit, 100),
+    historyTotal: count("historyTotal", options.historyTotal, 10_000),
+    health: options.health,
+    dashboard: options.dashboard ?? true
+  }
+}
+
+const checkPrefix = (prefix: string): string => {
+  if (prefix === "" || prefix === "/") return ""
+  if (/^(?:\/[A-Za-z0-9._~-]+)+\/?$/.test(prefix)) return prefix.replace(/\/$/, "")
+  throw new RangeError(`Admin.layer: prefix must be a path such as "/resilience", got ${JSON.stringify(prefix)}`)
+}
+
+// -----------------------------------------------------------------------------
+// client
+// -----------------------------------------------------------------------------
+
+/**
+ * A typed client, as `client` makes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Client = HttpApiClient.ForApi<typeof Api>
+
+/**
+ * Makes a typed client of the admin API.
+ *
+ * **Details**
+ *
+ * - `baseUrl`: with the prefix, as `http://127.0.0.1:9700/resilience`.
+ * - `token`: sent with each request.
+ *
+ * **Example** (Forcing a circuit open)
+ *
+ * ```ts
+ * import { Config, Effect } from "effect"
+ * import { Admin } from "effect-resilience/admin"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const token = yield* Config.Redacted("RESILIENCE_ADMIN_TOKEN")
+ *   const admin = yield* Admin.client({ baseUrl: "http://127.0.0.1:9700", token })
+ *   return yield* admin.circuits.forceOpen({
+ *     params: { name: "payment-api" },
+ *     payload: { duration: "10 minutes", by: "ada", reason: "provider maintenance" }
+ *   })
+ * }).pipe(Effect.provide(FetchHttpClient.layer))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const client = (options: {
+  readonly baseUrl: string | URL
+  readonly token?: Redacted.Redacted | undefined
+}): Effect.Effect<Client, never, HttpClient.HttpClient> => {
+  const { token } = options
+  return HttpApiClient.make(Api, {
+    baseUrl: options.baseUrl.toString().replace(/\/+$/, ""),
+    transformClient: token === undefined ? undefined : HttpClient.mapRequest(HttpClientRequest.bearerToken(token))
+  })
+}

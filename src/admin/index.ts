@@ -1,0 +1,5 @@
+/**
+ * @since 0.1.0
+ */
+export * as Admin from "./Admin.ts"
+export * as AdminApi from "./AdminApi.ts"

@@ -1,0 +1,294 @@
+/**
+ * What the command line writes: plain functions from values to text that fits
+ * the columns of a terminal.
+ */
+import * as Arr from "effect/Array"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Order from "effect/Order"
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
+import type { CircuitEvent } from "../../CircuitEvent.ts"
+import type { Circuit } from "../../admin/AdminApi.ts"
+import { formatDuration, parseDuration as durationOf } from "../../internal/time/durationText.ts"
+import { failureText } from "../../internal/error/lastFailure.ts"
+
+// -----------------------------------------------------------------------------
+// text
+// -----------------------------------------------------------------------------
+
+/** Control characters, and those that turn the direction of text around. */
+// eslint-disable-next-line no-control-regex
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/gu
+
+/** Text of others, which cannot move the cursor, change colors or break lines. */
+export const clean = (text: string): string => text.replace(UNSAFE, "\ufffd")
+
+const graphemes = new Intl.Segmenter()
+
+/** The beginning of a text in so many columns, with `…` where it was cut. */
+export const fit = (text: string, columns: number): string => {
+  if (text.length <= columns && /^[\u0020-\u007e]*$/.test(text)) return text
+  if (CliOutput.displayWidth(text) <= columns) return text
+  let cut = ""
+  let width = 1
+  for (const { segment } of graphemes.segment(text)) {
+    width += CliOutput.displayWidth(segment)
+    if (width > columns) break
+    cut += segment
+  }
+  return columns < 1 ? "" : `${cut}…`
+}
+
+export type Color = "red" | "green" | "yellow" | "cyan" | "dim" | "bold"
+
+export type Paint = (color: Color | undefined, text: string) => string
+
+const CODES = { red: 31, green: 32, yellow: 33, cyan: 36, dim: 2, bold: 1 }
+
+export const plain: Paint = (_, text) => text
+
+export const colored: Paint = (color, text) =>
+  color === undefined || text === "" ? text : `\u001b[${CODES[color]}m${text}\u001b[0m`
+
+export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
+
+export const percent = (rate: number): string => `${Number((rate * 100).toFixed(rate < 0.0995 ? 1 : 0))}%`
+
+// -----------------------------------------------------------------------------
+// durations
+// -----------------------------------------------------------------------------
+
+export const ACCEPTED_DURATION = "a duration above zero such as 90 (seconds), 500ms, 5m, 1h30m or \"5 minutes\""
+
+/** A duration as people type it, if it is above zero and has an end. */
+export const parseDuration = (text: string): Duration.Duration | undefined => {
+  const duration = durationOf(text)
+  return duration !== undefined && Duration.isPositive(duration) && Duration.isFinite(duration) ? duration : undefined
+}
+
+const seconds = (amount: number): string =>
+  formatDuration(Duration.seconds(amount < 10 ? Math.ceil(amount * 10) / 10 : Math.ceil(amount)))
+
+// -----------------------------------------------------------------------------
+// tables
+// -----------------------------------------------------------------------------
+
+export interface Cell {
+  readonly text: string
+  readonly color?: Color | undefined
+}
+
+export interface Column<A> {
+  readonly title: string
+  readonly align?: "right" | undefined
+  /** Columns of a higher number give way first. Those without one stay, and are cut. */
+  readonly givesWay?: number | undefined
+  readonly cell: (row: A) => Cell
+}
+
+const GAP = "  "
+const MIN_WIDTH = 8
+
+/** The lines of a table, none of them wider than `columns`. */
+export const table = <A>(
+  all: ReadonlyArray<Column<A>>,
+  rows: ReadonlyArray<A>,
+  { columns, paint }: { readonly columns: number; readonly paint: Paint }
+): ReadonlyArray<string> => {
+  let shown = all.map((column) => {
+    const cells = rows.map(column.cell)
+    const width = cells.reduce((width, { text }) => Math.max(width, CliOutput.displayWidth(text)), column.title.length)
+    return { ...column, cells, width }
+  })
+  const needed = () => shown.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length)
+  const tooMuch = () => Math.max(0, needed() - columns)
+  // A long name gives some columns of its own before a number goes.
+  shown = shown.map((column, index) =>
+    index === 0 ? { ...column, width: Math.max(Math.min(column.width, 16), column.width - tooMuch()) } : column
+  )
+  for (;;) {
+    const next = shown.reduce((next, { givesWay = 0 }) => Math.max(next, givesWay), 0)
+    if (tooMuch() === 0 || next === 0) break
+    shown = shown.filter(({ givesWay }) => givesWay !== next)
+  }
+  shown = shown.map((column) => ({
+    ...column,
+    width: Math.max(Math.min(column.width, MIN_WIDTH), column.width - tooMuch())
+  }))
+
+  const line = (cellOf: (column: typeof shown[number]) => Cell): string => {
+    let line = ""
+    let left = columns
+    shown.forEach((column, index) => {
+      const gap = index === 0 ? "" : GAP
+      const { color, text } = cellOf(column)
+      const cut = fit(text, Math.min(column.width, left - gap.length))
+      const padding = " ".repeat(Math.max(0, Math.min(column.width, left - gap.length) - CliOutput.displayWidth(cut)))
+      line += column.align === "right" ? gap + padding + paint(color, cut) : gap + paint(color, cut) + padding
+      left -= gap.length + column.width
+    })
+    return line.trimEnd()
+  }
+  return [
+    line(({ title }) => ({ text: title, color: "bold" })),
+    ...rows.map((_, row) => line(({ cells }) => cells[row]!))
+  ]
+}
+
+// -----------------------------------------------------------------------------
+// circuits
+// -----------------------------------------------------------------------------
+
+/** Why the program is not healthy, where its health source says so. */
+export const reasonsOf = (checks: Schema.Json): ReadonlyArray<string> =>
+  Predicate.hasProperty(checks, "reasons") && Array.isArray(checks.reasons)
+    ? checks.reasons.filter(Predicate.isString)
+    : []
+
+const STATE: Readonly<Record<Circuit["state"], Cell & { readonly rank: number }>> = {
+  open: { text: "open", color: "red", rank: 0 },
+  forced_open: { text: "forced open", color: "red", rank: 1 },
+  half_open: { text: "half-open", color: "yellow", rank: 2 },
+  metrics_only: { text: "metrics only", color: "cyan", rank: 3 },
+  disabled: { text: "disabled", color: "cyan", rank: 4 },
+  closed: { text: "closed", color: "green", rank: 5 }
+}
+
+export const stateCell = (state: Circuit["state"]): Cell => STATE[state]
+
+/** Whether a circuit rejects its calls. */
+export const isOpen = ({ state }: Pick<Circuit, "state">): boolean => state === "open" || state === "forced_open"
+
+/** Circuits in trouble come first, as a small screen shows no others. */
+export const sorted: <A extends Circuit>(circuits: ReadonlyArray<A>) => ReadonlyArray<A> = Arr.sortBy(
+  Order.mapInput(Order.Number, ({ state }: Circuit) => STATE[state].rank),
+  Order.mapInput(Order.String, ({ name }: Circuit) => name)
+)
+
+const rateCell = (rate: number, threshold: number | null): Cell => ({
+  text: threshold === null ? percent(rate) : `${percent(rate)} of ${percent(threshold)}`,
+  color: threshold === null || rate === 0 ? undefined : rate >= threshold ? "red" : "yellow"
+})
+
+export const retryText = (circuit: Pick<Circuit, "state" | "time_until_retry">): string =>
+  circuit.time_until_retry !== null
+    ? seconds(circuit.time_until_retry)
+    : circuit.state === "forced_open"
+    ? "when released"
+    : ""
+
+/** How long a circuit stays open, as the end of a sentence. */
+export const untilWhen = (circuit: Pick<Circuit, "state" | "time_until_retry">): string => {
+  if (!isOpen(circuit)) return ""
+  return circuit.time_until_retry === null ? " until it is released" : ` for ${retryText(circuit)}`
+}
+
+export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
+  { title: "CIRCUIT", cell: ({ name }) => ({ text: clean(name) }) },
+  { title: "STATE", cell: ({ state }) => STATE[state] },
+  {
+    title: "FAILURES",
+    align: "right",
+    givesWay: 1,
+    cell: ({ error_rate, thresholds }) => rateCell(error_rate, thresholds.error_rate)
+  },
+  {
+    title: "SLOW",
+    align: "right",
+    givesWay: 4,
+    cell: ({ slow_call_rate, thresholds }) => rateCell(slow_call_rate, thresholds.slow_call_rate)
+  },
+  { title: "CALLS", align: "right", givesWay: 3, cell: ({ total_calls }) => ({ text: String(total_calls) }) },
+  {
+    title: "IN FLIGHT",
+    align: "right",
+    givesWay: 6,
+    cell: ({ calls_in_flight }) => ({ text: String(calls_in_flight) })
+  },
+  { title: "IGNORED", align: "right", givesWay: 7, cell: ({ ignored_calls }) => ({ text: String(ignored_calls) }) },
+  { title: "REJECTED", align: "right", givesWay: 5, cell: ({ rejected_calls }) => ({ text: String(rejected_calls) }) },
+  { title: "RETRY IN", align: "right", givesWay: 2, cell: (circuit) => ({ text: retryText(circuit) }) }
+]
+
+/** All of one circuit, as labels and values. */
+export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string, cell: Cell]> => {
+  const lines: Array<readonly [string, Cell]> = [
+    ["state", STATE[circuit.state]],
+    ["policy", { text: clean(circuit.policy) }],
+    ["failures in a row", { text: String(circuit.failure_count) }],
+    ["failure rate", rateCell(circuit.error_rate, circuit.thresholds.error_rate)],
+    ["slow call rate", rateCell(circuit.slow_call_rate, circuit.thresholds.slow_call_rate)],
+    ["calls in window", { text: String(circuit.requests_in_window) }],
+    ["calls", {
+      text: `${circuit.total_calls}: ${circuit.successful_calls} successful, ${circuit.failed_calls} failed, ` +
+        `${circuit.ignored_calls} ignored, ${circuit.late_calls} late, ${circuit.rejected_calls} rejected, ` +
+        `${circuit.calls_in_flight} in flight`
+    }]
+  ]
+  const add = (label: string, text: string) => {
+    if (text !== "") lines.push([label, { text }])
+  }
+  add(
+    "average response",
+    circuit.average_response_time_ms === null ? "" : formatDuration(Duration.millis(circuit.average_response_time_ms))
+  )
+  add("last failure", clean(circuit.last_failure_time ?? ""))
+  add("what failed last", circuit.last_failure === null ? "" : clean(failureText(circuit.last_failure)))
+  add("retry in", retryText(circuit))
+  add("latest open time", circuit.current_backoff === null ? "" : seconds(circuit.current_backoff))
+  add("openings in a row", String(circuit.consecutive_openings))
+  add("state changes", String(circuit.state_changes))
+  return lines
+}
+
+// -----------------------------------------------------------------------------
+// events
+// -----------------------------------------------------------------------------
+
+export const STATE_OF_EVENT = {
+  Closed: "closed",
+  Open: "open",
+  HalfOpen: "half_open",
+  ForcedOpen: "forced_open",
+  Disabled: "disabled",
+  MetricsOnly: "metrics_only"
+} as const
+
+export const timeOf = ({ timestamp }: { readonly timestamp: number }): string =>
+  DateTime.formatIso(DateTime.makeUnsafe(timestamp))
+
+/** The time of day, in UTC. */
+export const clock = (timestamp: number): string => `${timeOf({ timestamp }).slice(11, 19)}Z`
+
+/** A change in one line, without its time. */
+export const change = (event: Exclude<CircuitEvent, { readonly _tag: "CallEnded" }>, paint: Paint): string => {
+  const circuit = clean(event.circuit)
+  if (event._tag === "Reconfigured") return `${circuit}: reconfigured, ${clean(event.changed.join(", "))}`
+  const from = STATE[STATE_OF_EVENT[event.from]]
+  const to = STATE[STATE_OF_EVENT[event.to]]
+  const failure = event.to === "Open" && event.lastFailure !== undefined ? ` (${failureText(event.lastFailure)})` : ""
+  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}${clean(failure)}`
+}
+
+const reasonOf = (event: Extract<CircuitEvent, { readonly _tag: "StateChanged" }>): string => {
+  switch (event.reason) {
+    case "ConsecutiveFailures":
+      return `${count(event.consecutiveFailures, "failure")} in a row`
+    case "FailureRate":
+      return `failure rate ${percent(event.failureRate)} over ${count(event.calls, "call")}`
+    case "SlowCallRate":
+      return `slow call rate ${percent(event.slowCallRate)} over ${count(event.calls, "call")}`
+    case "ProbeFailed":
+      return "a probe failed"
+    case "ProbesSucceeded":
+      return "probes succeeded"
+    case "ProbeTimedOut":
+      return "no verdict of the probes in time"
+    case "OpenTimeEnded":
+      return "open time ended"
+    case "Manual":
+      return `by hand${event.note === undefined ? "" : `: ${clean(event.note)}`}`
+  }
+}

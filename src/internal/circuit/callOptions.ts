@@ -1,0 +1,33 @@
+import type * as Duration from "effect/Duration"
+import type { CallClassifier } from "../../CircuitBreaker.ts"
+import { checkDuration, checkOptions, refuse } from "../check.ts"
+
+/** How one call is judged, where it differs from the policy. */
+export interface CallOptions<in A = never, in E = never> {
+  readonly classify?: CallClassifier<A, E> | undefined
+  readonly interruptedAfter?: Duration.Input | undefined
+}
+
+const OF_A_CALL = ["classify", "interruptedAfter"]
+const OF_A_LOCATED_CALL = [...OF_A_CALL, "policy"]
+
+/** Options may be made anew for each call, so those that are right are found to be so without much ado. */
+export const checkCallOptions = (caller: string, options: CallOptions | undefined, located: boolean): void => {
+  if (options === undefined) return
+  if (!hasOptions(options, located)) checkOptions(caller, options, located ? OF_A_LOCATED_CALL : OF_A_CALL)
+  const { classify, interruptedAfter } = options
+  if (classify !== undefined && typeof classify !== "function") {
+    refuse(`${caller}: classify`, "a function", classify)
+  }
+  if (interruptedAfter !== undefined) checkDuration(`${caller}: interruptedAfter`, interruptedAfter)
+}
+
+/** Whether there are some, and no others than there may be. */
+const hasOptions = (options: CallOptions, located: boolean): boolean => {
+  let found = false
+  for (const key in options) {
+    if (key !== "classify" && key !== "interruptedAfter" && (key !== "policy" || !located)) return false
+    found = true
+  }
+  return found
+}

@@ -1,0 +1,117 @@
+/**
+ * Why something is not healthy: plain functions from what a circuit has
+ * counted, or from how a check ended, to reasons.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import { format } from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
+import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "../../CircuitMetrics.ts"
+import type { Reason, Status } from "../../HealthMonitor.ts"
+import type { CallTimeoutError } from "../../ResilienceError.ts"
+import { formatDuration } from "../time/durationText.ts"
+import { messageOf } from "../error/messageOf.ts"
+
+const severity = { healthy: 0, degraded: 1, unhealthy: 2 } as const
+
+/** The worst of what there is, `healthy` if there is nothing. */
+export const worst = (statuses: Iterable<Status>): Status => {
+  let worst: Status = "healthy"
+  for (const status of statuses) if (severity[status] > severity[worst]) worst = status
+  return worst
+}
+
+export const notChecked: Reason = { code: "NotChecked", status: "degraded", message: "has not been checked yet" }
+
+export const goesOn = (since: Duration.Duration): Reason => ({
+  code: "CheckHanging",
+  status: "unhealthy",
+  message: `a run that timed out has not ended, it began ${formatDuration(since)} ago`
+})
+
+/** `name` is there for a circuit that goes by another name than what it is shown under. */
+export const ofCircuit = (circuit: CircuitMetrics, name?: string): ReadonlyArray<Reason> => {
+  const subject = name === undefined ? "circuit" : `circuit "${name}"`
+  const { callsInWindow, failureRate, state, timeUntilRetry = Duration.zero } = circuit
+  switch (state) {
+    case "Open":
+      return [{
+        code: "CircuitOpen",
+        status: "unhealthy",
+        message: `${subject} is open, retry after ${formatDuration(timeUntilRetry)}`
+      }]
+    case "ForcedOpen":
+      return [{
+        code: "CircuitForcedOpen",
+        status: "unhealthy",
+        message: Duration.isFinite(timeUntilRetry)
+          ? `${subject} was forced open, retry after ${formatDuration(timeUntilRetry)}`
+          : `${subject} was forced open and stays so until it is released`
+      }]
+    case "HalfOpen":
+      return [{ code: "CircuitHalfOpen", status: "degraded", message: `${subject} is half-open` }]
+    case "Disabled":
+      return []
+    case "Closed":
+    case "MetricsOnly":
+      return failureRate > ALARMING_FAILURE_RATE
+        ? [{
+          code: "FailureRate",
+          status: "degraded",
+          message: `${subject} has a failure rate of ${percent(failureRate)} over ${
+            callsInWindow === 1 ? "1 call" : `${callsInWindow} calls`
+          }, above ${percent(ALARMING_FAILURE_RATE)}`
+        }]
+        : []
+  }
+}
+
+const percent = (rate: number): string => `${Number((rate * 100).toFixed(1))} %`
+
+const ACCEPTED =
+  "true, false, nothing, or an object with status \"healthy\", \"degraded\" or \"unhealthy\" and a reason"
+
+/** A check written in JavaScript may answer with anything. */
+export const ofCheck = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Reason> => {
+  try {
+    return judge(exit)
+  } catch {
+    return [failed("the check ended with something that cannot be shown")]
+  }
+}
+
+const judge = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Reason> => {
+  if (Exit.isFailure(exit)) return [ofFailure(exit.cause)]
+  const answer = exit.value
+  if (answer === undefined || answer === true) return []
+  if (answer === false) return [failed("the check answered false")]
+  if (Predicate.hasProperty(answer, "status")) {
+    const { status } = answer
+    if (status === "healthy") return []
+    if (status === "degraded" || status === "unhealthy") {
+      const reason = Predicate.hasProperty(answer, "reason") ? answer.reason : undefined
+      return [{
+        code: "Reported",
+        status,
+        message: typeof reason === "string" ? reason : `the check answered ${status}`
+      }]
+    }
+  }
+  return [failed(`the check answered ${format(answer)}; accepted is ${ACCEPTED}`)]
+}
+
+const ofFailure = (cause: Cause.Cause<unknown>): Reason => {
+  const failure = cause.reasons.find(Cause.isFailReason) ?? cause.reasons.find(Cause.isDieReason)
+  if (failure === undefined) return failed("the check was interrupted")
+  if (Cause.isDieReason(failure)) return failed(`defect: ${messageOf(failure.defect)}`)
+  const { error } = failure
+  return isCallTimeout(error)
+    ? { code: "CheckTimedOut", status: "unhealthy", message: error.message }
+    : failed(messageOf(error))
+}
+
+const failed = (message: string): Reason => ({ code: "CheckFailed", status: "unhealthy", message })
+
+const isCallTimeout = (error: unknown): error is CallTimeoutError =>
+  error instanceof Error && Predicate.isTagged(error, "CallTimeoutError")
