@@ -39,6 +39,7 @@ import {
   isObject,
   refuse
 } from "./internal/check.ts"
+import { percent as rateText } from "./internal/words.ts"
 import type * as Outcome from "./Outcome.ts"
 
 /**
@@ -655,7 +656,7 @@ const isChanged = (self: CircuitPolicy<never>, that: CircuitPolicy<never>) => (f
  */
 export const describe = (self: CircuitPolicy<never>): string => {
   const window = "calls" in self.window ? `the last ${self.window.calls} calls` : Duration.format(self.window.duration)
-  const percent = (rate: number) => `${Number((rate * 100).toFixed(2))}%`
+  const percent = (rate: number) => rateText(rate, 2)
   const trips: Array<string> = []
   if (self.consecutiveFailures !== undefined) {
     trips.push(self.consecutiveFailures === 1 ? "a failure" : `${self.consecutiveFailures} failures in a row`)
