@@ -61,7 +61,7 @@ import * as Schema from "effect/Schema"
 import type * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import type * as AdminApi from "../admin/AdminApi.ts"
-import { Change, MAX_LIMIT, State } from "../admin/AdminApi.ts"
+import { Change, maxLimit, State } from "../admin/AdminApi.ts"
 import { presets } from "../admin/internal/config.ts"
 import { CommandError, exitCodes } from "./CommandError.ts"
 import { connect, type Connection, invalid, listCircuits, variable, withSuggestion } from "./internal/client.ts"
@@ -377,10 +377,10 @@ const declared = Flag.String("circuit").pipe(
 const remoteReport = Effect.gen(function*() {
   const { ask, client } = yield* connection
   const circuits: Array<AdminApi.CircuitSettings> = []
-  for (let offset = 0;; offset += MAX_LIMIT) {
-    const page = yield* ask(client.config.get({ query: { offset, limit: MAX_LIMIT } }))
+  for (let offset = 0;; offset += maxLimit) {
+    const page = yield* ask(client.config.get({ query: { offset, limit: maxLimit } }))
     circuits.push(...page.circuits)
-    if (page.circuits.length === 0 || offset + MAX_LIMIT >= page.total) {
+    if (page.circuits.length === 0 || offset + maxLimit >= page.total) {
       return { report: { settings: page.settings, circuits, problems: page.problems }, admin: page.admin }
     }
   }
