@@ -34,6 +34,8 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/tiers/instance": ["internal/tiers/instance"],
   "internal/error/rejection": ["ResilienceError", "CircuitBreaker", "RateLimit", "Retry", "Tiers"],
   "admin/internal/load": ["admin/load"],
+  "internal/words": ["internal/words"],
+  "internal/plainText": ["internal/plainText"],
   "internal/answer": ["internal/answer", "Resilience", "Tiers"],
   "internal/circuit/callOptions": [
     "internal/circuit/callOptions",

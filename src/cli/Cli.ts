@@ -1,24 +1,24 @@
 /**
- * The command line `effect-resilience`: looks at the circuits of a running
- * program and changes them by its admin API, and checks the environment.
+ * The command line `effect-resilience`: shows and changes the circuits of a
+ * running program through its admin API, and checks the environment.
  *
- * The package brings it as an executable for Node. This module has the commands
- * as values of `effect/cli`, to be part of a command line of your own.
+ * The package includes an executable for Node. This module exports the commands
+ * as values of `effect/cli`, for use in your own command line.
  *
  * **Details**
  *
  * | command | |
  * |---|---|
- * | `status [name]` | all circuits, or one |
- * | `watch` | a live table, or a line for each change |
+ * | `status [name]` | shows all circuits, or one |
+ * | `watch` | shows a live table, or a line for each change |
  * | `open name` | rejects all calls, `--for` a time or until another command |
  * | `close name` | closes the circuit |
  * | `disable name` | lets all calls through and counts nothing |
  * | `metrics-only name` | lets all calls through, counts them and never opens |
- * | `reset name`, `reset --all` | makes circuits as new |
- * | `config` | every setting of the environment, its source, every mistake |
+ * | `reset name`, `reset --all` | resets circuits to their initial state |
+ * | `config` | shows every setting of the environment, its source and every mistake |
  *
- * **Example** (Giving a program's command line these commands)
+ * **Example** (Adding the commands to a command line)
  *
  * ```ts
  * import { NodeRuntime, NodeServices } from "@effect/platform-node"
@@ -37,7 +37,7 @@
  *   )
  * ```
  *
- * @see {@link exitCodes} for what scripts can tell
+ * @see {@link run} for the whole command line
  *
  * @since 0.1.0
  */
@@ -64,12 +64,12 @@ import { watch } from "./internal/watch.ts"
 import { VERSION } from "../internal/words.ts"
 
 /**
- * `effect-resilience` with its subcommands.
+ * The command `effect-resilience` with its subcommands.
  *
  * **Details**
  *
- * It fails with a `CommandError` that has the exit code, which `runMain` of
- * Effect's platforms exits with.
+ * Fails with a `CommandError`, whose exit code `runMain` of Effect's platforms
+ * uses. `CommandError.exitCodes` lists the codes.
  *
  * @see {@link run} for the whole command line
  *
@@ -90,7 +90,7 @@ export const command: Command.Command<
 
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions]
 
-/** Output is for what was asked for; what is wrong goes where errors go. */
+/** Sends errors to the standard error; the output has only results. */
 const presenter: CliOutput.Presenter = {
   present: (event) =>
     event._tag !== "InvalidInvocation"
@@ -117,8 +117,8 @@ const formatter = Layer.effect(
  * **Details**
  *
  * Results go to the standard output, errors to the standard error. Fails with
- * what `runMain` of Effect's platforms exits with; there is nothing left to
- * report.
+ * an error that carries the exit code for `runMain` of Effect's platforms and
+ * needs no further report.
  *
  * **Example** (Running it with Node)
  *

@@ -130,4 +130,4 @@ export const reset = Command.make("reset", {
     const to = yield* connection
     const result = yield* to.ask(to.client.circuits.resetAll({ payload: yield* authorAndReason(input) }))
     yield* (yield* Json) ? printJson(result) : Console.log(`${count(result.reset, "circuit")} reset`)
-  })).pipe(Command.withDescription("Make a circuit as new, or all of them"))
+  })).pipe(Command.withDescription("Reset a circuit, or all of them, to the initial state"))
