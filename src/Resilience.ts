@@ -695,7 +695,7 @@ const circuitStage = (
     return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
   }
   const policy = CircuitPolicy.from("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
-  return stage(`"${name}" of the registry: ${CircuitPolicy.describe(policy)}`, name, policy)
+  return stage(`"${name}" of the registry: ${policy.description}`, name, policy)
 }
 
 /** Both hold state, so that options in place of them would be a new one for each pipeline. */

@@ -32,7 +32,6 @@ import type { unhandled } from "effect/Types"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import { CircuitBreakerRegistry, type SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import * as HealthMonitor from "../../HealthMonitor.ts"
 import type { HealthReport } from "../Admin.ts"
 import * as AdminApi from "../AdminApi.ts"
@@ -512,7 +511,7 @@ const find = ({ registry }: Memory, name: string) =>
 const toJson = (breaker: CircuitBreaker): Effect.Effect<AdminApi.Circuit> =>
   Effect.zipWith(breaker.metrics, breaker.policy, (metrics, policy) => ({
     ...CircuitMetrics.toJson(metrics),
-    policy: CircuitPolicy.describe(policy),
+    policy: policy.description,
     thresholds: {
       failure_count: policy.consecutiveFailures ?? null,
       error_rate: policy.failureRate ?? null,

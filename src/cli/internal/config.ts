@@ -11,7 +11,6 @@ import * as Result from "effect/Result"
 import * as Admin from "../../admin/Admin.ts"
 import type * as AdminApi from "../../admin/AdminApi.ts"
 import * as CircuitBreakerRegistry from "../../CircuitBreakerRegistry.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import * as Environment from "../../Environment.ts"
 import { presets, toJson } from "../../admin/internal/config.ts"
 import type { CommandError } from "../CommandError.ts"
@@ -60,7 +59,7 @@ export const inspect = Effect.fnUntraced(function*(
     settings,
     circuits: Array.from(circuits, ([circuit, settings]) => ({
       circuit,
-      policy: CircuitPolicy.describe(environment.circuitPolicy(circuit)),
+      policy: environment.circuitPolicy(circuit).description,
       preset: presetOf.get(circuit) ?? null,
       settings
     })),
