@@ -213,7 +213,7 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
     options: { timeout: time, retry: anObject, policy: anObject, circuit: anObject }
   },
   "Resilience.make": {
-    make: (o) => Resilience.make(o).describe,
+    make: (o) => Resilience.make(o).description,
     base: { name: "fuzzed" },
     options: {
       timeout: time,
