@@ -45,6 +45,10 @@ export const checkOptions = <O>(constructor: string, options: O, known?: Readonl
   return options
 }
 
+/** The names of the options of a type. One that is missing here does not compile. */
+export const optionNames = <O>(names: { readonly [K in keyof O]-?: true }): ReadonlyArray<keyof O & string> =>
+  Object.keys(names) as Array<keyof O & string>
+
 /** An option that is misspelt would leave out what was meant to protect. */
 export const checkKnown = (constructor: string, options: object, known: ReadonlyArray<string>): void => {
   const unknown = Object.keys(options).find((key) => !known.includes(key))
