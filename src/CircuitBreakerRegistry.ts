@@ -44,7 +44,7 @@ import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.ts"
-import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "./CircuitMetrics.ts"
+import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/circuit/breaker.ts"
@@ -53,6 +53,7 @@ import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.
 import type { Circuit, Command } from "./internal/circuit/machine.ts"
 import { differingSettings } from "./internal/differingSettings.ts"
 import { EventHub, History } from "./internal/eventHub.ts"
+import { ALARMING_FAILURE_RATE } from "./internal/words.ts"
 import { CircuitConflictError } from "./ResilienceError.ts"
 
 /**

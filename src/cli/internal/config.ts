@@ -16,6 +16,7 @@ import * as Environment from "../../Environment.ts"
 import { report } from "../../internal/environment/report.ts"
 import type { CommandError } from "../CommandError.ts"
 import { checkUrl, variable } from "./client.ts"
+import { count } from "../../internal/words.ts"
 import * as Text from "./text.ts"
 import { printDuration } from "../../internal/time/durationText.ts"
 
@@ -175,7 +176,7 @@ export const reportLines = (
     ...(problems.length === 0
       ? [paint("green", "No mistakes.")]
       : [
-        paint("red", `${Text.count(problems.length, "mistake")}, left out above:`),
+        paint("red", `${count(problems.length, "mistake")}, left out above:`),
         ...problems.map((problem) => `  ${Text.clean(problem)}`)
       ])
   ]

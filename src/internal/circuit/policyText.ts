@@ -1,11 +1,12 @@
 /** Policies in words. */
 import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
+import { percent as rateText } from "../words.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 
 export const describePolicy = (self: CircuitPolicy<never>): string => {
   const window = "calls" in self.window ? `the last ${self.window.calls} calls` : Duration.format(self.window.duration)
-  const percent = (rate: number) => `${Number((rate * 100).toFixed(2))}%`
+  const percent = (rate: number) => rateText(rate, 2)
   const trips: Array<string> = []
   if (self.consecutiveFailures !== undefined) {
     trips.push(self.consecutiveFailures === 1 ? "a failure" : `${self.consecutiveFailures} failures in a row`)
