@@ -698,7 +698,7 @@ const circuitOf = ({ circuitBreaker, name }: Options): {
     return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
   }
   const policy = CircuitPolicy.from("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
-  return { description: `"${name}" of the registry: ${CircuitPolicy.describe(policy)}`, target: name, policy }
+  return { description: `"${name}" of the registry: ${policy.description}`, target: name, policy }
 }
 
 const circuitStep = (

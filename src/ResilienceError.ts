@@ -38,9 +38,9 @@ import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
 import { formatDuration } from "./internal/time/durationText.ts"
 import { errorClass, guardOf } from "./internal/error/errorClass.ts"
 import { type ERROR_TYPE_ID, hintOf } from "./internal/error/insideError.ts"
-import { failureText } from "./internal/error/lastFailure.ts"
 import { messageOf } from "./internal/error/messageOf.ts"
 import { WireError } from "./internal/error/wireError.ts"
+import { failureText } from "./internal/words.ts"
 
 /**
  * @category type IDs
