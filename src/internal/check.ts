@@ -38,10 +38,6 @@ const kindOf = (value: unknown): string | undefined => {
 export const isObject = (value: unknown): value is object =>
   Object.prototype.toString.call(value) === "[object Object]" && kindOf(value) === undefined
 
-/** The names of all options of a type; the compiler asks for each of them, and for no other. */
-export const optionNames = <O>(names: { readonly [K in keyof O]-?: true }): ReadonlyArray<keyof O & string> =>
-  Object.keys(names) as Array<keyof O & string>
-
 /** The options of a constructor that cannot do without any; with `known`, no other than these. */
 export const checkOptions = <O>(constructor: string, options: O, known?: ReadonlyArray<string>): O => {
   if (!isObject(options)) return refuse(`${constructor}: options`, "an object", options)
