@@ -156,8 +156,8 @@ export interface RetryOptions
  * @category models
  * @since 0.1.0
  */
-export interface HedgeOptions extends Omit<Hedge.PlainOptions<unknown>, "when" | "onHedge"> {
-  readonly when?: ((error: unknown) => boolean) | undefined
+export interface HedgeOptions extends Omit<Hedge.PlainOptions<unknown>, "while" | "onHedge"> {
+  readonly while?: ((error: unknown) => boolean) | undefined
   readonly onHedge?: ((hedge: Hedge.HedgeInfo) => Effect.Effect<unknown, unknown, unknown>) | undefined
 }
 
@@ -170,7 +170,7 @@ interface AnyRetryPolicy {
 
 interface AnyHedgePolicy {
   readonly [Hedge.TypeId]: Hedge.TypeId
-  readonly when: ((error: unknown) => boolean) | undefined
+  readonly while: ((error: unknown) => boolean) | undefined
 }
 
 /**

@@ -967,7 +967,7 @@ describe("callbacks that call the breaker", () => {
                 }
               }),
             Retry.withRetry({ maxAttempts: 3, baseDelay: 0, while: yes, onRetry }),
-            Hedge.withHedge({ delay: "1 second", maxHedges: 2, when: yes, onHedge: onRetry })
+            Hedge.withHedge({ delay: "1 second", maxHedges: 2, while: yes, onHedge: onRetry })
           ),
           { circuit: breaker }
         )

@@ -195,7 +195,7 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
   "Hedge.make": {
     make: (o) => Hedge.make(o).description,
     base: { delay: 1 },
-    options: { delay: time, maxHedges: count(100), when: aFunction, onHedge: aFunction, budget: anObject }
+    options: { delay: time, maxHedges: count(100), while: aFunction, onHedge: aFunction, budget: anObject }
   },
   "Timeout.withTimeout": {
     make: (o) => Effect.runSync(Timeout.withTimeout(Effect.void, o)),

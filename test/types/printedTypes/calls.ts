@@ -31,7 +31,7 @@ export const withInlinePolicies = Resilience.make({
   name: "a",
   circuitBreaker: false,
   retry: Retry.make({ maxAttempts: 3, while: (error) => error !== "no" }),
-  hedge: Hedge.make({ delay: "1 second", when: (error) => error !== "no" })
+  hedge: Hedge.make({ delay: "1 second", while: (error) => error !== "no" })
 }).execute(call)
 
 export const withServices = Resilience.make({
