@@ -645,17 +645,18 @@ type PolicyServices<P> = P extends Policy<infer _A, infer _E, infer R> ? R : nev
 export const makePoint = <const P extends ReadonlyArray<Policy<unknown, unknown, unknown>>>(
   name: string,
   options: { readonly policies: P; readonly seed?: string | number | undefined }
-): Effect.Effect<Point<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>> =>
-  Effect.map(makeOrigin(options.seed), (origin) =>
-    new PointState({
-      ...origin,
-      name,
-      policies: options.policies as ReadonlyArray<
-        Policy<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>
-      >,
-      active: true,
-      unnamed: chaosError
-    }))
+): Effect.Effect<Point<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>> => {
+  checkOptions("Chaos.makePoint", options, POINT_OPTIONS)
+  const policies = options.policies as ReadonlyArray<
+    Policy<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>
+  >
+  return Effect.map(
+    makeOrigin(options.seed),
+    (origin) => new PointState({ ...origin, name, policies, active: true, unnamed: chaosError })
+  )
+}
+
+const POINT_OPTIONS = optionNames<Parameters<typeof makePoint>[1]>({ policies: true, seed: true })
 
 // -----------------------------------------------------------------------------
 // services
@@ -897,14 +898,16 @@ export const wrapLayer: {
   self: Layer.Layer<I, E, R>,
   service: Context.Key<I, S>,
   options: WrapOptions<NoInfer<S>>
-): Layer.Layer<I, E, R> =>
-  Layer.effect(
+): Layer.Layer<I, E, R> => {
+  const { error, point } = checkOptions("Chaos.wrapLayer", options, WRAP_OPTIONS)
+  const wrapped = Effect.map(
     service,
-    Effect.map(
-      service,
-      (instance) => wrapService(instance, (effect) => withChaos(effect, options.point, { error: options.error }))
-    )
-  ).pipe(Layer.provide(self)))
+    (instance) => wrapService(instance, (effect) => withChaos(effect, point, { error }))
+  )
+  return Layer.effect(service, wrapped).pipe(Layer.provide(self))
+})
+
+const WRAP_OPTIONS = optionNames<WrapOptions<object>>({ point: true, error: true })
 
 /**
  * The options of `wrapLayer`.

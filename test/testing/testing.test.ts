@@ -384,6 +384,16 @@ describe("Chaos policies", () => {
       () => Chaos.block({ duration: "Infinity" }),
       "Chaos.block: duration must be a finite duration above zero such as \"5 seconds\""
     )
+    throws(() => Chaos.fault({ error: "down" as never }), "Chaos.fault: error must be a function, got \"down\"")
+    throws(() => Chaos.hang({ when: true as never }), "Chaos.hang: when must be a function, got true")
+    throws(() => Chaos.outcome({} as never), "Chaos.outcome: run must be a function, got undefined")
+    throws(
+      () => Chaos.behaviour({ run: Effect.void as never }),
+      "Chaos.behaviour: run must be a function, got an Effect"
+    )
+    // All calls of an outage fail.
+    throws(() => Chaos.outage({ rate: 0.5 } as never), "Chaos.outage: \"rate\" is no option")
+    throws(() => Chaos.flapping({ rate: 0.5, up: 1, down: 1 } as never), "Chaos.flapping: \"rate\" is no option")
   })
 })
 

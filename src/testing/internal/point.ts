@@ -2,13 +2,15 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { checkDuration } from "../../internal/check.ts"
+import { checkDuration, checkFunction, checkOptions, optionNames } from "../../internal/check.ts"
 import { monotonicMillis } from "../../internal/time/monotonic.ts"
 import type { Call, Kind, Point, Policy } from "../Chaos.ts"
 import { keyOf } from "./draw.ts"
 import { inject } from "./inject.ts"
 import { Journal } from "./journal.ts"
 import { plan, type Planned } from "./plan.ts"
+
+const OUTAGE_OPTIONS = optionNames<NonNullable<Parameters<Point["startOutage"]>[0]>>({ for: true, error: true })
 
 /** Where a chaos begins. */
 export interface Origin {
@@ -89,9 +91,11 @@ export class PointState<A, E, R> implements Point<A, E, R> {
     })
 
   readonly startOutage: Point<A, E, R>["startOutage"] = (options) => {
+    if (options !== undefined) checkOptions("Chaos.startOutage", options, OUTAGE_OPTIONS)
     const length = checkDuration("Chaos.startOutage: for", options?.for ?? Duration.infinity)
+    const error = checkFunction("Chaos.startOutage: error", options?.error)
     return Effect.sync(() => {
-      this.manualOutage = { until: this.now() + Duration.toMillis(length), error: options?.error }
+      this.manualOutage = { until: this.now() + Duration.toMillis(length), error }
     })
   }
 
