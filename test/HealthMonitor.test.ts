@@ -116,16 +116,16 @@ describe("the status of a circuit", () => {
   }> = [
     { name: "Closed and new", before: () => Effect.void, status: "healthy", reasons: [] },
     {
-      name: "Closed with a failure rate of 10 %",
+      name: "Closed with a failure rate of 10%",
       before: (breaker) => failures(breaker, 1, 10),
       status: "healthy",
       reasons: []
     },
     {
-      name: "Closed with a failure rate above 10 %",
+      name: "Closed with a failure rate above 10%",
       before: (breaker) => failures(breaker, 1, 8),
       status: "degraded",
-      reasons: ["FailureRate: circuit has a failure rate of 12.5 % over 8 calls, above 10 %"]
+      reasons: ["FailureRate: circuit has a failure rate of 12.5% over 8 calls, above 10%"]
     },
     {
       name: "Open",
@@ -160,10 +160,10 @@ describe("the status of a circuit", () => {
       reasons: []
     },
     {
-      name: "MetricsOnly with a failure rate above 10 %",
+      name: "MetricsOnly with a failure rate above 10%",
       before: (breaker) => Effect.andThen(breaker.metricsOnly, failures(breaker, 1, 2)),
       status: "degraded",
-      reasons: ["FailureRate: circuit has a failure rate of 50 % over 2 calls, above 10 %"]
+      reasons: ["FailureRate: circuit has a failure rate of 50% over 2 calls, above 10%"]
     }
   ]
   for (const { before, name, policy, reasons, status } of cases) {

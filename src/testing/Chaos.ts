@@ -180,7 +180,7 @@ export interface Policy<out A = never, out E = never, out R = never> {
   }
   readonly kind: Kind
 
-  /** The policy in words, as `latency of 200ms, 10 % of calls`. */
+  /** The policy in words, as `latency of 200ms, 10% of calls`. */
   readonly description: string
 
   /**
@@ -425,7 +425,7 @@ export const block = (options: PolicyOptions & { readonly duration: Duration.Inp
  *
  * const slow = Chaos.latency({ rate: 0.1, delay: "200 millis", maxDelay: "2 seconds" })
  *
- * slow.description // => "latency of 200ms to 2s, 10 % of calls"
+ * slow.description // => "latency of 200ms to 2s, 10% of calls"
  * ```
  *
  * @category policies

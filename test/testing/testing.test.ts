@@ -593,7 +593,7 @@ describe("a call that chaos has broken, interrupted anywhere", () => {
         breaker,
         bulkhead,
         point,
-        run: pipeline.apply(point.execute(attempts.call)) as Effect.Effect<unknown, unknown>
+        run: pipeline.execute(point.execute(attempts.call)) as Effect.Effect<unknown, unknown>
       }
     })
 

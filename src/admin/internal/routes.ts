@@ -32,7 +32,6 @@ import type { unhandled } from "effect/Types"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import { CircuitBreakerRegistry, type SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import { HealthMonitor } from "../../HealthMonitor.ts"
 import * as HealthReport from "../../HealthReport.ts"
 import type { HealthSummary } from "../Admin.ts"
@@ -46,6 +45,7 @@ import * as Page from "./dashboardPage.ts"
 import { parseDuration } from "../../internal/time/durationText.ts"
 import { type TierFlows, watchFlows } from "../../internal/tiers/flow.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
+import { ALARMING_FAILURE_RATE, urgency } from "../../internal/words.ts"
 
 export interface Settings {
   readonly token: Redacted.Redacted | undefined
@@ -468,7 +468,7 @@ const statusOf = (memory: Memory) =>
 
 const detailsOf = Effect.fnUntraced(function*({ registry }: Memory, system: SystemStatus) {
   const notable = (yield* registry.statuses).filter(({ failureRate, state }) =>
-    state !== "Closed" || failureRate > CircuitMetrics.ALARMING_FAILURE_RATE
+    state !== "Closed" || failureRate > ALARMING_FAILURE_RATE
   )
   const shown = notable.slice(0, SHOWN_CIRCUITS).map(CircuitMetrics.toJson)
   return {
@@ -510,7 +510,7 @@ const find = ({ registry }: Memory, name: string) =>
 const toJson = (breaker: CircuitBreaker): Effect.Effect<AdminApi.Circuit> =>
   Effect.zipWith(breaker.metrics, breaker.policy, (metrics, policy) => ({
     ...CircuitMetrics.toJson(metrics),
-    policy: CircuitPolicy.describe(policy),
+    policy: policy.description,
     thresholds: {
       failure_count: policy.consecutiveFailures ?? null,
       error_rate: policy.failureRate ?? null,
@@ -528,23 +528,6 @@ const living = ({ registry }: Memory, names: ReadonlyArray<string>) =>
       return breaker === undefined ? [] : [breaker]
     })
   )
-
-/** What needs attention comes first. */
-const urgency = ({ error_rate, state }: ReturnType<typeof CircuitMetrics.toJson>): number => {
-  switch (state) {
-    case "open":
-      return 0
-    case "forced_open":
-      return 1
-    case "half_open":
-      return 2
-    case "closed":
-      return error_rate > CircuitMetrics.ALARMING_FAILURE_RATE ? 3 : 5
-    case "metrics_only":
-    case "disabled":
-      return 4
-  }
-}
 
 const listCircuits = Effect.fnUntraced(function*(memory: Memory, query: {
   readonly offset?: number | undefined

@@ -4,11 +4,12 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
-import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "../../CircuitMetrics.ts"
+import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Reason } from "../../HealthReport.ts"
 import type { CallTimeoutError } from "../../ResilienceError.ts"
 import { formatDuration } from "../time/durationText.ts"
 import { messageOf } from "../error/messageOf.ts"
+import { ALARMING_FAILURE_RATE, count, percent } from "../words.ts"
 
 export const notChecked: Reason = { code: "NotChecked", status: "degraded", message: "has not been checked yet" }
 
@@ -48,14 +49,12 @@ export const ofCircuit = (circuit: CircuitMetrics, name?: string): ReadonlyArray
           code: "FailureRate",
           status: "degraded",
           message: `${subject} has a failure rate of ${percent(failureRate)} over ${
-            callsInWindow === 1 ? "1 call" : `${callsInWindow} calls`
+            count(callsInWindow, "call")
           }, above ${percent(ALARMING_FAILURE_RATE)}`
         }]
         : []
   }
 }
-
-const percent = (rate: number): string => `${Number((rate * 100).toFixed(1))} %`
 
 const ACCEPTED =
   "true, false, nothing, or an object with status \"healthy\", \"degraded\" or \"unhealthy\" and a reason"

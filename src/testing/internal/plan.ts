@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import { checkDuration, checkFunction, checkOptions, checkRate } from "../../internal/check.ts"
+import { percent } from "../../internal/words.ts"
 import type { Call, Kind, Policy, PolicyOptions } from "../Chaos.ts"
 import { draw } from "./draw.ts"
 
@@ -61,11 +62,11 @@ export const applies = ({ from, rate, until, when }: Calls, call: Call, chance: 
   return chance < rate && elapsed >= from && elapsed < until && (when === undefined || when(call))
 }
 
-/** As `latency of 200ms, 10 % of calls, from 10s, for 30s`. */
+/** As `latency of 200ms, 10% of calls, from 10s, for 30s`. */
 export const describe = (kind: Kind, { from, rate, until, when }: Calls, details = ""): string =>
   [
     `${kind}${details === "" ? "" : ` ${details}`}`,
-    ...(rate < 1 ? [`${Number((rate * 100).toFixed(1))} % of calls`] : []),
+    ...(rate < 1 ? [`${percent(rate)} of calls`] : []),
     ...(from > 0 ? [`from ${Duration.format(Duration.millis(from))}`] : []),
     ...(until < Infinity ? [`for ${Duration.format(Duration.millis(until - from))}`] : []),
     ...(when === undefined ? [] : ["calls chosen by a predicate"])

@@ -77,15 +77,15 @@ describe("a policy in words", () => {
   it("has its kind, its own options and the calls it is for", () => {
     const cases: ReadonlyArray<readonly [Chaos.Policy<unknown, unknown, unknown>, string]> = [
       [Chaos.fault(), "fault"],
-      [Chaos.fault({ at: "response", rate: 0.125 }), "fault after the response, 12.5 % of calls"],
+      [Chaos.fault({ at: "response", rate: 0.125 }), "fault after the response, 12.5% of calls"],
       [Chaos.outage({ from: "10 seconds", for: "30 seconds" }), "outage, from 10s, for 30s"],
       [Chaos.flapping({ up: "20 seconds", down: "5 seconds" }), "flapping 20s up and 5s down"],
       [Chaos.defect({ when: () => true }), "defect, calls chosen by a predicate"],
-      [Chaos.interruption({ rate: 0 }), "interruption, 0 % of calls"],
+      [Chaos.interruption({ rate: 0 }), "interruption, 0% of calls"],
       [Chaos.hang({ for: "1 minute" }), "hang, for 1m"],
       [Chaos.block({ duration: "300 millis" }), "block for 300ms"],
       [Chaos.latency({ delay: "100 millis" }), "latency of 100ms"],
-      [Chaos.latency({ delay: 0, maxDelay: "2 seconds", rate: 0.5 }), "latency of 0 to 2s, 50 % of calls"],
+      [Chaos.latency({ delay: 0, maxDelay: "2 seconds", rate: 0.5 }), "latency of 0 to 2s, 50% of calls"],
       [Chaos.degradation({ over: "5 minutes", to: "3 seconds" }), "degradation to 3s over 5m"],
       [Chaos.outcome({ run: () => "" as never }), "outcome"],
       [Chaos.behaviour({ run: () => "" as never }), "behaviour"]
