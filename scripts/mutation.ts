@@ -17,22 +17,28 @@ const root = path.resolve(import.meta.dirname, "..")
 const reports = path.join(root, "reports/mutation")
 const THRESHOLD = 95
 
-/** What is mutated, and the tests that are about it. */
+/** What is mutated, and the tests that are about it: files, or the folders of them, under test/. */
 const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "internal/circuit/machine": ["internal/circuit/machine", "CircuitBreaker"],
-  "internal/circuit/window": ["internal/circuit/window", "internal/circuit/machine", "CircuitBreaker"],
-  "internal/circuit/openTime": ["internal/circuit/machine", "CircuitBreaker"],
+  "internal/circuit/machine": ["internal/circuit/machine", "circuit"],
+  "internal/circuit/window": ["internal/circuit/window", "internal/circuit/machine", "circuit"],
+  "internal/circuit/openTime": ["internal/circuit/machine", "circuit"],
   "internal/retry/delay": ["Retry"],
   "internal/retry/account": ["RetryBudget", "Retry"],
-  "internal/circuit/breaker": ["CircuitBreaker", "internal/circuit/breaker", "CircuitBreakerRegistry", "Telemetry"],
-  "internal/eventHub": ["internal/eventHub", "CircuitBreaker", "CircuitBreakerRegistry"],
+  "internal/circuit/breaker": ["circuit", "internal/circuit/breaker", "CircuitBreakerRegistry", "Telemetry"],
+  "internal/eventHub": ["internal/eventHub", "circuit", "CircuitBreakerRegistry"],
   "internal/time/alarm": ["internal/time/alarm", "Timeout"],
   "internal/time/limitTime": ["Timeout"],
   "internal/oneStep": ["internal/oneStep"],
+  "internal/health/changes": ["internal/health/changes", "HealthMonitor"],
+  "internal/health/probe": ["internal/health/probe", "HealthMonitor"],
+  "internal/health/reasons": ["internal/health/reasons", "HealthMonitor"],
+  "internal/health/report": ["internal/health/report", "HealthReport"],
+  "internal/health/runner": ["internal/health/runner", "HealthMonitor"],
+  "internal/health/wake": ["internal/health/wake", "HealthMonitor"],
   "internal/telemetry/histogram": ["internal/telemetry/histogram"],
   "internal/telemetry/recorder": ["internal/telemetry/recorder"],
   "internal/tiers/instance": ["internal/tiers/instance"],
-  "internal/error/rejection": ["ResilienceError", "CircuitBreaker", "RateLimit", "Retry", "Tiers"],
+  "internal/error/rejection": ["ResilienceError", "circuit", "RateLimit", "Retry", "Tiers"],
   "admin/internal/load": ["admin/load"],
   "internal/words": ["internal/words"],
   "internal/plainText": ["internal/plainText"],
@@ -45,7 +51,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/check": ["internal/check", "combinators/mistakes", "combinators/unknownOptions", "fuzz/constructors"],
   "internal/differingSettings": ["internal/differingSettings"],
   "internal/time/durationText": ["internal/time/durationText"],
-  "internal/error/errorValue": ["ResilienceError"],
+  "internal/error/errorClass": ["ResilienceError"],
   "internal/retry/failedAttempts": ["Timeout", "Retry"],
   "internal/error/insideError": ["internal/error/insideError", "ResilienceError", "Outcome"],
   "internal/isolated": ["internal/isolated"],
@@ -57,7 +63,10 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/environment/synonyms": ["internal/environment/synonyms", "Environment"],
   "internal/error/wireError": ["internal/error/wireError", "ResilienceError"],
   "internal/telemetry/writeLog": ["internal/telemetry/writeLog"],
-  "CircuitBreaker": ["CircuitBreaker"],
+  "testing/internal/inject": ["testing/internal/inject", "testing/testing"],
+  "testing/internal/journal": ["testing/internal/inject", "testing/testing"],
+  "testing/internal/plan": ["testing/internal/plan", "testing/testing"],
+  "CircuitBreaker": ["circuit"],
   "Bulkhead": ["Bulkhead", "Telemetry"],
   "CircuitBreakerRegistry": ["CircuitBreakerRegistry", "Telemetry"],
   "Fallback": ["Fallback"],
@@ -80,6 +89,11 @@ if (chosen.length === 0) {
   process.exit(1)
 }
 
+const testsAt = (test: string): string => {
+  const file = `test/${test}.test.ts`
+  return fs.existsSync(path.join(root, file)) ? file : `test/${test}/`
+}
+
 interface Mutant {
   readonly status: string
 }
@@ -89,7 +103,7 @@ let failed = false
 for (const name of chosen) {
   const report = path.join(reports, `${name.replace("/", "-")}.json`)
   const config = path.join(reports, "config.json")
-  const tests = targets[name]!.map((test) => `test/${test}.test.ts`).join(" ")
+  const tests = targets[name]!.map(testsAt).join(" ")
   fs.writeFileSync(
     config,
     JSON.stringify({

@@ -398,10 +398,13 @@ function makeParsed(
     const madeAt = monotonicMillis(clock)
 
     let environment = loaded
-    const policyOf = (name: string, policy?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
-      environment === undefined
+    const policyOf = (name: string, given?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy => {
+      // It may have been spread and changed by hand.
+      const policy = CircuitPolicy.from(policyField(name), given)
+      return environment === undefined
         ? policy ?? declaredAtStart.get(name) ?? defaults
         : environment.circuitPolicy(name, policy)
+    }
 
     const watchers = new Set<Watcher>()
 
@@ -701,8 +704,10 @@ const shown = (names: Iterable<string>): string => {
   return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more circuits` : "")
 }
 
+const policyField = (circuit: string): string => `CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`
+
 const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>
-  CircuitPolicy.check(`CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`, policy)
+  CircuitPolicy.check(policyField(circuit), policy)
 
 const assertSamePolicy = (
   circuit: string,

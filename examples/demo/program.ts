@@ -96,7 +96,7 @@ const call = Effect.fnUntraced(function*(accountId: string) {
 /** Asks for an account. The tiers report who served, the answer itself tells which server gave it. */
 const lookUp = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Answer, never, Accounts> {
   const accounts = yield* Accounts
-  const [exit, reports] = yield* Tiers.collect(accounts.getAccount(id))
+  const [exit, reports] = yield* Tiers.collect(Effect.exit(accounts.getAccount(id)))
   const tier = reports[0]?.servedBy ?? "none"
   if (Exit.isSuccess(exit)) return { _tag: "Found", tier, receipt: exit.value.receipt, accountId: exit.value.id }
   const error = Cause.findErrorOption(exit.cause)

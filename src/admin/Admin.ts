@@ -67,12 +67,12 @@ import { closest, distance, TYPO } from "../internal/spelling.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * The answer of a health source.
+ * The health of the program as a health source returns it.
  *
  * @category models
  * @since 0.1.0
  */
-export interface HealthReport {
+export interface HealthSummary {
   readonly status: "healthy" | "degraded" | "unhealthy"
   /** Shown in `/health/detailed` as `checks`. */
   readonly details?: Schema.Json | undefined
@@ -122,7 +122,7 @@ export type ReadAccess = "loopback" | "token" | "anyone"
  */
 export interface CommonOptions {
   readonly prefix?: `/${string}` | undefined
-  readonly health?: Effect.Effect<HealthReport> | undefined
+  readonly health?: Effect.Effect<HealthSummary> | undefined
   readonly maxBodySize?: number | undefined
   readonly maxRequests?: number | undefined
   readonly maxAnswerBytes?: number | undefined

@@ -8,10 +8,11 @@ import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import * as HealthMonitor from "../../HealthMonitor.ts"
+import { HealthMonitor } from "../../HealthMonitor.ts"
+import * as HealthReport from "../../HealthReport.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { ALARMING_FAILURE_RATE, STATE_NAMES } from "../../internal/words.ts"
-import type { HealthReport } from "../Admin.ts"
+import type { HealthSummary } from "../Admin.ts"
 import { Api } from "../AdminApi.ts"
 import type { Resources } from "./resources.ts"
 
@@ -21,17 +22,14 @@ const SOURCE_TIMEOUT = "5 seconds"
 
 /** The latest report of the `HealthMonitor`, if there is one: it knows critical circuits and other checks. */
 export const fromMonitor = Effect.map(
-  Effect.serviceOption(HealthMonitor.HealthMonitor),
+  Effect.serviceOption(HealthMonitor),
   Option.match({
     onNone: () => undefined,
     onSome: ({ latest }) =>
-      Effect.map(latest, (report): HealthReport => {
-        const worstFirst = [
-          ...report.checks.filter(({ status }) => status !== "healthy"),
-          ...report.checks.filter(({ status }) => status === "healthy")
-        ]
-        const shown = HealthMonitor.toJson({ ...report, checks: worstFirst.slice(0, SHOWN) })
-        const details = { ...shown, checks_not_shown: Math.max(0, worstFirst.length - SHOWN) }
+      Effect.map(latest, (report): HealthSummary => {
+        const checks = HealthReport.worstFirst(report)
+        const shown = HealthReport.toJson({ ...report, checks: checks.slice(0, SHOWN) })
+        const details = { ...shown, checks_not_shown: Math.max(0, checks.length - SHOWN) }
         return { status: report.status, details }
       })
   })
@@ -44,12 +42,12 @@ const askHealth = Effect.fnUntraced(function*({ health, registry }: Resources) {
   const report = yield* health.pipe(
     Effect.timeoutOrElse({
       duration: SOURCE_TIMEOUT,
-      orElse: () => Effect.succeed<HealthReport>({ status: "unhealthy", details: `no answer in ${SOURCE_TIMEOUT}` })
+      orElse: () => Effect.succeed<HealthSummary>({ status: "unhealthy", details: `no answer in ${SOURCE_TIMEOUT}` })
     }),
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.as(
         writeLog(Effect.logError("admin_health_source_failed", cause)),
-        { status: "unhealthy", details: "the health source failed" } satisfies HealthReport
+        { status: "unhealthy", details: "the health source failed" } satisfies HealthSummary
       )
     )
   )

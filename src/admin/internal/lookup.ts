@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import { type Circuit, CircuitNotFoundError } from "../AdminApi.ts"
 import { quote } from "./guard.ts"
 import type { Resources } from "./resources.ts"
@@ -26,7 +25,7 @@ export const find = ({ registry }: Resources, name: string) =>
 export const toJson = (breaker: CircuitBreaker): Effect.Effect<Circuit> =>
   Effect.zipWith(breaker.metrics, breaker.policy, (metrics, policy) => ({
     ...CircuitMetrics.toJson(metrics),
-    policy: CircuitPolicy.describe(policy),
+    policy: policy.description,
     thresholds: {
       failure_count: policy.consecutiveFailures ?? null,
       error_rate: policy.failureRate ?? null,

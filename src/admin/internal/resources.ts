@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { type TierFlows, watchFlows } from "../../internal/tiers/flow.ts"
-import type { HealthReport } from "../Admin.ts"
+import type { HealthSummary } from "../Admin.ts"
 import { Feed, History } from "./feed.ts"
 import { fromMonitor } from "./health.ts"
 import { Admission } from "./load.ts"
@@ -26,7 +26,7 @@ export interface Resources {
   readonly admission: Admission
   /** Publishes calls as well, until the scope closes. */
   readonly calls: Effect.Effect<unknown, never, Scope.Scope>
-  readonly health: Effect.Effect<HealthReport> | undefined
+  readonly health: Effect.Effect<HealthSummary> | undefined
 }
 
 /** Follows the registry until the scope closes. */

@@ -4,7 +4,7 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
-import type { HealthReport, ReadAccess } from "../Admin.ts"
+import type { HealthSummary, ReadAccess } from "../Admin.ts"
 
 export interface Settings {
   readonly token: Redacted.Redacted | undefined
@@ -21,6 +21,6 @@ export interface Settings {
   readonly heartbeat: Duration.Duration
   readonly historyPerCircuit: number
   readonly historyTotal: number
-  readonly health: Effect.Effect<HealthReport> | undefined
+  readonly health: Effect.Effect<HealthSummary> | undefined
   readonly dashboard: boolean
 }

@@ -6,7 +6,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type CircuitSettings, maxLimit } from "../../admin/AdminApi.ts"
-import { presets } from "../../admin/internal/config.ts"
+import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import { exitCodes } from "../CommandError.ts"
 import { adminSettings, type Declared, inspect, isPreset, type Report, reportLines } from "./config.ts"
 import { connection, end, Json, layout, printJson, printLines } from "./global.ts"
@@ -21,7 +21,7 @@ const declared = Flag.String("circuit").pipe(
       const preset = at < 0 ? undefined : text.slice(at + 1)
       return name === "" || (preset !== undefined && !isPreset(preset)) ? Option.none() : Option.some({ name, preset })
     },
-    () => `a name, or a name and one of ${Object.keys(presets).join(", ")}, as payment-api=production`
+    () => `a name, or a name and one of ${Object.keys(CircuitPolicy.presets).join(", ")}, as payment-api=production`
   ),
   Flag.atLeast(0)
 )
