@@ -10,7 +10,8 @@ import {
   checkOneOf,
   checkOptions,
   checkRate,
-  checkString
+  checkString,
+  optionNames
 } from "../../src/internal/check.ts"
 import { messageOf } from "../support/refusal.ts"
 
@@ -175,4 +176,16 @@ describe("an unknown option", () => {
       "Thing.make: \"concurrency\" is no option; there are limit, queue, maxWait"
     )
   })
+})
+
+it("the names of options are those of their type, all of them", () => {
+  interface Options {
+    readonly limit: number
+    readonly queue?: number | undefined
+  }
+  assert.deepStrictEqual(optionNames<Options>({ limit: true, queue: true }), ["limit", "queue"])
+  // @ts-expect-error: one is forgotten.
+  optionNames<Options>({ limit: true })
+  // @ts-expect-error: there is no such option.
+  optionNames<Options>({ limit: true, queue: true, maxWait: true })
 })
