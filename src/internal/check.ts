@@ -45,10 +45,6 @@ export const checkOptions = <O>(constructor: string, options: O, known?: Readonl
   return options
 }
 
-/** The names of the options of a type. One that is missing here does not compile. */
-export const optionNames = <O>(names: { readonly [K in keyof O]-?: true }): ReadonlyArray<keyof O & string> =>
-  Object.keys(names) as Array<keyof O & string>
-
 /** An option that is misspelt would leave out what was meant to protect. */
 export const checkKnown = (constructor: string, options: object, known: ReadonlyArray<string>): void => {
   const unknown = Object.keys(options).find((key) => !known.includes(key))
@@ -59,6 +55,10 @@ export const checkKnown = (constructor: string, options: object, known: Readonly
       `${meant === undefined ? "there" : `did you mean "${meant}"? There`} are ${known.join(", ")}`
   )
 }
+
+/** The names of the options of a type. A name that is forgotten does not compile. */
+export const optionNames = <O>(names: { readonly [K in keyof O]-?: true }): ReadonlyArray<keyof O & string> =>
+  Object.keys(names) as Array<keyof O & string>
 
 export const checkFunction = <F>(field: string, value: F): F =>
   value === undefined || typeof value === "function" ? value : refuse(field, "a function", value)

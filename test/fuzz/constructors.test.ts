@@ -59,7 +59,7 @@ const exercise = (policy: CircuitPolicy.CircuitPolicy) =>
     for (let i = 0; i < 12; i++) yield* Effect.exit(breaker.execute(Effect.fail("down")))
     yield* breaker.forceOpen({ duration: 0 })
     yield* Effect.exit(breaker.execute(Effect.void))
-    CircuitPolicy.describe(policy)
+    void policy.description
     yield* breaker.metrics
     return breaker
   }))
@@ -213,7 +213,7 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
     options: { timeout: time, retry: anObject, policy: anObject, circuit: anObject }
   },
   "Resilience.make": {
-    make: (o) => Resilience.make(o).describe,
+    make: (o) => Resilience.make(o).description,
     base: { name: "fuzzed" },
     options: {
       timeout: time,
