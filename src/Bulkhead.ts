@@ -49,7 +49,7 @@ import { describe, NAMED_OPTIONS, OPTIONS, parse } from "./internal/bulkhead/siz
 import * as Slots from "./internal/bulkhead/slots.ts"
 import { checkString } from "./internal/check.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
-import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf, type Kind } from "./internal/target.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
 import { Recorder } from "./internal/telemetry/recorder.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
@@ -234,19 +234,14 @@ export const withBulkhead: {
   return (self: AnyCall) => executeIn(target, self)
 }) as never
 
-const BULKHEAD: Kind<Bulkhead> = {
-  isValue: isBulkhead,
-  accepted: "a value made with Bulkhead.make or the class of a service"
-}
+const isTarget = (u: unknown): u is Target => isTargetOf(Slots.BULKHEAD, u)
 
-const isTarget = (u: unknown): u is Target => isTargetOf(BULKHEAD, u)
-
-const check = (target: unknown): Target => checkTarget(BULKHEAD, "Bulkhead.withBulkhead: the bulkhead", target)
+const check = (target: unknown): Target => checkTarget(Slots.BULKHEAD, "Bulkhead.withBulkhead: the bulkhead", target)
 
 const executeIn = (target: Target, self: AnyCall): AnyCall =>
   isBulkhead(target)
     ? target.execute(self)
-    : Effect.withFiber((fiber) => findTarget(BULKHEAD, fiber.context, target).execute(self))
+    : Effect.withFiber((fiber) => findTarget(Slots.BULKHEAD, fiber.context, target).execute(self))
 
 type AnyCall = Effect.Effect<unknown, unknown>
 

@@ -57,7 +57,7 @@ import { inMonotonicTime } from "./internal/rateLimit/monotonicStore.ts"
 import * as Rules from "./internal/rateLimit/rules.ts"
 import { StoreLimit } from "./internal/rateLimit/store.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
-import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf, type Kind } from "./internal/target.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -344,19 +344,15 @@ export const withRateLimit: {
   return (self: AnyCall) => executeWithin(target, self, second as CallOptions | undefined)
 }) as never
 
-const RATE_LIMIT: Kind<RateLimit<unknown>> = {
-  isValue: isRateLimit,
-  accepted: "a value made with RateLimit.make or RateLimit.makeMemory, or the class of a service"
-}
+const isTarget = (u: unknown): u is Target => isTargetOf(Rules.RATE_LIMIT, u)
 
-const isTarget = (u: unknown): u is Target => isTargetOf(RATE_LIMIT, u)
-
-const check = (target: unknown): Target => checkTarget(RATE_LIMIT, "RateLimit.withRateLimit: the rate limit", target)
+const check = (target: unknown): Target =>
+  checkTarget(Rules.RATE_LIMIT, "RateLimit.withRateLimit: the rate limit", target)
 
 const executeWithin = (target: Target, self: AnyCall, options: CallOptions | undefined): AnyCall => {
   if (isRateLimit(target)) return target.execute(self, options)
   Rules.checkCall("RateLimit.withRateLimit", options)
-  return Effect.withFiber((fiber) => findTarget(RATE_LIMIT, fiber.context, target).execute(self, options))
+  return Effect.withFiber((fiber) => findTarget(Rules.RATE_LIMIT, fiber.context, target).execute(self, options))
 }
 
 type AnyCall = Effect.Effect<unknown, unknown>

@@ -178,14 +178,20 @@ describe("an unknown option", () => {
   })
 })
 
-it("the names of options are those of their type, all of them", () => {
+describe("the names of options", () => {
   interface Options {
     readonly limit: number
     readonly queue?: number | undefined
   }
-  assert.deepStrictEqual(optionNames<Options>({ limit: true, queue: true }), ["limit", "queue"])
-  // @ts-expect-error: one is forgotten.
-  optionNames<Options>({ limit: true })
-  // @ts-expect-error: there is no such option.
-  optionNames<Options>({ limit: true, queue: true, maxWait: true })
+
+  it("are those of their type, in the order in which they are written", () => {
+    assert.deepStrictEqual(optionNames<Options>({ limit: true, queue: true }), ["limit", "queue"])
+  })
+
+  it("do not compile if one is forgotten or is none", () => {
+    // @ts-expect-error
+    optionNames<Options>({ limit: true })
+    // @ts-expect-error
+    optionNames<Options>({ limit: true, queue: true, rate: true })
+  })
 })
