@@ -424,17 +424,16 @@ it("a bulkhead or a rate limit that is none is a RangeError that says what it mu
   const numbered = { key: 5 } as unknown as Bulkhead.Bulkhead
   assert.throws(() => Resilience.make({ name: "api", bulkhead: numbered }), RangeError, "Bulkhead.make")
   const options = { limit: 1 } as unknown as Bulkhead.Bulkhead & RateLimit.RateLimit<never>
-  const message = (option: string, module: string) =>
-    `Resilience.make: ${option} must be a value made with ${module}.make or the class of a service, got {`
   assert.throws(
     () => Resilience.make({ name: "api", bulkhead: options }),
     RangeError,
-    message("bulkhead", "Bulkhead")
+    "Resilience.make: bulkhead must be a value made with Bulkhead.make or the class of a service, got {\"limit\":1}"
   )
   assert.throws(
     () => Resilience.make({ name: "api", rateLimit: options }),
     RangeError,
-    message("rateLimit", "RateLimit")
+    "Resilience.make: rateLimit must be a value made with RateLimit.make or RateLimit.makeMemory, " +
+      "or the class of a service, got {\"limit\":1}"
   )
 })
 
