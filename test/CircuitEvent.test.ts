@@ -62,6 +62,7 @@ describe("CircuitEvent", () => {
 })
 
 describe("CircuitMetrics", () => {
+  // migration: status.to_dict()
   it.effect("survives JSON in every state", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
