@@ -44,7 +44,7 @@ import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.ts"
-import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "./CircuitMetrics.ts"
+import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
 import { Breaker } from "./internal/circuit/breaker.ts"
@@ -53,6 +53,7 @@ import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.
 import type { Circuit, Command } from "./internal/circuit/machine.ts"
 import { differingSettings } from "./internal/differingSettings.ts"
 import { EventHub, History } from "./internal/eventHub.ts"
+import { ALARMING_FAILURE_RATE } from "./internal/words.ts"
 import { CircuitConflictError } from "./ResilienceError.ts"
 
 /**
@@ -397,10 +398,13 @@ function makeParsed(
     const madeAt = monotonicMillis(clock)
 
     let environment = loaded
-    const policyOf = (name: string, policy?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy =>
-      environment === undefined
+    const policyOf = (name: string, given?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy => {
+      // It may have been spread and changed by hand.
+      const policy = CircuitPolicy.from(policyField(name), given)
+      return environment === undefined
         ? policy ?? declaredAtStart.get(name) ?? defaults
         : environment.circuitPolicy(name, policy)
+    }
 
     const watchers = new Set<Watcher>()
 
@@ -700,8 +704,10 @@ const shown = (names: Iterable<string>): string => {
   return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more circuits` : "")
 }
 
+const policyField = (circuit: string): string => `CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`
+
 const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>
-  CircuitPolicy.check(`CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`, policy)
+  CircuitPolicy.check(policyField(circuit), policy)
 
 const assertSamePolicy = (
   circuit: string,

@@ -42,15 +42,8 @@ import * as Option from "effect/Option"
 import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
-import {
-  brandOf,
-  hintOf,
-  isTimeout,
-  leavesOf,
-  MAX_DEPTH,
-  propertyOf,
-  tierFailuresOf
-} from "./internal/error/insideError.ts"
+import { errorOf, hintOf, isTimeout, leavesOf } from "./internal/error/insideError.ts"
+import * as NotMade from "./internal/error/notMade.ts"
 import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -231,7 +224,7 @@ export const failureUnless = <E>(isAnswer: (error: E) => boolean): Classifier<un
 const answersUnless =
   <E>(counts: (error: E, leaves: ReadonlyArray<E>) => boolean): Classifier<unknown, E> => (exit) => {
     if (Exit.isSuccess(exit)) return success
-    const answer = Option.getOrUndefined(Option.map(answerOf(exit.cause), (error) => ({ error })))
+    const answer = Option.getOrUndefined(Option.map(errorOf(exit.cause), (error) => ({ error })))
     if (answer === undefined || isNotMade(answer.error)) return failureOf(exit.cause)
     const leaves = insideOf(answer.error)
     return isTimeout(answer.error) || leaves.some(isTimeout) || counts(answer.error, leaves)
@@ -259,7 +252,7 @@ const insideOf = <E>(error: E): ReadonlyArray<E> => {
  */
 export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
-  const error = answerOf(exit.cause)
+  const error = errorOf(exit.cause)
   if (Option.isNone(error)) return failureOf(exit.cause)
   const leaves = insideOf(error.value)
   return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored)) ? ignored : failureOf(exit.cause)
@@ -296,11 +289,6 @@ export type Rejection =
   | RateLimiter.RateLimiterError
   | RateLimiter.RateLimitStoreError
 
-const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenError", "RateLimitExceededError"]
-
-// Told by their tags, since importing them would make every program load them.
-const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
-
 /**
  * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
  * the call was not made.
@@ -322,8 +310,7 @@ const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "Ra
  * @category guards
  * @since 0.1.0
  */
-export const isRejection = (error: unknown): error is Rejection =>
-  REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.includes(propertyOf(error, "_tag"))
+export const isRejection: (error: unknown) => error is Rejection = NotMade.isRejection
 
 /**
  * Checks whether an error says that the call was not made: it is a rejection,
@@ -361,18 +348,7 @@ export const isRejection = (error: unknown): error is Rejection =>
  * @category guards
  * @since 0.1.0
  */
-export const isNotMade = (error: unknown): boolean => isNotMadeWithin(error, MAX_DEPTH)
-
-const isNotMadeWithin = (error: unknown, depth: number): boolean => {
-  if (isRejection(error)) return true
-  const tiers = depth === 0 ? [] : tierFailuresOf(error)
-  return tiers.length > 0 &&
-    tiers.every((tier) => tier.outcome === "skipped" || isNotMadeWithin(tier.error, depth - 1))
-}
-
-/** What a cause has to say, unless something broke beside it. */
-const answerOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
-  Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
+export const isNotMade: (error: unknown) => boolean = NotMade.isNotMade
 
 const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
   const errors = cause.reasons.filter(Cause.isFailReason).map(({ error }) => error)

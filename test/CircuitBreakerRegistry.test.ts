@@ -247,7 +247,7 @@ describe("a policy that is written where the call is", () => {
           name: "b",
           circuitBreaker: { consecutiveFailures: 3, classify: classify() }
         })
-        return pipeline.apply(Effect.succeed(id))
+        return pipeline.execute(Effect.succeed(id))
       }
       const tiered = (id: string) =>
         Tiers.make("get", [
