@@ -43,7 +43,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/check": ["internal/check", "combinators/mistakes", "combinators/unknownOptions", "fuzz/constructors"],
   "internal/differingSettings": ["internal/differingSettings"],
   "internal/time/durationText": ["internal/time/durationText"],
-  "internal/error/errorValue": ["ResilienceError"],
+  "internal/error/errorClass": ["ResilienceError"],
   "internal/retry/failedAttempts": ["Timeout", "Retry"],
   "internal/error/insideError": ["internal/error/insideError", "ResilienceError", "Outcome"],
   "internal/isolated": ["internal/isolated"],

@@ -42,29 +42,28 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import { setAlarm } from "./internal/time/alarm.ts"
-import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
-import { isolated } from "./internal/isolated.ts"
-import { countLeftBehind, leftBehindSince } from "./internal/time/leftBehind.ts"
-import { LinkedQueue } from "./internal/linkedQueue.ts"
-import { onExitInStep } from "./internal/oneStep.ts"
-import { Recorder, recorderOf } from "./internal/telemetry/recorder.ts"
-import { bulkheadFullError } from "./internal/error/rejection.ts"
-import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
+import { describe, NAMED_OPTIONS, OPTIONS, parse } from "./internal/bulkhead/size.ts"
+import * as Slots from "./internal/bulkhead/slots.ts"
+import { checkString } from "./internal/check.ts"
+import { type Definition, guard, remember } from "./internal/serviceNames.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf, type Kind } from "./internal/target.ts"
+import { Recorder } from "./internal/telemetry/recorder.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
 /**
+ * Identifies a `Bulkhead` at runtime.
+ *
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId: TypeId = "~effect-resilience/Bulkhead"
+export const TypeId: TypeId = Slots.TypeId
 
 /**
+ * Identifies a `Bulkhead` in types.
+ *
  * @category type IDs
  * @since 0.1.0
  */
@@ -137,7 +136,7 @@ export interface Options {
  * @category guards
  * @since 0.1.0
  */
-export const isBulkhead = (u: unknown): u is Bulkhead => Predicate.hasProperty(u, TypeId)
+export const isBulkhead: (u: unknown) => u is Bulkhead = Slots.isBulkhead
 
 /**
  * Makes a bulkhead.
@@ -173,9 +172,9 @@ export const isBulkhead = (u: unknown): u is Bulkhead => Predicate.hasProperty(u
  * @since 0.1.0
  */
 export const make = (options: Options & { readonly name?: string | undefined }): Effect.Effect<Bulkhead> => {
-  const size = parse("Bulkhead.make", options, ["name", ...OPTIONS])
+  const size = parse("Bulkhead.make", options, NAMED_OPTIONS)
   const name = checkString("Bulkhead.make: name", options.name ?? "bulkhead")
-  return Effect.sync(() => new Slots(name, size))
+  return Effect.sync(() => new Slots.Slots(name, size))
 }
 
 // -----------------------------------------------------------------------------
@@ -236,10 +235,26 @@ export const withBulkhead: {
   ): Effect.Effect<A, E | BulkheadFullError, R | TargetServices<T>>
 } = ((...args: [self: AnyCall, target: Target] | [target: Target]) => {
   const [first, second] = args
-  if (args.length > 1) return runIn(checkTarget(second), first as AnyCall)
-  const target = checkTarget(first)
-  return (self: AnyCall) => runIn(target, self)
+  if (isDataFirst(isTarget, args)) return executeIn(check(second), first as AnyCall)
+  const target = check(first)
+  return (self: AnyCall) => executeIn(target, self)
 }) as never
+
+const BULKHEAD: Kind<Bulkhead> = {
+  isValue: isBulkhead,
+  accepted: "a value made with Bulkhead.make or the class of a service"
+}
+
+const isTarget = (u: unknown): u is Target => isTargetOf(BULKHEAD, u)
+
+const check = (target: unknown): Target => checkTarget(BULKHEAD, "Bulkhead.withBulkhead: the bulkhead", target)
+
+const executeIn = (target: Target, self: AnyCall): AnyCall =>
+  isBulkhead(target)
+    ? target.execute(self)
+    : Effect.withFiber((fiber) => findTarget(BULKHEAD, fiber.context, target).execute(self))
+
+type AnyCall = Effect.Effect<unknown, unknown>
 
 // -----------------------------------------------------------------------------
 // services
@@ -308,240 +323,11 @@ export const Service = <Self>() =>
     layer: Layer.effect(
       tag,
       Effect.gen(function*() {
-        const slots = remember(new Slots(name, size), definition)
+        const slots = remember(new Slots.Slots(name, size), definition)
         const recorder = yield* Recorder
         if (recorder !== undefined) yield* recorder.watchBulkhead(slots)
         return slots
       })
     )
   })
-}
-
-// -----------------------------------------------------------------------------
-// internal
-// -----------------------------------------------------------------------------
-
-interface Size {
-  readonly limit: number
-  readonly queue: number
-  readonly maxWait: Duration.Duration
-}
-
-const OPTIONS = ["limit", "queue", "maxWait"]
-
-/** Longer than callers are ready to wait, and short of never. */
-const DEFAULT_MAX_WAIT: Duration.Input = "30 seconds"
-
-const parse = (caller: string, options: Options, known: ReadonlyArray<string>): Size => {
-  const { limit, maxWait, queue } = checkOptions(caller, options, known)
-  if (maxWait !== undefined && queue === undefined) {
-    throw new RangeError(`${caller}: maxWait must come with a queue to wait in, got no queue`)
-  }
-  const size = {
-    limit: checkCount(`${caller}: limit`, limit),
-    queue: queue === undefined ? 0 : checkQueue(caller, queue),
-    maxWait: checkDuration(`${caller}: maxWait`, maxWait ?? DEFAULT_MAX_WAIT)
-  }
-  if (size.queue === Infinity && !Duration.isFinite(size.maxWait)) {
-    throw new RangeError(`${caller}: queue must be finite where maxWait is infinite, got Infinity`)
-  }
-  return size
-}
-
-const checkQueue = (caller: string, queue: number): number => {
-  if ((Number.isSafeInteger(queue) && queue >= 0) || queue === Infinity) return queue
-  return refuse(`${caller}: queue`, "an integer >= 0 or Infinity", queue)
-}
-
-type AnyCall = Effect.Effect<unknown, unknown>
-
-const checkTarget = (target: unknown): Target =>
-  isBulkhead(target) || Context.isKey(target)
-    ? target as Target
-    : refuse(
-      "Bulkhead.withBulkhead: the bulkhead",
-      "a value made with Bulkhead.make or the class of a service",
-      target
-    )
-
-const runIn = (target: Target, self: AnyCall): AnyCall =>
-  isBulkhead(target)
-    ? target.execute(self)
-    : Effect.withFiber((fiber) => getService(fiber.context, target).execute(self))
-
-const describe = ({ limit, maxWait, queue }: Size): string => {
-  const calls = `at most ${limit} ${limit === 1 ? "call" : "calls"} at once`
-  if (queue === 0 || Duration.isZero(maxWait)) return `${calls}, no queue`
-  const waiting = queue === Infinity ? `${calls}, queue without bound` : `${calls}, queue of ${queue}`
-  return Duration.isFinite(maxWait) ? `${waiting}, waiting up to ${Duration.format(maxWait)}` : waiting
-}
-
-/**
- * One call that has to queue. One that is handed a slot is `Inside` from that
- * moment, though its fiber has yet to be resumed.
- */
-class Call {
-  place: "Outside" | "Queued" | "Inside" = "Outside"
-  previous: Call | undefined = undefined
-  next: Call | undefined = undefined
-  /** Resumes the fiber. Absent until it is suspended. */
-  resume: (() => void) | undefined = undefined
-  cancelAlarm: (() => void) | undefined = undefined
-  readonly before = countLeftBehind()
-  readonly fiber: Fiber.Fiber<unknown, unknown>
-
-  constructor(fiber: Fiber.Fiber<unknown, unknown>) {
-    this.fiber = fiber
-  }
-}
-
-/**
- * The slots and the queue. While anyone waits no slot is free: a slot that is
- * given back goes to the first in the queue in the same step. So there is
- * nothing a newcomer could snatch.
- */
-class Slots implements Bulkhead {
-  readonly [TypeId]: TypeId = TypeId
-  readonly name: string
-  private size: Size
-  private taken = 0
-  private waiting = 0
-  private turnedAway = 0
-  private readonly queue = new LinkedQueue<Call>()
-  private granted: Array<Call> = []
-
-  constructor(name: string, size: Size) {
-    this.name = name
-    this.size = size
-  }
-
-  get description(): string {
-    return describe(this.size)
-  }
-
-  get limit(): Effect.Effect<number> {
-    return Effect.sync(() => this.size.limit)
-  }
-
-  get inFlight(): Effect.Effect<number> {
-    return Effect.sync(() => this.taken)
-  }
-
-  get available(): Effect.Effect<number> {
-    return Effect.sync(() => Math.max(0, this.size.limit - this.taken))
-  }
-
-  get queued(): Effect.Effect<number> {
-    return Effect.sync(() => this.waiting)
-  }
-
-  get rejected(): Effect.Effect<number> {
-    return Effect.sync(() => this.turnedAway)
-  }
-
-  get resize(): Bulkhead["resize"] {
-    return (limit) => {
-      checkCount("Bulkhead.resize: limit", limit)
-      return Effect.withFiber((fiber) => {
-        this.size = { ...this.size, limit }
-        this.grant(fiber)
-        return Effect.void
-      })
-    }
-  }
-
-  get execute(): Bulkhead["execute"] {
-    return <A, E, R>(self: Effect.Effect<A, E, R>) =>
-      Effect.withFiber((fiber) => {
-        if (this.taken < this.size.limit) {
-          this.taken++
-          const before = countLeftBehind()
-          return onExitInStep(fiber, self, () => this.end(fiber, before))
-        }
-        if (this.waiting >= this.size.queue || Duration.isZero(this.size.maxWait)) {
-          return Effect.fail(this.reject(fiber))
-        }
-        const call = new Call(fiber)
-        this.enqueue(call)
-        return onExitInStep(fiber, this.wait(call, self), () => this.leave(call))
-      })
-  }
-
-  private wait<A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFullError, R> {
-    return Effect.callback((resume) => {
-      // Handed a slot before its fiber got here.
-      if (call.place === "Inside") return resume(self)
-      call.resume = () => resume(self)
-      if (!Duration.isFinite(this.size.maxWait)) return
-      call.cancelAlarm = setAlarm(call.fiber, Duration.toMillis(this.size.maxWait), () => {
-        if (call.place !== "Queued") return
-        this.leave(call)
-        resume(Effect.fail(this.reject(call.fiber)))
-      })
-    })
-  }
-
-  private leave(call: Call): undefined {
-    const { place } = call
-    call.place = "Outside"
-    if (place === "Queued") {
-      this.dequeue(call)
-    } else if (place === "Inside") {
-      this.end(call.fiber, call.before)
-    }
-  }
-
-  /** Gives the slot back, once what a timeout inside the call has left behind has ended as well. */
-  private end(fiber: Fiber.Fiber<unknown, unknown>, before: number): undefined {
-    if (before === countLeftBehind()) return this.giveBack(fiber)
-    const left = leftBehindSince(fiber, before)
-    let running = left.length
-    if (running === 0) return this.giveBack(fiber)
-    for (const call of left) {
-      call.addObserver(() => {
-        if (--running === 0) this.giveBack(call)
-      })
-    }
-  }
-
-  private giveBack(fiber: Fiber.Fiber<unknown, unknown>): undefined {
-    this.taken--
-    this.grant(fiber)
-  }
-
-  private reject(fiber: Fiber.Fiber<unknown, unknown>): BulkheadFullError {
-    this.turnedAway++
-    recorderOf(fiber)?.onBulkheadFull(this.name)
-    return bulkheadFullError(this.name, this.size.limit)
-  }
-
-  private grant(fiber: Fiber.Fiber<unknown, unknown>): void {
-    while (this.queue.first !== undefined && this.taken < this.size.limit) {
-      const call = this.queue.first
-      this.dequeue(call)
-      this.taken++
-      call.place = "Inside"
-      // Resumed in a task of its own: a call must not run inside the end of another.
-      if (this.granted.push(call) === 1) fiber.currentDispatcher.scheduleTask(this.resumeGranted, 0)
-    }
-  }
-
-  private readonly resumeGranted = (): void => {
-    const calls = this.granted
-    this.granted = []
-    for (const call of calls) isolated(() => call.resume?.())
-  }
-
-  private enqueue(call: Call): void {
-    call.place = "Queued"
-    this.queue.append(call)
-    this.waiting++
-  }
-
-  private dequeue(call: Call): void {
-    this.queue.remove(call)
-    this.waiting--
-    call.cancelAlarm?.()
-    call.cancelAlarm = undefined
-  }
 }

@@ -64,6 +64,7 @@ import {
   through,
   throughWithSpans
 } from "./internal/pipeline/stages.ts"
+import { endingWithin } from "./internal/retry/policy.ts"
 import { inOperation } from "./internal/telemetry/recorder.ts"
 import * as RateLimit from "./RateLimit.ts"
 import type {
@@ -643,7 +644,7 @@ const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
     const policy = inOperation(name, Retry.isRetryPolicy(retry) ? retry : Retry.make(retry as Retry.Options))
     const total = totalAround("retry", plan)
     // A wait that ends after the whole call has to is not worth beginning.
-    const limited = total === undefined ? policy : Retry.endingWithin(policy, total)
+    const limited = total === undefined ? policy : endingWithin(policy, total)
     return { title: "retry", description: policy.description, protect: (self) => Retry.withRetry(self, limited) }
   },
   hedge: ({ options: { hedge, name } }) => {

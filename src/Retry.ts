@@ -273,9 +273,6 @@ export function make<A, E, R>(options: Policy.AnyOptions<A, E, R> = {}): RetryPo
   return Policy.make(options)
 }
 
-/** @internal */
-export const endingWithin = Policy.endingWithin
-
 // -----------------------------------------------------------------------------
 // combinators
 // -----------------------------------------------------------------------------

@@ -62,7 +62,7 @@ import type * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import type * as AdminApi from "../admin/AdminApi.ts"
 import { Change, MAX_LIMIT, State } from "../admin/AdminApi.ts"
-import { presets } from "../admin/internal/config.ts"
+import * as CircuitPolicy from "../CircuitPolicy.ts"
 import { CommandError, exitCodes } from "./CommandError.ts"
 import { connect, type Connection, invalid, listCircuits, variable, withSuggestion } from "./internal/client.ts"
 import { adminSettings, type Declared, inspect, isPreset, type Report, reportLines } from "./internal/config.ts"
@@ -369,7 +369,7 @@ const declared = Flag.String("circuit").pipe(
       const preset = at < 0 ? undefined : text.slice(at + 1)
       return name === "" || (preset !== undefined && !isPreset(preset)) ? Option.none() : Option.some({ name, preset })
     },
-    () => `a name, or a name and one of ${Object.keys(presets).join(", ")}, as payment-api=production`
+    () => `a name, or a name and one of ${Object.keys(CircuitPolicy.presets).join(", ")}, as payment-api=production`
   ),
   Flag.atLeast(0)
 )
