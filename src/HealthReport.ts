@@ -65,7 +65,7 @@ export type Status = typeof Status.Type
  * | `CircuitOpen` | `unhealthy` | the circuit rejects calls |
  * | `CircuitForcedOpen` | `unhealthy` | an operator forced the circuit open |
  * | `CircuitHalfOpen` | `degraded` | the circuit admits probes only |
- * | `FailureRate` | `degraded` | more than 10 % of the calls in the window of a `Closed` or `MetricsOnly` circuit failed |
+ * | `FailureRate` | `degraded` | more than 10% of the calls in the window of a `Closed` or `MetricsOnly` circuit failed |
  *
  * @category models
  * @since 0.1.0
