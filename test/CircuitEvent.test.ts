@@ -78,6 +78,7 @@ describe("CircuitEvent", () => {
 })
 
 describe("CircuitMetrics", () => {
+  // migration: status.to_dict()
   it.effect("survives JSON in every state", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
