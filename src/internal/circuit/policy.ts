@@ -28,6 +28,7 @@ import {
   isObject,
   refuse
 } from "../check.ts"
+import { printDuration } from "../time/durationText.ts"
 import { describePolicy } from "./policyText.ts"
 
 export const TypeId = "~effect-resilience/CircuitPolicy"
@@ -163,7 +164,7 @@ export const exponential = (options: {
   )
   if (Duration.isLessThan(maximum, initial)) {
     throw new RangeError(
-      `${field("maximum")} must be at least initial (${Duration.format(initial)}), got ${Duration.format(maximum)}`
+      `${field("maximum")} must be at least initial (${printDuration(initial)}), got ${printDuration(maximum)}`
     )
   }
   return {

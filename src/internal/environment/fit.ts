@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import type { CircuitPolicy, Window } from "../../CircuitPolicy.ts"
 import type { Value } from "../../Environment.ts"
+import { printDuration } from "../time/durationText.ts"
 import { check, exponential, FIELDS, namedFields, presetOf, remember, timesCalls } from "../circuit/policy.ts"
 import {
   type CircuitFields,
@@ -199,7 +200,7 @@ const fitOpenDuration = (
   if (time.grows && (Duration.isZero(time.initial) || !Duration.isFinite(time.initial))) {
     conflict(
       [grows],
-      `${show(grows)} needs ${initial.variable} beside it: the code opens for ${Duration.format(time.initial)}`
+      `${show(grows)} needs ${initial.variable} beside it: the code opens for ${printDuration(time.initial)}`
     )
     time.grows = false
   }
