@@ -54,7 +54,7 @@ import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import { Api } from "./AdminApi.ts"
 import { routes, type Settings } from "./internal/routes.ts"
 import * as Variables from "./internal/variables.ts"
-import { checkCount, checkDuration, checkOptions } from "../internal/check.ts"
+import { checkCount, checkDuration, checkOptions, optionNames } from "../internal/check.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -151,28 +151,24 @@ export interface Options extends CommonOptions {
   readonly allowedHosts?: ReadonlyArray<string> | undefined
 }
 
-const COMMON_OPTIONS = [
-  "prefix",
-  "health",
-  "maxBodySize",
-  "maxRequests",
-  "maxAnswerBytes",
-  "maxSubscribers",
-  "subscriberBuffer",
-  "replay",
-  "heartbeat",
-  "historyPerCircuit",
-  "historyTotal",
-  "dashboard"
-] as const satisfies ReadonlyArray<keyof CommonOptions>
+const COMMON: { readonly [K in keyof CommonOptions]-?: true } = {
+  prefix: true,
+  health: true,
+  maxBodySize: true,
+  maxRequests: true,
+  maxAnswerBytes: true,
+  maxSubscribers: true,
+  subscriberBuffer: true,
+  replay: true,
+  heartbeat: true,
+  historyPerCircuit: true,
+  historyTotal: true,
+  dashboard: true
+}
 
-const OPTIONS = [
-  ...COMMON_OPTIONS,
-  "token",
-  "changes",
-  "readAccess",
-  "allowedHosts"
-] as const satisfies ReadonlyArray<keyof Options>
+const COMMON_OPTIONS = optionNames<CommonOptions>(COMMON)
+
+const OPTIONS = optionNames<Options>({ ...COMMON, token: true, changes: true, readAccess: true, allowedHosts: true })
 
 // -----------------------------------------------------------------------------
 // layers
