@@ -222,6 +222,7 @@ const names = (options: Options<never>, origin: Origin | undefined) => (field: F
 /** The fields that code named in a policy, those of a policy that was spread into it included. */
 export const namedFields = (self: CircuitPolicy<never>): ReadonlySet<FieldName> => {
   const origin = originOf(self)
+  if (origin?.policy === self) return origin.named
   // Another copy of the package does not say what it was told.
   return new Set(origin === undefined ? difference(self, make()) : FIELDS.filter(names(self, origin)))
 }
