@@ -1,16 +1,16 @@
 /**
- * A limit on how many calls run at once, so that a slow dependency cannot take
- * all of a program's fibers, connections or memory.
+ * Limits how many calls run at once, so that a slow dependency cannot take all
+ * fibers, connections or memory of a program.
  *
  * **Details**
  *
- * A bulkhead has slots, and a queue of bounded length for callers who would
- * rather wait than be turned away. Slots are handed over in order of arrival:
- * a newcomer never overtakes someone who waits. A call that finds no slot and
- * no place in the queue, or has waited its longest, fails with
- * `BulkheadFullError` and does not run.
+ * A bulkhead has slots, and may have a queue of bounded length. Calls get slots
+ * in order of arrival. A call that finds no slot and no place in the queue, or
+ * has waited for `maxWait`, fails with `BulkheadFullError` and does not run.
+ * Circuits ignore such a rejection.
  *
- * A rejection is no verdict on the dependency: circuits ignore it.
+ * Constructors and combinators throw a `RangeError` if an option is unknown or
+ * out of its range.
  *
  * **Gotchas**
  *
@@ -19,7 +19,7 @@
  *   until `maxWait` ends: use two bulkheads.
  * - A slot is held until the call has ended, finalizers included. A call that
  *   is cut off by a timeout with `disconnect` keeps its slot until it has ended
- *   in the background, which is what it costs.
+ *   in the background.
  *
  * **Example** (Limiting concurrent calls)
  *
@@ -49,7 +49,7 @@ import { describe, NAMED_OPTIONS, OPTIONS, parse } from "./internal/bulkhead/siz
 import * as Slots from "./internal/bulkhead/slots.ts"
 import { checkString } from "./internal/check.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
-import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf, type Kind } from "./internal/target.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
 import { Recorder } from "./internal/telemetry/recorder.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
@@ -81,13 +81,13 @@ export interface Bulkhead {
   /** Names the bulkhead in errors. */
   readonly name: string
 
-  /** How it limits, as `at most 10 calls at once, queue of 5, waiting up to 1s`. */
+  /** The bulkhead in words, as `at most 10 calls at once, queue of 5, waiting up to 1s`. */
   readonly description: string
 
   /** Runs an effect in a slot, or fails with `BulkheadFullError` without running it. */
   readonly execute: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFullError, R>
 
-  /** How many calls may run at once. */
+  /** The number of calls that may run at once. */
   readonly limit: Effect.Effect<number>
 
   /** Slots that are taken. */
@@ -99,13 +99,13 @@ export interface Bulkhead {
   /** Calls that wait for a slot. */
   readonly queued: Effect.Effect<number>
 
-  /** Calls that were turned away since the bulkhead was made. */
+  /** Calls that were rejected since the bulkhead was created. */
   readonly rejected: Effect.Effect<number>
 
   /**
-   * Sets how many calls may run at once, from 1. A higher limit lets queued
-   * calls run at once. A lower one stops no call that runs: until enough have
-   * ended, more are in flight than the limit.
+   * Sets how many calls may run at once, from 1. A higher limit starts queued
+   * calls. A lower one stops no call that runs: until enough have ended, more
+   * are in flight than the limit.
    */
   readonly resize: (limit: number) => Effect.Effect<void>
 }
@@ -139,12 +139,7 @@ export interface Options {
 export const isBulkhead: (u: unknown) => u is Bulkhead = Slots.isBulkhead
 
 /**
- * Makes a bulkhead.
- *
- * **Details**
- *
- * Its name is `"bulkhead"` by default. Throws a `RangeError` if an option is
- * out of its range.
+ * Creates a bulkhead. Its name is `"bulkhead"` by default.
  *
  * **Example** (Waiting for a slot)
  *
@@ -182,7 +177,7 @@ export const make = (options: Options & { readonly name?: string | undefined }):
 // -----------------------------------------------------------------------------
 
 /**
- * What to run a call in: a bulkhead, or the class of a bulkhead service.
+ * Where a call runs: in a bulkhead, or in that of a service by its class.
  *
  * @category models
  * @since 0.1.0
@@ -190,8 +185,7 @@ export const make = (options: Options & { readonly name?: string | undefined }):
 export type Target = Bulkhead | Context.Key<unknown, Bulkhead>
 
 /**
- * What a call in a target needs: the service for its class, nothing for a
- * bulkhead.
+ * The service that a target needs: that of its class, nothing for a bulkhead.
  *
  * @category utility types
  * @since 0.1.0
@@ -204,9 +198,9 @@ export type TargetServices<T> = T extends Context.Key<infer Identifier, Bulkhead
  *
  * **Details**
  *
- * Waiting for a slot can be interrupted at any moment, and so can the call. A
- * slot that was handed to a caller who is interrupted before it runs goes to
- * the next in the queue.
+ * Waiting for a slot can be interrupted at any moment, and so can the call. The
+ * slot of a call that is interrupted before it runs goes to the next in the
+ * queue.
  *
  * **Example** (Running a call in a bulkhead)
  *
@@ -240,19 +234,14 @@ export const withBulkhead: {
   return (self: AnyCall) => executeIn(target, self)
 }) as never
 
-const BULKHEAD: Kind<Bulkhead> = {
-  isValue: isBulkhead,
-  accepted: "a value made with Bulkhead.make or the class of a service"
-}
+const isTarget = (u: unknown): u is Target => isTargetOf(Slots.BULKHEAD, u)
 
-const isTarget = (u: unknown): u is Target => isTargetOf(BULKHEAD, u)
-
-const check = (target: unknown): Target => checkTarget(BULKHEAD, "Bulkhead.withBulkhead: the bulkhead", target)
+const check = (target: unknown): Target => checkTarget(Slots.BULKHEAD, "Bulkhead.withBulkhead: the bulkhead", target)
 
 const executeIn = (target: Target, self: AnyCall): AnyCall =>
   isBulkhead(target)
     ? target.execute(self)
-    : Effect.withFiber((fiber) => findTarget(BULKHEAD, fiber.context, target).execute(self))
+    : Effect.withFiber((fiber) => findTarget(Slots.BULKHEAD, fiber.context, target).execute(self))
 
 type AnyCall = Effect.Effect<unknown, unknown>
 
@@ -261,7 +250,7 @@ type AnyCall = Effect.Effect<unknown, unknown>
 // -----------------------------------------------------------------------------
 
 /**
- * Class of a service that is one bulkhead, see `Service`.
+ * Class of a bulkhead service, see `Service`.
  *
  * @category models
  * @since 0.1.0
@@ -269,29 +258,25 @@ type AnyCall = Effect.Effect<unknown, unknown>
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `effect-resilience/Bulkhead/${Name}`, Bulkhead>
 {
-  /** How its bulkhead limits, unless it is resized. */
+  /** The bulkhead in words, unless it is resized. */
   readonly description: string
-  /** A bulkhead of its own. */
+  /** Provides a bulkhead of its own. */
   readonly layer: Layer.Layer<Self>
 }
 
 /**
- * Makes the class of a service that is one bulkhead.
+ * Creates the class of a bulkhead service with its own layer.
  *
  * **When to use**
  *
  * Use when calls from several places share their slots, and a program should
  * name the bulkhead it needs in its type.
  *
- * **Details**
- *
- * Throws a `RangeError` if an option is out of its range.
- *
  * **Gotchas**
  *
  * The name is the key of the service. Where two classes of one name and
- * different options are provided together, the one that meets the bulkhead of
- * the other dies with a `RangeError`.
+ * different options are provided together, calls that find the bulkhead of the
+ * other class die with a `RangeError`.
  *
  * **Example** (Providing a bulkhead by Layer)
  *

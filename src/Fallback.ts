@@ -212,8 +212,7 @@ export interface OnErrors<Handled, Removed = Handled> {
 }
 
 /**
- * An error by which a circuit, bulkhead or rate limit rejects a call, see
- * `Outcome`.
+ * A rejection by a circuit, bulkhead or rate limit, see `Outcome`.
  *
  * @category models
  * @since 0.1.0
@@ -235,14 +234,13 @@ export type NotMade = Rejection | AllTiersFailedError
  *
  * **When to use**
  *
- * Use when the fallback must not repeat what the call may have done, such as
- * keeping a message that could not be sent to send it later.
+ * Use when the fallback must not repeat an effect of the call, such as storing a
+ * message that could not be sent.
  *
  * **Gotchas**
  *
- * A call whose first attempt was made and whose second was rejected fails with
- * `RetryExhaustedError`, for which this does not run: see
- * `Outcome.isNotMade`.
+ * Does not run for a `RetryExhaustedError`: a retry that was rejected follows an
+ * attempt that was made, see `Outcome.isNotMade`.
  *
  * **Example** (Keeping a message for later)
  *
@@ -272,8 +270,8 @@ export type NotMade = Rejection | AllTiersFailedError
 export const onRejection: OnErrors<NotMade, Rejection> = /* @__PURE__ */ onErrors(Outcome.isNotMade)
 
 /**
- * A call that the dependency did not serve, by what this package knows: it was
- * rejected, it timed out, its retries are used up, or all of its tiers failed.
+ * The errors of this package: the call was rejected, it timed out, its retries
+ * are used up, or all of its tiers failed.
  *
  * @category models
  * @since 0.1.0

@@ -1,23 +1,26 @@
 /**
- * A limit on how many calls run in a window of time, in one process or in all
- * that share a store.
+ * Limits how many calls start in a window of time, in one process or in all
+ * processes that share a store.
  *
  * **Details**
  *
  * A call that finds no token left fails with `RateLimitExceededError`, or waits
- * for its turn, as `onExceeded` says. Calls wait in order of arrival. A
- * rejection is no verdict on the dependency: circuits ignore it.
+ * for its turn, as `onExceeded` says. Calls wait in order of arrival. Circuits
+ * ignore such a rejection.
  *
  * `makeMemory`, and `make` with `layerMemory`, keep tokens in this process.
  * `make` with `RateLimiter.layer` and `RateLimiter.layerStoreRedis`, both from
  * `effect/persistence/RateLimiter`, shares them between processes.
  *
+ * Constructors and combinators throw a `RangeError` if an option is unknown or
+ * out of its range.
+ *
  * **Gotchas**
  *
  * - In a store, a call that waits has taken its tokens already, and does not
- *   give them back if it is interrupted. Set `maxWait` to no more than callers
- *   are ready to wait. In memory a call takes its tokens when it begins, so one
- *   that gives up leaves its place to those behind it.
+ *   return them if it is interrupted. Set `maxWait` to no more than callers are
+ *   ready to wait. In memory a call takes its tokens when it begins, so that a
+ *   call that gives up leaves its place to those behind it.
  * - Stores know a limit by its name and key alone. Two limits of one name on
  *   one store share their tokens.
  *
@@ -54,7 +57,7 @@ import { inMonotonicTime } from "./internal/rateLimit/monotonicStore.ts"
 import * as Rules from "./internal/rateLimit/rules.ts"
 import { StoreLimit } from "./internal/rateLimit/store.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
-import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf, type Kind } from "./internal/target.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -74,8 +77,8 @@ export const TypeId: TypeId = Rules.TypeId
 export type TypeId = "~effect-resilience/RateLimit"
 
 /**
- * A limit on calls per time. `StoreError` is what a call can fail with when the
- * tokens cannot be read.
+ * A limit on calls per time. `StoreError` is the error of a call whose tokens
+ * cannot be read.
  *
  * @category models
  * @since 0.1.0
@@ -86,7 +89,7 @@ export interface RateLimit<out StoreError = never> {
   /** Names the limit in errors, and its tokens in the store. */
   readonly name: string
 
-  /** How it limits, as `at most 100 calls in any 1m (sliding-window), the rest delayed up to 5s`. */
+  /** The rate limit in words, as `at most 100 calls in any 1m (sliding-window), the rest delayed up to 5s`. */
   readonly description: string
 
   /** Runs an effect when there are tokens for it, or fails with `RateLimitExceededError` without running it. */
@@ -147,15 +150,15 @@ export interface Options<S extends OnStoreError = OnStoreError> {
 }
 
 /**
- * What one call differs in.
+ * Options of one call.
  *
  * **Details**
  *
- * - `key`: whose tokens it takes. Each key has a limit of its own, such as one
- *   per tenant; calls without a key share one.
- * - `tokens`: how many it takes, from 1 to `limit`.
+ * - `key`: chooses the tokens. Each key has a limit of its own, such as one per
+ *   tenant; calls without a key share one.
+ * - `tokens`: tokens of this call, from 1 to `limit`.
  * - `maxWait`: with `onExceeded: "delay"`, longest wait of this call, if it is
- *   shorter than that of the limit. Of no use with `"fail"`.
+ *   shorter than that of the limit. Ignored with `"fail"`.
  *
  * @category models
  * @since 0.1.0
@@ -175,7 +178,7 @@ export interface CallOptions {
 export const isRateLimit: (u: unknown) => u is RateLimit<unknown> = Rules.isRateLimit
 
 /**
- * What a call can fail with for the sake of the store.
+ * The error of a call whose tokens cannot be read, by `onStoreError`.
  *
  * @category utility types
  * @since 0.1.0
@@ -183,18 +186,18 @@ export const isRateLimit: (u: unknown) => u is RateLimit<unknown> = Rules.isRate
 export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.RateLimitStoreError : never
 
 /**
- * Makes a rate limit whose tokens the `RateLimiter` service keeps.
+ * Creates a rate limit whose tokens the `RateLimiter` service keeps.
  *
  * **Details**
  *
- * Throws a `RangeError` if an option is out of its range. Dies with one if the
- * algorithm is `"sliding-window"` and the service is not that of `layerMemory`.
+ * Dies with a `RangeError` if the algorithm is `"sliding-window"` and the service
+ * is not that of `layerMemory`.
  *
  * **Gotchas**
  *
- * With `maxWait` in a store, calls that ask for the last places at the very
- * same time can find that they would wait too long after all. They are
- * rejected, but have taken their tokens.
+ * With `maxWait` in a store, calls that ask for the last places at the same
+ * moment may have to wait too long after all. They are rejected, but have taken
+ * their tokens.
  *
  * **Example** (Waiting for a turn)
  *
@@ -235,7 +238,7 @@ export const make = <const S extends OnStoreError = "allow">(
 }
 
 /**
- * Makes a rate limit that keeps its own tokens in memory.
+ * Creates a rate limit that keeps its own tokens in memory.
  *
  * **Example** (Limiting the calls of one process)
  *
@@ -266,7 +269,7 @@ export const makeMemory = <const S extends OnStoreError = "allow">(
 // -----------------------------------------------------------------------------
 
 /**
- * What to limit a call by: a rate limit, or the class of a rate limit service.
+ * What limits a call: a rate limit, or that of a service by its class.
  *
  * @category models
  * @since 0.1.0
@@ -274,8 +277,7 @@ export const makeMemory = <const S extends OnStoreError = "allow">(
 export type Target = RateLimit<unknown> | Context.Key<unknown, RateLimit<unknown>>
 
 /**
- * What a call through a target needs: the service for its class, nothing for a
- * rate limit.
+ * The service that a target needs: that of its class, nothing for a rate limit.
  *
  * @category utility types
  * @since 0.1.0
@@ -283,7 +285,7 @@ export type Target = RateLimit<unknown> | Context.Key<unknown, RateLimit<unknown
 export type TargetServices<T> = T extends Context.Key<infer Identifier, RateLimit<unknown>> ? Identifier : never
 
 /**
- * What a call through a target can fail with for the sake of the store.
+ * The error of a call through a target whose tokens cannot be read.
  *
  * @category utility types
  * @since 0.1.0
@@ -295,10 +297,6 @@ export type TargetStoreError<T> = T extends RateLimit<infer E> ? E
 /**
  * Runs an effect when a rate limit has tokens for it, or fails with
  * `RateLimitExceededError` without running it.
- *
- * **Details**
- *
- * Throws a `RangeError` if `tokens` is out of its range.
  *
  * **Example** (Limiting each tenant)
  *
@@ -346,19 +344,15 @@ export const withRateLimit: {
   return (self: AnyCall) => executeWithin(target, self, second as CallOptions | undefined)
 }) as never
 
-const RATE_LIMIT: Kind<RateLimit<unknown>> = {
-  isValue: isRateLimit,
-  accepted: "a value made with RateLimit.make or RateLimit.makeMemory, or the class of a service"
-}
+const isTarget = (u: unknown): u is Target => isTargetOf(Rules.RATE_LIMIT, u)
 
-const isTarget = (u: unknown): u is Target => isTargetOf(RATE_LIMIT, u)
-
-const check = (target: unknown): Target => checkTarget(RATE_LIMIT, "RateLimit.withRateLimit: the rate limit", target)
+const check = (target: unknown): Target =>
+  checkTarget(Rules.RATE_LIMIT, "RateLimit.withRateLimit: the rate limit", target)
 
 const executeWithin = (target: Target, self: AnyCall, options: CallOptions | undefined): AnyCall => {
   if (isRateLimit(target)) return target.execute(self, options)
   Rules.checkCall("RateLimit.withRateLimit", options)
-  return Effect.withFiber((fiber) => findTarget(RATE_LIMIT, fiber.context, target).execute(self, options))
+  return Effect.withFiber((fiber) => findTarget(Rules.RATE_LIMIT, fiber.context, target).execute(self, options))
 }
 
 type AnyCall = Effect.Effect<unknown, unknown>
@@ -368,7 +362,7 @@ type AnyCall = Effect.Effect<unknown, unknown>
 // -----------------------------------------------------------------------------
 
 /**
- * Class of a service that is one rate limit, see `Service`.
+ * Class of a rate limit service, see `Service`.
  *
  * @category models
  * @since 0.1.0
@@ -376,31 +370,27 @@ type AnyCall = Effect.Effect<unknown, unknown>
 export interface ServiceClass<Self, Name extends string, out StoreError = never>
   extends Context.ServiceClass<Self, `effect-resilience/RateLimit/${Name}`, RateLimit<StoreError>>
 {
-  /** How it limits. */
+  /** The rate limit in words. */
   readonly description: string
-  /** A rate limit whose tokens the `RateLimiter` service keeps. */
+  /** Provides a rate limit whose tokens the `RateLimiter` service keeps. */
   readonly layer: Layer.Layer<Self, never, RateLimiter.RateLimiter>
-  /** A rate limit whose tokens are kept in memory. */
+  /** Provides a rate limit whose tokens are kept in memory. */
   readonly layerMemory: Layer.Layer<Self>
 }
 
 /**
- * Makes the class of a service that is one rate limit.
+ * Creates the class of a rate limit service with its own layers.
  *
  * **When to use**
  *
  * Use when calls from several places share a limit, and a program should name
  * the limit it needs in its type.
  *
- * **Details**
- *
- * Throws a `RangeError` if an option is out of its range.
- *
  * **Gotchas**
  *
  * The name is the key of the service. Where two classes of one name and
- * different options are provided together, the one that meets the rate limit
- * of the other dies with a `RangeError`.
+ * different options are provided together, calls that find the rate limit of
+ * the other class die with a `RangeError`.
  *
  * **Example** (Providing a rate limit by Layer)
  *
@@ -452,9 +442,9 @@ export const Service = <Self>() =>
  *
  * **Details**
  *
- * Rate limits of one name, limit, window and algorithm share their tokens. It
- * counts in monotonic time, so that setting the machine's clock changes
- * nothing. A key of which all tokens are back is forgotten.
+ * Rate limits of one name, limit, window and algorithm share their tokens. The
+ * layer counts in monotonic time, so that setting the clock of the machine
+ * changes nothing. A key is forgotten once all its tokens are back.
  *
  * **Gotchas**
  *

@@ -89,7 +89,7 @@ export type TypeId = "~effect-resilience/RetryPolicy"
 export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
 
 /**
- * How often and how fast to retry, whatever the error.
+ * How often and how fast to retry, for errors of any type.
  *
  * **Details**
  *

@@ -10,6 +10,7 @@ import { bulkheadFullError } from "../error/rejection.ts"
 import { isolated } from "../isolated.ts"
 import { LinkedQueue } from "../linkedQueue.ts"
 import { onExitInStep } from "../oneStep.ts"
+import type { Kind } from "../target.ts"
 import { recorderOf } from "../telemetry/recorder.ts"
 import { setAlarm } from "../time/alarm.ts"
 import { countLeftBehind, leftBehindSince } from "../time/leftBehind.ts"
@@ -18,6 +19,11 @@ import { describe, type Size } from "./size.ts"
 export const TypeId: TypeIdType = "~effect-resilience/Bulkhead"
 
 export const isBulkhead = (u: unknown): u is Bulkhead => Predicate.hasProperty(u, TypeId)
+
+export const BULKHEAD: Kind<Bulkhead> = {
+  isValue: isBulkhead,
+  accepted: "a value made with Bulkhead.make or the class of a service"
+}
 
 /**
  * One call that has to queue. A call that is handed a slot is `Inside` from

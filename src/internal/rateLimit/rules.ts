@@ -6,11 +6,17 @@ import type { CallOptions, OnStoreError, Options, RateLimit, TypeId as TypeIdTyp
 import type { RateLimitExceededError } from "../../ResilienceError.ts"
 import { checkCount, checkDuration, checkOneOf, checkOptions, checkString, optionNames } from "../check.ts"
 import { rateLimitExceededError } from "../error/rejection.ts"
+import type { Kind } from "../target.ts"
 import { type Algorithm, mostInAnyWindow } from "./window.ts"
 
 export const TypeId: TypeIdType = "~effect-resilience/RateLimit"
 
 export const isRateLimit = (u: unknown): u is RateLimit<unknown> => Predicate.hasProperty(u, TypeId)
+
+export const RATE_LIMIT: Kind<RateLimit<unknown>> = {
+  isValue: isRateLimit,
+  accepted: "a value made with RateLimit.make or RateLimit.makeMemory, or the class of a service"
+}
 
 export interface Rules {
   readonly algorithm: Algorithm
