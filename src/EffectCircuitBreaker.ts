@@ -69,7 +69,7 @@ import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { asProbe, type Breaker, Call, isBreaker } from "./internal/circuit/breaker.ts"
-import { checkOptions, checkString, refuse } from "./internal/check.ts"
+import { checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
 import * as Circuit from "./internal/circuit/machine.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { make as makeError, stackless } from "./internal/error/rejection.ts"
@@ -324,14 +324,14 @@ const judge = <A, E, R>(
   }
 }
 
-const POLICY_OPTIONS: ReadonlyArray<keyof PolicyOptions> = ["policy", "prefix"]
-const TRIP_OPTIONS: ReadonlyArray<keyof TripOptions> = [
-  "tripPolicy",
-  "openDuration",
-  "maxOpenDuration",
-  "onStoreError",
-  "prefix"
-]
+const POLICY_OPTIONS = /* @__PURE__ */ optionNames<PolicyOptions>({ policy: true, prefix: true })
+const TRIP_OPTIONS = /* @__PURE__ */ optionNames<TripOptions>({
+  tripPolicy: true,
+  openDuration: true,
+  maxOpenDuration: true,
+  onStoreError: true,
+  prefix: true
+})
 
 const policyOf = (options: TripOptions): CircuitPolicy.CircuitPolicy => {
   const { maxOpenDuration, openDuration, tripPolicy } = options
