@@ -69,10 +69,12 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "./CircuitMetrics.ts"
 import * as Environment from "./Environment.ts"
-import { type Breaker, isBreaker } from "./internal/circuit/breaker.ts"
+import type { Breaker } from "./internal/circuit/breaker.ts"
+import { isKnown } from "./internal/circuit/handle.ts"
+import { findCircuit, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
 import {
   checkCount,
@@ -910,7 +912,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
   // ---------------------------------------------------------------------------
 
   const breakerOf = ({ options: { circuit } }: Entry): CircuitBreaker | undefined =>
-    typeof circuit === "string" ? registry.getUnsafe(circuit) : circuit
+    typeof circuit === "string" ? findCircuit(registry, circuit) : circuit
 
   const metricsOf = (breaker: CircuitBreaker | undefined): Effect.Effect<CircuitMetrics.CircuitMetrics | undefined> =>
     breaker === undefined ? Effect.undefined : breaker.metrics
@@ -918,7 +920,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
   const readEntry = Effect.fnUntraced(function*(entry: Entry) {
     const breaker = breakerOf(entry)
     // The circuit of the same name has no other place in a report.
-    const namesake = settings.includes(entry.name) ? registry.getUnsafe(entry.name) : undefined
+    const namesake = settings.includes(entry.name) ? findCircuit(registry, entry.name) : undefined
     const bound = yield* metricsOf(breaker)
     const named = namesake === breaker ? undefined : yield* metricsOf(namesake)
     return healthOf({
@@ -938,11 +940,11 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     const shown = new Set(entries.keys())
     for (const entry of entries.values()) {
       const breaker = breakerOf(entry)
-      if (breaker !== undefined && registry.getUnsafe(breaker.name) === breaker) shown.add(breaker.name)
+      if (breaker !== undefined && findCircuit(registry, breaker.name) === breaker) shown.add(breaker.name)
     }
     return names
       .filter((name) => !shown.has(name) && settings.includes(name))
-      .map((name) => registry.getUnsafe(name))
+      .map((name) => findCircuit(registry, name))
       // Forgotten since it was named.
       .filter((breaker) => breaker !== undefined)
   })
@@ -1025,7 +1027,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
       }
       if (before.state !== "HalfOpen" || !before.isAvailable || probe.goesOn) return interval
       // A ramp wants no probes: time alone ends it.
-      const circuit = isBreaker(breaker) ? breaker.live.settled() : undefined
+      const circuit = isKnown(breaker) ? breaker.live.settled() : undefined
       if (circuit?._tag === "HalfOpen" && circuit.rampingSince !== undefined) return interval
       const startedAt = yield* now
       if (before.stateChanges === ignored.stateChanges && startedAt < ignored.until) return ignored.until - startedAt
@@ -1103,7 +1105,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     }
     entries.set(name, entry)
     const breaker = breakerOf(entry)
-    if (isBreaker(breaker)) observe(breaker)
+    if (isKnown(breaker)) observe(breaker.breaker)
     else if (breaker !== undefined) {
       fibers.start(Effect.logWarning(
         `HealthMonitor learns of the changes of circuit ${
@@ -1121,7 +1123,7 @@ const makeUnsafe = (settings: Settings, context: Context.Context<CircuitBreakerR
     Effect.suspend(() => {
       entries.delete(entry.name)
       const { circuit } = entry.options
-      if (isBreaker(circuit) && registry.getUnsafe(circuit.name) !== circuit) stopObserving(circuit)
+      if (isKnown(circuit) && findCircuit(registry, circuit.name) !== circuit) stopObserving(circuit.breaker)
       wakeAll()
       return entry.fibers.stop
     })

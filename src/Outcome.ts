@@ -41,16 +41,9 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
-import * as Predicate from "effect/Predicate"
-import {
-  brandOf,
-  hintOf,
-  isTimeout,
-  leavesOf,
-  MAX_DEPTH,
-  propertyOf,
-  tierFailuresOf
-} from "./internal/error/insideError.ts"
+import { hintOf, isTimeout, leavesOf } from "./internal/error/insideError.ts"
+import * as NotMade from "./internal/error/notMade.ts"
+import * as Internal from "./internal/outcome.ts"
 import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -70,8 +63,7 @@ export type Outcome =
  * @category guards
  * @since 0.1.0
  */
-export const isOutcome = (u: unknown): u is Outcome =>
-  Predicate.isTagged(u, "Success") || Predicate.isTagged(u, "Failure") || Predicate.isTagged(u, "Ignored")
+export const isOutcome: (u: unknown) => u is Outcome = Internal.isOutcome
 
 /**
  * Decides the outcome of a call from its exit.
@@ -92,7 +84,7 @@ export type Classifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A, E>)
  * @category constructors
  * @since 0.1.0
  */
-export const success: Outcome = { _tag: "Success" }
+export const success: Outcome = Internal.success
 
 /**
  * The call says nothing about the dependency. It counts neither for nor
@@ -101,9 +93,7 @@ export const success: Outcome = { _tag: "Success" }
  * @category constructors
  * @since 0.1.0
  */
-export const ignored: Outcome = { _tag: "Ignored" }
-
-const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
+export const ignored: Outcome = Internal.ignored
 
 /**
  * The call counts against the dependency.
@@ -122,17 +112,7 @@ const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
  * @category constructors
  * @since 0.1.0
  */
-export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome => {
-  const hint = options?.retryAfter === undefined ? undefined : sensible(options.retryAfter)
-  return hint === undefined ? plainFailure : { _tag: "Failure", retryAfter: hint }
-}
-
-const sensible = (input: unknown): Duration.Duration | undefined => {
-  // Effect takes a NaN for zero.
-  if (Number.isNaN(input) || input === Infinity) return undefined
-  const duration = Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
-  return duration === undefined || Duration.isNegative(duration) ? undefined : duration
-}
+export const failure: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Outcome = Internal.failure
 
 /**
  * Reads the `Retry-After` header of HTTP: a number of seconds or a date.
@@ -164,7 +144,7 @@ const sensible = (input: unknown): Duration.Duration | undefined => {
  */
 export const parseRetryAfter = (header: string | null | undefined, now: number): Duration.Duration | undefined => {
   const text = header?.trim() ?? ""
-  if (/^\d+(?:\.\d+)?$/.test(text)) return sensible(Number(text) * 1000)
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Internal.sensible(Number(text) * 1000)
   // A date starts with its day of the week. JavaScript reads nearly anything else as a date, too.
   if (!/^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text)) return undefined
   const at = Option.getOrUndefined(Option.map(DateTime.make(text), DateTime.toEpochMillis))
@@ -180,7 +160,7 @@ export const parseRetryAfter = (header: string | null | undefined, now: number):
  * @category classifiers
  * @since 0.1.0
  */
-export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : failureOf(exit.cause)
+export const classify: Classifier = Internal.classify
 
 /**
  * A classifier by which only the typed errors that satisfy the predicate count
@@ -232,10 +212,10 @@ const answersUnless =
   <E>(counts: (error: E, leaves: ReadonlyArray<E>) => boolean): Classifier<unknown, E> => (exit) => {
     if (Exit.isSuccess(exit)) return success
     const answer = Option.getOrUndefined(Option.map(answerOf(exit.cause), (error) => ({ error })))
-    if (answer === undefined || isNotMade(answer.error)) return failureOf(exit.cause)
+    if (answer === undefined || isNotMade(answer.error)) return Internal.failureOf(exit.cause)
     const leaves = insideOf(answer.error)
     return isTimeout(answer.error) || leaves.some(isTimeout) || counts(answer.error, leaves)
-      ? failureOf(exit.cause)
+      ? Internal.failureOf(exit.cause)
       : success
   }
 
@@ -260,9 +240,9 @@ const insideOf = <E>(error: E): ReadonlyArray<E> => {
 export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
   const error = answerOf(exit.cause)
-  if (Option.isNone(error)) return failureOf(exit.cause)
+  if (Option.isNone(error)) return Internal.failureOf(exit.cause)
   const leaves = insideOf(error.value)
-  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored)) ? ignored : failureOf(exit.cause)
+  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored)) ? ignored : Internal.failureOf(exit.cause)
 }
 
 /**
@@ -296,11 +276,6 @@ export type Rejection =
   | RateLimiter.RateLimiterError
   | RateLimiter.RateLimitStoreError
 
-const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenError", "RateLimitExceededError"]
-
-// Told by their tags, since importing them would make every program load them.
-const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
-
 /**
  * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
  * the call was not made.
@@ -322,8 +297,9 @@ const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "Ra
  * @category guards
  * @since 0.1.0
  */
-export const isRejection = (error: unknown): error is Rejection =>
-  REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.includes(propertyOf(error, "_tag"))
+export const isRejection: (error: unknown) => error is Rejection = NotMade.isRejection as (
+  error: unknown
+) => error is Rejection
 
 /**
  * Checks whether an error says that the call was not made: it is a rejection,
@@ -361,22 +337,8 @@ export const isRejection = (error: unknown): error is Rejection =>
  * @category guards
  * @since 0.1.0
  */
-export const isNotMade = (error: unknown): boolean => isNotMadeWithin(error, MAX_DEPTH)
-
-const isNotMadeWithin = (error: unknown, depth: number): boolean => {
-  if (isRejection(error)) return true
-  const tiers = depth === 0 ? [] : tierFailuresOf(error)
-  return tiers.length > 0 &&
-    tiers.every((tier) => tier.outcome === "skipped" || isNotMadeWithin(tier.error, depth - 1))
-}
+export const isNotMade: (error: unknown) => boolean = NotMade.isNotMade
 
 /** What a cause has to say, unless something broke beside it. */
 const answerOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
   Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
-
-const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
-  const errors = cause.reasons.filter(Cause.isFailReason).map(({ error }) => error)
-  // What was made beside a call that was not, or broke beside it, counts.
-  if (errors.length > 0 && !Cause.hasDies(cause) && errors.every(isNotMade)) return ignored
-  return failure({ retryAfter: retryAfter(errors[0]) })
-}

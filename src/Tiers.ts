@@ -42,7 +42,7 @@ import * as Predicate from "effect/Predicate"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { isBreaker } from "./internal/circuit/breaker.ts"
+import { isKnown } from "./internal/circuit/handle.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
 import { Answer, answering, classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, checkOptions, isObject, refuse } from "./internal/check.ts"
@@ -535,7 +535,7 @@ const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(set
           layer,
           key: service,
           context,
-          timesOpened: () => isBreaker(breaker) ? breaker.live.timesOpened : 0
+          timesOpened: () => isKnown(breaker) ? breaker.live.timesOpened : 0
         })
         yield* Effect.addFinalizer(() => instance.close)
         return { name, circuit: breaker, instance, pipeline: through(breaker) }

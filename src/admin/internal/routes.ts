@@ -29,7 +29,7 @@ import * as Semaphore from "effect/Semaphore"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { unhandled } from "effect/Types"
-import type { CircuitBreaker } from "../../CircuitBreaker.ts"
+import { type CircuitBreaker, withNote } from "../../CircuitBreaker.ts"
 import { CircuitBreakerRegistry, type SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
 import * as CircuitPolicy from "../../CircuitPolicy.ts"
@@ -40,7 +40,7 @@ import { effectiveConfig } from "./config.ts"
 import { Feed, History } from "./feed.ts"
 import * as Guard from "./guard.ts"
 import { Admission, type Client } from "./load.ts"
-import { CommandNote } from "../../internal/circuit/breaker.ts"
+import { findCircuit } from "../../internal/registry/inside.ts"
 import * as Page from "./dashboardPage.ts"
 import { parseDuration } from "../../internal/time/durationText.ts"
 import { type TierFlows, watchFlows } from "../../internal/tiers/flow.ts"
@@ -526,7 +526,7 @@ const toJson = (breaker: CircuitBreaker): Effect.Effect<AdminApi.Circuit> =>
 const living = ({ registry }: Memory, names: ReadonlyArray<string>) =>
   Effect.sync(() =>
     names.flatMap((name) => {
-      const breaker = registry.getUnsafe(name)
+      const breaker = findCircuit(registry, name)
       return breaker === undefined ? [] : [breaker]
     })
   )
@@ -581,7 +581,7 @@ const tierFlows = Effect.fnUntraced(function*({ flows, registry }: Memory) {
   const operations = flows.all.map(({ calls, failed, operation, tiers }) =>
     Effect.map(
       Effect.forEach(tiers, ({ circuit, failed, name, served, skipped }) => {
-        const breaker = registry.getUnsafe(circuit)
+        const breaker = findCircuit(registry, circuit)
         const now = breaker === undefined
           ? Effect.succeed(undefined)
           : Effect.map(breaker.metrics, CircuitMetrics.toJson)
@@ -614,7 +614,7 @@ const changeCircuit = (memory: Memory, name: string, request: Request, command: 
   Effect.uninterruptible(Effect.gen(function*() {
     const breaker = yield* find(memory, name)
     const before = CircuitMetrics.toJson(yield* breaker.metrics).state
-    yield* Effect.provideService(command.run(breaker), CommandNote, noteOf(command))
+    yield* withNote(command.run(breaker), noteOf(command))
     const after = yield* toJson(breaker)
     yield* logChange(request, command, { circuit_breaker: name, old_state: before, new_state: after.state })
     return after
@@ -657,7 +657,7 @@ const resetAll = ({ registry }: Memory, request: Request, change: AdminApi.Chang
       names,
       (name) => registry.reset(name).pipe(Effect.andThen(Effect.yieldNow), Effect.andThen(Effect.yieldNow)),
       { discard: true }
-    ).pipe(Effect.provideService(CommandNote, noteOf(change)))
+    ).pipe(withNote(noteOf(change)))
     yield* logChange(request, { ...change, action: "circuits_reset" }, { circuits: names.length })
     return { reset: names.length }
   }))
@@ -677,7 +677,7 @@ const circuitHandlers = (memory: Memory) =>
               ...payload,
               action: "circuit_forced_open",
               duration,
-              run: (breaker) => breaker.forceOpen({ duration, note: noteOf(payload) })
+              run: (breaker) => breaker.forceOpen({ duration })
             })),
         forceClose: ({ params, payload, request }) =>
           changeCircuit(memory, params.name, request, {
