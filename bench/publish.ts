@@ -23,7 +23,7 @@ const render = (name: string | undefined): string => {
   return caseMarkdown(found)
 }
 
-for (const file of ["README.md", "docs/performance.md"]) {
+for (const file of ["README.md", "docs/project/performance.md"]) {
   const before = fs.readFileSync(path.join(root, file), "utf8")
   const after = before.replaceAll(
     /<!-- bench:start(?: (.+?))? -->\n[\s\S]*?<!-- bench:end -->/g,

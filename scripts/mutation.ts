@@ -17,22 +17,22 @@ const root = path.resolve(import.meta.dirname, "..")
 const reports = path.join(root, "reports/mutation")
 const THRESHOLD = 95
 
-/** What is mutated, and the tests that are about it. */
+/** What is mutated, and the tests that are about it: files, or the folders of them, under test/. */
 const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "internal/circuit/machine": ["internal/circuit/machine", "CircuitBreaker"],
-  "internal/circuit/window": ["internal/circuit/window", "internal/circuit/machine", "CircuitBreaker"],
-  "internal/circuit/openTime": ["internal/circuit/machine", "CircuitBreaker"],
+  "internal/circuit/machine": ["internal/circuit/machine", "circuit"],
+  "internal/circuit/window": ["internal/circuit/window", "internal/circuit/machine", "circuit"],
+  "internal/circuit/openTime": ["internal/circuit/machine", "circuit"],
   "internal/retry/delay": ["Retry"],
   "internal/retry/account": ["RetryBudget", "Retry"],
-  "internal/circuit/breaker": ["CircuitBreaker", "internal/circuit/breaker", "CircuitBreakerRegistry", "Telemetry"],
-  "internal/eventHub": ["internal/eventHub", "CircuitBreaker", "CircuitBreakerRegistry"],
+  "internal/circuit/breaker": ["circuit", "internal/circuit/breaker", "CircuitBreakerRegistry", "Telemetry"],
+  "internal/eventHub": ["internal/eventHub", "circuit", "CircuitBreakerRegistry"],
   "internal/time/alarm": ["internal/time/alarm", "Timeout"],
   "internal/time/limitTime": ["Timeout"],
   "internal/oneStep": ["internal/oneStep"],
   "internal/telemetry/histogram": ["internal/telemetry/histogram"],
   "internal/telemetry/recorder": ["internal/telemetry/recorder"],
   "internal/tiers/instance": ["internal/tiers/instance"],
-  "internal/error/rejection": ["ResilienceError", "CircuitBreaker", "RateLimit", "Retry", "Tiers"],
+  "internal/error/rejection": ["ResilienceError", "circuit", "RateLimit", "Retry", "Tiers"],
   "admin/internal/load": ["admin/load"],
   "internal/answer": ["internal/answer", "Resilience", "Tiers"],
   "internal/circuit/callOptions": [
@@ -55,7 +55,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/environment/synonyms": ["internal/environment/synonyms", "Environment"],
   "internal/error/wireError": ["internal/error/wireError", "ResilienceError"],
   "internal/telemetry/writeLog": ["internal/telemetry/writeLog"],
-  "CircuitBreaker": ["CircuitBreaker"],
+  "CircuitBreaker": ["circuit"],
   "Bulkhead": ["Bulkhead", "Telemetry"],
   "CircuitBreakerRegistry": ["CircuitBreakerRegistry", "Telemetry"],
   "Fallback": ["Fallback"],
@@ -78,6 +78,11 @@ if (chosen.length === 0) {
   process.exit(1)
 }
 
+const testsAt = (test: string): string => {
+  const file = `test/${test}.test.ts`
+  return fs.existsSync(path.join(root, file)) ? file : `test/${test}/`
+}
+
 interface Mutant {
   readonly status: string
 }
@@ -87,7 +92,7 @@ let failed = false
 for (const name of chosen) {
   const report = path.join(reports, `${name.replace("/", "-")}.json`)
   const config = path.join(reports, "config.json")
-  const tests = targets[name]!.map((test) => `test/${test}.test.ts`).join(" ")
+  const tests = targets[name]!.map(testsAt).join(" ")
   fs.writeFileSync(
     config,
     JSON.stringify({

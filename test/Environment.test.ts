@@ -264,7 +264,7 @@ describe("variables", () => {
     }
   })
 
-  it("are all in docs/environment.md", () => {
+  it("are all in docs/operations/environment.md", () => {
     const cell = (text: string) => text.replaceAll("|", "\\|")
     const row = (cells: ReadonlyArray<string>) => `| ${cells.map(cell).join(" | ")} |`
     const table = [
@@ -274,8 +274,8 @@ describe("variables", () => {
         row([[name, ...aliases].map((name) => `\`${name}\``).join("<br>"), `\`${byDefault}\``, accepts, description])
       )
     ].join("\n")
-    const page = fs.readFileSync(new URL("../docs/environment.md", import.meta.url), "utf8")
-    assert.isTrue(page.includes(table), `docs/environment.md must have this table:\n\n${table}`)
+    const page = fs.readFileSync(new URL("../docs/operations/environment.md", import.meta.url), "utf8")
+    assert.isTrue(page.includes(table), `docs/operations/environment.md must have this table:\n\n${table}`)
   })
 })
 
@@ -409,7 +409,7 @@ describe("load", () => {
       assert.deepStrictEqual(CircuitPolicy.difference(defaults, CircuitPolicy.fastFail), ["failureRate"])
     }))
 
-  it.effect("reads the examples of the seeds", () =>
+  it.effect("reads the examples of the older systems", () =>
     Effect.gen(function*() {
       const email = (yield* load({
         CB_EMAIL_SERVICE_FAILURE_THRESHOLD: "3",

@@ -137,7 +137,7 @@ describe("circuits", () => {
       assert.deepStrictEqual([names(beyond), beyond.total], [[], 250])
     }))
 
-  it.effect("have the seeds' names in JSON, and their policy in words", () =>
+  it.effect("have the names of the older systems in JSON, and their policy in words", () =>
     Effect.gen(function*() {
       const server = yield* start()
       yield* trip(server, "payment-api")

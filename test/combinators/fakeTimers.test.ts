@@ -75,7 +75,7 @@ for (const [name, config] of configs) {
 }
 
 describe("under fake timers that the clock follows", () => {
-  // As docs/testing-your-program.md has it.
+  // As docs/guide/testing-your-program.md has it.
   const clock = Effect.runSync(Clock.clockWith(Effect.succeed))
   beforeEach(() => {
     vi.useFakeTimers()

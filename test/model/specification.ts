@@ -1,5 +1,5 @@
 /**
- * What a circuit has to do, written from docs/semantics.md and not from the
+ * What a circuit has to do, written from docs/guide/semantics.md and not from the
  * code: plain lists of what happened and when, from which everything is worked
  * out anew each time. Slow and obvious; the real circuit is checked against it.
  *

@@ -1,3 +1,4 @@
+import { assert } from "@effect/vitest"
 import { CircuitBreaker, type CircuitEvent, CircuitPolicy, type ResilienceError } from "effect-resilience"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -43,6 +44,32 @@ export const fail = (breaker: Breaker, times = 1) => repeat(call(breaker, Effect
 export const repeat = <A, E, R>(effect: Effect.Effect<A, E, R>, times: number): Effect.Effect<void, E, R> =>
   Effect.forEach(Array.from({ length: times }), () => effect, { discard: true })
 
+export const state = (breaker: Breaker, expected: CircuitEvent.CircuitState) =>
+  Effect.map(breaker.state, (state) => assert.strictEqual(state, expected))
+
+/** Fails with the error of a rejection, or dies if the call ran. */
+export const rejection = (breaker: Breaker) => breaker.execute(Effect.die("ran")).pipe(Effect.flip, Effect.orDie)
+
+export const remaining = (breaker: Breaker) =>
+  Effect.map(rejection(breaker), (error) => Duration.toMillis(error.retryAfter))
+
+/** How long an open circuit stays open; lets that time pass. */
+export const sitOut = (breaker: Breaker) => Effect.tap(remaining(breaker), (millis) => TestClock.adjust(millis))
+
+export const slowly = (millis: number, effect: Effect.Effect<unknown, string>) => (breaker: Breaker) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(call(breaker, Effect.andThen(Effect.sleep(millis), effect)), {
+      startImmediately: true
+    })
+    yield* TestClock.adjust(millis)
+    yield* Fiber.join(fiber)
+  })
+
+/** A classifier that throws. */
+export const raise = (): never => {
+  throw new Error("the classifier is wrong")
+}
+
 /** A call that runs until the test ends it. */
 export interface Held {
   readonly succeed: Effect.Effect<unknown>
@@ -73,6 +100,18 @@ export const halfOpen = (breaker: Breaker) =>
     yield* fail(breaker)
     yield* TestClock.adjust("10 seconds")
   })
+
+/** Brings a circuit made with `touchy` into a state. */
+export const bring: Record<CircuitEvent.CircuitState, (breaker: Breaker) => Effect.Effect<void>> = {
+  Closed: () => Effect.void,
+  Open: (breaker) => fail(breaker),
+  HalfOpen: halfOpen,
+  ForcedOpen: (breaker) => breaker.forceOpen(),
+  Disabled: (breaker) => breaker.disable,
+  MetricsOnly: (breaker) => breaker.metricsOnly
+}
+
+export const STATES = Object.keys(bring) as ReadonlyArray<CircuitEvent.CircuitState>
 
 /** Lets all fibers that can run do so. */
 export const settle: Effect.Effect<void> = repeat(Effect.yieldNow, 50)

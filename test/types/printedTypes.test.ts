@@ -8,8 +8,8 @@ import { join } from "node:path"
 const printed = (): Record<string, string> => {
   const outDir = mkdtempSync(join(tmpdir(), "printed-types-"))
   try {
-    execFileSync("node_modules/.bin/tsc", ["-p", "test/printedTypes", "--outDir", outDir], { stdio: "pipe" })
-    const text = readFileSync(join(outDir, "test/printedTypes/calls.d.ts"), "utf8")
+    execFileSync("node_modules/.bin/tsc", ["-p", "test/types/printedTypes", "--outDir", outDir], { stdio: "pipe" })
+    const text = readFileSync(join(outDir, "test/types/printedTypes/calls.d.ts"), "utf8")
     const types = text.matchAll(/export declare const (\w+): ([^]*?);\n(?=export|declare|$)/g)
     return Object.fromEntries(Array.from(types, ([, name, type]) => [
       name,

@@ -5,7 +5,7 @@
  * A window is updated in place. Copying the counts of 100,000 calls to record
  * one more would make the cost of a call grow with the size of its window, so
  * a step of the state machine owns the window it is given (see
- * docs/decisions.md, "Windows are updated in place").
+ * docs/project/decisions.md, "Windows are updated in place").
  */
 
 export type WindowSize =

@@ -1,6 +1,7 @@
 /**
- * docs/seeds.md says where each capability of the five older systems is in this library, and which test shows it. Here
- * are the tests that hold it to that, and those of the capabilities that are combinations no other test has.
+ * docs/guide/migrating-from-python.md says where each capability of the five older systems is in this library, and
+ * which test shows it. Here are the tests that hold it to that, and those of the capabilities that are combinations no
+ * other test has.
  */
 import { assert, describe, it } from "@effect/vitest"
 import {
@@ -48,7 +49,7 @@ const root = path.resolve(import.meta.dirname, "../..")
 const read = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
 
 // -----------------------------------------------------------------------------
-// docs/seeds.md
+// docs/guide/migrating-from-python.md
 // -----------------------------------------------------------------------------
 
 interface Row {
@@ -58,7 +59,7 @@ interface Row {
   readonly shownBy: string
 }
 
-/** The rows of all tables that have the columns of docs/seeds.md. */
+/** The rows of all tables that have the columns of docs/guide/migrating-from-python.md. */
 const parseRows = (markdown: string): ReadonlyArray<Row> => {
   let inTable = false
   return markdown.split(/\r?\n/).flatMap((text, index): ReadonlyArray<Row> => {
@@ -133,12 +134,13 @@ const rootOf = (callee: unknown): unknown => {
   }
 }
 
-const rows = parseRows(read("docs/seeds.md"))
+const page = "docs/guide/migrating-from-python.md"
+const rows = parseRows(read(page))
 const titles = new Map<string, ReadonlySet<string>>()
 
-describe("docs/seeds.md", () => {
+describe(page, () => {
   it("has rows for five systems", () => {
-    assert.strictEqual(read("docs/seeds.md").match(/^\| capability \| here \| shown by \|$/gm)?.length, 5)
+    assert.strictEqual(read(page).match(/^\| capability \| here \| shown by \|$/gm)?.length, 5)
     assert.isAbove(rows.length, 100)
   })
 
@@ -159,19 +161,6 @@ describe("docs/seeds.md", () => {
         if (!titles.has(file)) titles.set(file, titlesOf(file))
         assert.isTrue(titles.get(file)!.has(title), `${file} has no test "${title}"`)
       }
-    })
-  }
-
-  for (const page of ["docs/seeds.md", "docs/integrations.md"]) {
-    it(`${page} links to pages and headings that exist`, () => {
-      const links = Array.from(read(page).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g))
-      const missing = links.flatMap((link) => {
-        const target = link[1] === "" ? page : path.join("docs", link[1]!)
-        const found = fs.existsSync(path.join(root, target)) &&
-          (link[2] === undefined || headingsOf(read(target)).includes(link[2]))
-        return found ? [] : [link[0]]
-      })
-      assert.deepStrictEqual(missing, [])
     })
   }
 
@@ -197,13 +186,6 @@ describe("docs/seeds.md", () => {
       assert.deepStrictEqual(unknown, [])
     }))
 })
-
-/** The headings of a page as the fragments of links to them. */
-const headingsOf = (markdown: string): ReadonlyArray<string> =>
-  Array.from(
-    markdown.matchAll(/^#+ (.+)$/gm),
-    (match) => match[1]!.toLowerCase().replaceAll(/[^\w -]/g, "").replaceAll(" ", "-")
-  )
 
 /** What the rows name as here, `owner.member`. */
 const matches = (pattern: RegExp) =>
@@ -260,7 +242,7 @@ const makeDependency = () => {
 const withRegistry = (options?: CircuitBreakerRegistry.Options) => Effect.provide(CircuitBreakerRegistry.layer(options))
 
 // -----------------------------------------------------------------------------
-// recipes: the same code as in docs/integrations.md
+// recipes: the same code as in docs/guide/integrations.md
 // -----------------------------------------------------------------------------
 
 // #region recipe
@@ -446,10 +428,12 @@ class Publisher extends Context.Service<Publisher, {
 }
 // #endregion
 
-describe("docs/integrations.md", () => {
+describe("docs/guide/integrations.md", () => {
   it("has the recipes that are tested here", () => {
-    const guide = read("docs/integrations.md")
-    const recipes = [...read("test/tools/seeds.test.ts").matchAll(/^\/\/ #region recipe\n([^]*?)\/\/ #endregion$/gm)]
+    const guide = read("docs/guide/integrations.md")
+    const recipes = [
+      ...read("test/tools/migration.test.ts").matchAll(/^\/\/ #region recipe\n([^]*?)\/\/ #endregion$/gm)
+    ]
     assert.lengthOf(recipes, 3)
     for (const recipe of recipes) assert.isTrue(guide.includes(recipe[1]!), recipe[1]!.slice(0, 100))
   })
