@@ -865,7 +865,10 @@ export const Service = <Self>() =>
   const given = anyErrors(CircuitPolicy.from("CircuitBreaker.Service: policy", options.policy))
   const policy = given ?? CircuitPolicy.make()
   const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
-  const tag = guard(Context.Service<Self, CircuitBreaker<E>>()(`effect-resilience/CircuitBreaker/${name}` as const), definition)
+  const tag = guard(
+    Context.Service<Self, CircuitBreaker<E>>()(`effect-resilience/CircuitBreaker/${name}` as const),
+    definition
+  )
   const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
     Effect.map(make({ name, policy }), (breaker) => remember(breaker, definition))
   const own = makeOwn(policy)

@@ -384,14 +384,15 @@ function makeParsed(
   return Effect.map(Effect.acquireRelease(acquire, end), (state) => registryOf(state, read))
 }
 
-const end = (state: State.State): Effect.Effect<void> =>
-  Effect.suspend(() =>
+function end(state: State.State): Effect.Effect<void> {
+  return Effect.suspend(() =>
     Effect.forEach(state.living.values(), (breaker) => release(state, breaker), { discard: true }).pipe(
       Effect.andThen(warnIfPerCall(state)),
       Effect.andThen(state.parent.events.end),
       Effect.andThen(state.parent.changes.end)
     )
   )
+}
 
 const registryOf = (
   state: State.State,

@@ -242,7 +242,9 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
   const error = answerOf(exit.cause)
   if (Option.isNone(error)) return Internal.failureOf(exit.cause)
   const leaves = insideOf(error.value)
-  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored)) ? ignored : Internal.failureOf(exit.cause)
+  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored))
+    ? ignored
+    : Internal.failureOf(exit.cause)
 }
 
 /**

@@ -47,6 +47,8 @@ import {
   watch
 } from "./support/circuits.ts"
 import { atEveryOperation } from "./support/machine.ts"
+import { findCircuit, namedCircuit } from "./support/registry.ts"
+import { comingChanges, watchCircuits } from "../src/internal/registry/inside.ts"
 
 const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
 
@@ -65,8 +67,8 @@ describe("getOrCreate", () => {
       const breaker = yield* registry.getOrCreate("a")
       assert.strictEqual(breaker.name, "a")
       assert.strictEqual(yield* registry.getOrCreate("a"), breaker)
-      assert.strictEqual(registry.getOrCreateUnsafe("a"), breaker)
-      assert.strictEqual(registry.getUnsafe("a"), breaker)
+      assert.strictEqual(namedCircuit(registry, "a"), breaker)
+      assert.strictEqual(findCircuit(registry, "a"), breaker)
       assert.notStrictEqual(yield* registry.getOrCreate("b"), breaker)
     }))
 
@@ -112,7 +114,7 @@ describe("getOrCreate", () => {
         `Circuit "a" is registered already with another consecutiveFailures, openDuration; ` +
           `use reconfigure to change its policy, or another name`
       )
-      assert.throws(() => registry.getOrCreateUnsafe("a", CircuitPolicy.kafka), ResilienceError.CircuitConflictError)
+      assert.throws(() => namedCircuit(registry, "a", CircuitPolicy.kafka), ResilienceError.CircuitConflictError)
     }))
 
   it.effect("with an equal policy finds the circuit", () =>
@@ -134,12 +136,12 @@ describe("getOrCreate", () => {
       const registry = yield* make()
       for (const none of [5, null, {}] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
         const message = "CircuitBreakerRegistry: the policy of \"a\" must be a policy"
-        assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, message)
+        assert.throws(() => namedCircuit(registry, "a", none), RangeError, message)
         assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
       }
-      registry.getOrCreateUnsafe("a", CircuitPolicy.kafka)
+      namedCircuit(registry, "a", CircuitPolicy.kafka)
       const none = 5 as unknown as CircuitPolicy.CircuitPolicy
-      assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, "the policy of \"a\" must be a policy")
+      assert.throws(() => namedCircuit(registry, "a", none), RangeError, "the policy of \"a\" must be a policy")
     }))
 
   it.effect("a conflict leaves the circuit as it is", () =>
@@ -204,7 +206,7 @@ describe("getOrCreate", () => {
       const registry = yield* make()
       for (const [name, shown] of [["", "\"\""], [undefined, "undefined"], [5, "5"]] as const) {
         const message = `CircuitBreakerRegistry: the name of a circuit must be a string that is not empty, got ${shown}`
-        assert.throws(() => registry.getOrCreateUnsafe(name as string), RangeError, message)
+        assert.throws(() => namedCircuit(registry, name as string), RangeError, message)
         const exit = yield* Effect.exit(registry.register(name as string))
         assert.isTrue(Exit.hasDies(exit))
         if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), message)
@@ -315,7 +317,7 @@ describe("get", () => {
     Effect.gen(function*() {
       const registry = yield* make()
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
-      assert.isUndefined(registry.getUnsafe("a"))
+      assert.isUndefined(findCircuit(registry, "a"))
       const breaker = yield* registry.getOrCreate("a")
       assert.strictEqual(Option.getOrUndefined(yield* registry.get("a")), breaker)
       assert.deepStrictEqual(yield* registry.names, ["a"])
@@ -334,8 +336,8 @@ describe("circuits that the Layer names", () => {
         ["Closed", 0]
       ])
       assert.strictEqual((yield* registry.systemStatus).totalCircuits, 2)
-      assert.strictEqual(yield* registry.getUnsafe("kafka")!.policy, CircuitPolicy.kafka)
-      assert.strictEqual(yield* registry.getUnsafe("search")!.policy, policy)
+      assert.strictEqual(yield* findCircuit(registry, "kafka")!.policy, CircuitPolicy.kafka)
+      assert.strictEqual(yield* findCircuit(registry, "search")!.policy, policy)
     }))
 
   it.effect("and the defaults may be options of a policy, under the environment as well", () =>
@@ -367,7 +369,7 @@ describe("circuits that the Layer names", () => {
   it.effect("can be forced open before the first call", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
-      yield* registry.getUnsafe("kafka")!.forceOpen()
+      yield* findCircuit(registry, "kafka")!.forceOpen()
       const error = yield* Effect.flip(Effect.void.pipe(CircuitBreaker.withCircuitBreaker("kafka")))
       assert.strictEqual(error._tag, "CircuitOpenError")
     }).pipe(Effect.provide(CircuitBreakerRegistry.layer({ circuits }))))
@@ -415,7 +417,7 @@ describe("circuits that the Layer names", () => {
     Effect.gen(function*() {
       const registry = yield* Registry
       assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
-      const policies = yield* Effect.forEach(["kafka", "search"], (name) => registry.getUnsafe(name)!.policy)
+      const policies = yield* Effect.forEach(["kafka", "search"], (name) => findCircuit(registry, name)!.policy)
       assert.deepStrictEqual(policies.map(({ consecutiveFailures }) => consecutiveFailures), [9, 7])
     }).pipe(
       Effect.provide(CircuitBreakerRegistry.layerConfig({ circuits })),
@@ -517,7 +519,7 @@ describe("adopt", () => {
     Effect.gen(function*() {
       const registry = yield* make()
       const seen: Array<string> = []
-      CircuitBreakerRegistry.watchCircuits(registry, {
+      watchCircuits(registry, {
         onKept: ({ name }) => void seen.push(`kept ${name}`),
         onForgotten: ({ name }) => void seen.push(`forgot ${name}`)
       })
@@ -537,7 +539,7 @@ describe("adopt", () => {
         error.message,
         "Circuit \"own\" is registered already; remove it first, or use another name"
       )
-      assert.strictEqual(registry.getUnsafe("own"), living)
+      assert.strictEqual(findCircuit(registry, "own"), living)
       yield* fail(breaker)
       assert.deepStrictEqual(yield* registry.openCircuits, [])
     }))
@@ -950,7 +952,7 @@ describe("idle circuits", () => {
       yield* TestClock.adjust("1 hour")
 
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
-      assert.isUndefined(registry.getUnsafe("b"))
+      assert.isUndefined(findCircuit(registry, "b"))
     }))
 
   it.effect("one hour by default", () =>
@@ -1023,7 +1025,7 @@ describe("idle circuits", () => {
     "forced open": (breaker) => breaker.forceOpen(),
     disabled: (breaker) => breaker.disable,
     "in MetricsOnly": (breaker) => breaker.metricsOnly,
-    "with a listener": (breaker) => breaker.onTrip(() => Effect.void),
+    "with a listener": (breaker) => CircuitBreaker.onTrip(breaker, () => Effect.void),
     "with a subscriber to its events": (breaker) => watch(breaker.events)
   }
   for (const [name, keep] of Object.entries(kept)) {
@@ -1037,7 +1039,7 @@ describe("idle circuits", () => {
         assert.deepStrictEqual(yield* registry.names, ["a"])
         // Nor are they forgotten little by little, as others are made.
         yield* repeat(Effect.suspend(() => registry.getOrCreate(`tenant-${Math.random()}`)), 20)
-        assert.strictEqual(registry.getUnsafe("a"), breaker)
+        assert.strictEqual(findCircuit(registry, "a"), breaker)
       }))
   }
 
@@ -1056,7 +1058,7 @@ describe("idle circuits", () => {
     Effect.gen(function*() {
       const registry = yield* make()
       const breaker = yield* registry.getOrCreate("a")
-      yield* Effect.scoped(Effect.andThen(breaker.onTrip(() => Effect.void), settle))
+      yield* Effect.scoped(Effect.andThen(CircuitBreaker.onTrip(breaker, () => Effect.void), settle))
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* registry.names, [])
     }))
@@ -1203,11 +1205,11 @@ describe("a permit", () => {
           Scope.provide(CircuitBreakerRegistry.make({ idleTimeToLive: 10 }), Scope.makeUnsafe())
         ).pollUnsafe()!
       ).pipe(Option.getOrThrow)
-      const handle = registry.getOrCreateUnsafe("search")
+      const handle = namedCircuit(registry, "search")
       machine.now = 10
       start(Effect.scoped(Effect.andThen(handle.permit, Effect.sleep(5))))
       machine.run(registry.names)
-      const circuit = registry.getOrCreateUnsafe("search")
+      const circuit = namedCircuit(registry, "search")
       machine.settle()
 
       assert.strictEqual(Effect.runSync(circuit.metrics).callsInFlight, 1, `operation ${place}`)
@@ -1224,7 +1226,7 @@ describe("ten thousand tenants", () => {
       const inUse = yield* registry.getOrCreate("in use")
       let mostAlive = 0
       for (let i = 0; i < 10_000; i++) {
-        yield* succeed(registry.getOrCreateUnsafe(`tenant-${i}`))
+        yield* succeed(namedCircuit(registry, `tenant-${i}`))
         yield* succeed(inUse)
         clocks.pass("1 second")
         if (i % 1_000 === 999) {
@@ -1234,13 +1236,13 @@ describe("ten thousand tenants", () => {
       // Sixty are young enough; the sweep may be a round behind.
       assert.isAtMost(mostAlive, 200)
       assert.isAtMost((yield* registry.names).length, 62)
-      assert.strictEqual(registry.getUnsafe("in use"), inUse)
+      assert.strictEqual(findCircuit(registry, "in use"), inUse)
     }))
 
   it.effect("that came at once leave at once", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      for (let i = 0; i < 10_000; i++) yield* succeed(registry.getOrCreateUnsafe(`tenant-${i}`))
+      for (let i = 0; i < 10_000; i++) yield* succeed(namedCircuit(registry, `tenant-${i}`))
       assert.strictEqual((yield* registry.names).length, 10_000)
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* registry.names).length, 0)
@@ -1256,7 +1258,7 @@ describe("ten thousand tenants", () => {
         Effect.provideService(Clock.Clock, clocks)
       )
     )
-    const circuits = Array.from({ length: 1_000 }, (_, i) => new WeakRef(registry.getOrCreateUnsafe(`tenant-${i}`)))
+    const circuits = Array.from({ length: 1_000 }, (_, i) => new WeakRef(namedCircuit(registry, `tenant-${i}`)))
     clocks.pass("1 hour")
     assert.isEmpty(Effect.runSync(registry.names))
     // A reference is held for the turn it was made in.
@@ -1270,12 +1272,12 @@ describe("ten thousand tenants", () => {
   it.effect("that came at once leave as new ones come, two for each", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      for (let i = 0; i < 1_000; i++) yield* succeed(registry.getOrCreateUnsafe(`old-${i}`))
+      for (let i = 0; i < 1_000; i++) yield* succeed(namedCircuit(registry, `old-${i}`))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* alive(registry, "old", 1_000), 1_000)
-      for (let i = 0; i < 100; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      for (let i = 0; i < 100; i++) namedCircuit(registry, `new-${i}`)
       assert.approximately(yield* alive(registry, "old", 1_000), 800, 30)
-      for (let i = 100; i < 1_000; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      for (let i = 100; i < 1_000; i++) namedCircuit(registry, `new-${i}`)
       assert.strictEqual(yield* alive(registry, "old", 1_000), 0)
       assert.strictEqual(yield* alive(registry, "new", 1_000), 1_000)
     }))
@@ -1293,8 +1295,8 @@ describe("whoever watches the circuits of a registry", () => {
     const seen: Array<string> = []
     return {
       seen,
-      onKept: ({ name }: Breaker) => void seen.push(`kept ${name}`),
-      onForgotten: ({ name }: Breaker) => void seen.push(`forgot ${name}`)
+      onKept: ({ name }: { readonly name: string }) => void seen.push(`kept ${name}`),
+      onForgotten: ({ name }: { readonly name: string }) => void seen.push(`forgot ${name}`)
     }
   }
 
@@ -1303,7 +1305,7 @@ describe("whoever watches the circuits of a registry", () => {
       const registry = yield* make()
       const a = yield* registry.getOrCreate("a")
       const first = watcher()
-      const stop = CircuitBreakerRegistry.watchCircuits(registry, first)
+      const stop = watchCircuits(registry, first)
       assert.deepStrictEqual(first.seen, ["kept a"])
 
       yield* registry.getOrCreate("b")
@@ -1323,7 +1325,7 @@ describe("whoever watches the circuits of a registry", () => {
       const registry = yield* make()
       const a = yield* registry.getOrCreate("a")
       yield* a.disable
-      const coming = yield* watch(CircuitBreakerRegistry.comingChanges(registry))
+      const coming = yield* watch(comingChanges(registry))
       yield* a.forceClose
 
       assert.deepStrictEqual((yield* coming).map(({ sequence }) => sequence), [2])
@@ -1335,12 +1337,12 @@ describe("whoever watches the circuits of a registry", () => {
       const a = yield* registry.getOrCreate("a")
       yield* a.disable
       const { seen, ...others } = watcher()
-      const stop = CircuitBreakerRegistry.watchCircuits(registry, others)
+      const stop = watchCircuits(registry, others)
       yield* registry.getOrCreate("b")
       stop()
 
       assert.deepStrictEqual(seen, [])
-      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+      assert.strictEqual(comingChanges(registry), registry.changes)
     }))
 })
 
@@ -1415,7 +1417,7 @@ describe("reload", () => {
   it.effect("respects policies in code, wherever they are named", () =>
     underEnv({}, (registry, env) =>
       Effect.gen(function*() {
-        const layered = registry.getUnsafe("layered")!
+        const layered = findCircuit(registry, "layered")!
         const named = yield* registry.getOrCreate("named", CircuitPolicy.make({ consecutiveFailures: 8 }))
         const adopted = yield* registry.adopt(
           yield* CircuitBreaker.make({ name: "adopted", policy: CircuitPolicy.make({ consecutiveFailures: 9 }) })
@@ -1532,7 +1534,7 @@ describe("reload", () => {
       yield* latch.open
       yield* Fiber.join(slow)
       yield* Fiber.join(fast)
-      assert.strictEqual(yield* failures(registry.getUnsafe("a")!), 3)
+      assert.strictEqual(yield* failures(findCircuit(registry, "a")!), 3)
     }))
 
   it.effect("reads the process environment as it is now, if no other is provided", () =>
@@ -1565,7 +1567,7 @@ describe("a registry of another copy of the package", () => {
       const registry = yield* other.CircuitBreakerRegistry.make({ circuits: { a: undefined } })
       const [exported, coming] = yield* Effect.gen(function*() {
         yield* fail(yield* registry.getOrCreate("a"))
-        return [yield* Metric.snapshot, CircuitBreakerRegistry.comingChanges(registry)] as const
+        return [yield* Metric.snapshot, comingChanges(registry)] as const
       }).pipe(
         Effect.provide(Telemetry.layer()),
         Effect.provideService(Registry, registry),
@@ -1616,13 +1618,13 @@ describe("a registry made by hand", () => {
     Effect.gen(function*() {
       const registry = { ...(yield* make()) }
       Object.defineProperty(registry, "~effect-resilience/registry", { value: { version: 2 } })
-      const stop = CircuitBreakerRegistry.watchCircuits(registry, {
+      const stop = watchCircuits(registry, {
         onKept: () => assert.fail(),
         onForgotten: () => assert.fail()
       })
       yield* registry.getOrCreate("a")
       stop()
-      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+      assert.strictEqual(comingChanges(registry), registry.changes)
     }))
 
   it.effect("that is frozen works, with its tiers uncounted", () =>

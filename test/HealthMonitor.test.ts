@@ -29,6 +29,7 @@ import { call, fail, hold, repeat, settle, succeed, touchy } from "./support/cir
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 import { sweep } from "./support/interruption.ts"
 import { counted, Machine, seeded } from "./support/machine.ts"
+import { findCircuit } from "./support/registry.ts"
 
 const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
 
@@ -1433,7 +1434,7 @@ describe("interruption", () => {
         run: program.pipe(Effect.scoped, Effect.provide(context)),
         running: () => running,
         most: () => most,
-        breaker: () => registry.getUnsafe("payment-api")
+        breaker: () => findCircuit(registry, "payment-api")
       }
     })
   const uses = {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type CircuitEvent, CircuitPolicy } from "effect-resilience"
+import { CircuitBreaker, type CircuitEvent, CircuitPolicy } from "effect-resilience"
 import { Duration, Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
 import {
@@ -100,12 +100,12 @@ describe("manual control", () => {
       const events = yield* watch(breaker.events)
 
       yield* TestClock.adjust("10 seconds")
-      yield* breaker.forceOpen({ duration: "1 hour", note: "takes longer" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen({ duration: "1 hour" }), "takes longer")
       assert.strictEqual(yield* remaining(breaker), 3_600_000)
       yield* breaker.forceOpen()
       assert.strictEqual(yield* remaining(breaker), Infinity)
       // The same end once more is nothing new.
-      yield* breaker.forceOpen({ note: "again" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen(), "again")
       yield* breaker.forceOpen({ duration: "1 second" })
       yield* breaker.forceOpen({ duration: "1 second" })
       assert.strictEqual(yield* remaining(breaker), 1_000)
@@ -136,7 +136,7 @@ describe("manual control", () => {
     Effect.gen(function*() {
       const breaker = yield* make()
       const events = yield* watch(breaker.events)
-      yield* breaker.forceOpen({ note: "maintenance until noon", duration: "1 hour" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen({ duration: "1 hour" }), "maintenance until noon")
 
       const [event] = yield* events
       assert.isTrue(event?._tag === "StateChanged")

@@ -137,7 +137,7 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
     "CircuitBreaker.on: tag must be \"StateChanged\" or \"CallEnded\" or \"Reconfigured\", got \"Opened\""
   ],
   "an effect for a listener": [
-    () => breaker.onTrip(the(Effect.void)),
+    () => CircuitBreaker.onTrip(breaker, the(Effect.void)),
     "CircuitBreaker: listener must be a function that returns an effect, got an Effect"
   ],
   "an unknown option of a permit's failure": [

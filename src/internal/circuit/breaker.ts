@@ -365,7 +365,11 @@ export class Breaker {
     const { journal } = this
     const retime = (observers: ReadonlyArray<Observer>): void => {
       journal.observers = observers.length === 0 ? undefined : observers
-      this.settings = withNeeds(this.settings, { ...this.settings.needs, durations: journal.measures }, this.home.context)
+      this.settings = withNeeds(
+        this.settings,
+        { ...this.settings.needs, durations: journal.measures },
+        this.home.context
+      )
     }
     retime([...journal.observers ?? [], observer])
     return () => retime((journal.observers ?? []).filter((other) => other !== observer))

@@ -7,7 +7,14 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, Reconfigured, StateChanged } from "../../CircuitEvent.ts"
+import type {
+  CallEnded,
+  CircuitChange,
+  CircuitEvent,
+  CircuitState,
+  Reconfigured,
+  StateChanged
+} from "../../CircuitEvent.ts"
 import type { LastFailure } from "../../ResilienceError.ts"
 import { EventHub, History } from "../eventHub.ts"
 import * as Circuit from "./machine.ts"
@@ -87,7 +94,7 @@ export class Journal {
   }
 
   lasted(duration: number): void {
-    if (this.observers !== undefined) for (const observer of this.observers) observer.onDuration(duration)
+    if (this.observers !== undefined) { for (const observer of this.observers) observer.onDuration(duration) }
   }
 
   private publish(event: CircuitEvent, parent: Parent | undefined): void {

@@ -58,7 +58,11 @@ export const make = (
   options: { readonly start: Command | undefined; readonly environment: Environment | undefined }
 ): State => {
   const living = new Map<string, Breaker>()
-  const parent = { events: new EventHub<CircuitEvent>(), changes: new EventHub<CircuitChange>(), history: new History<CircuitChange>(1_024) }
+  const parent = {
+    events: new EventHub<CircuitEvent>(),
+    changes: new EventHub<CircuitChange>(),
+    history: new History<CircuitChange>(1_024)
+  }
   const home = makeHome(context, parent)
   return {
     ...settings,

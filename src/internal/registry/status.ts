@@ -54,9 +54,7 @@ export const warnIfPerCall = (state: State): Effect.Effect<void> =>
     shortLivesInARow = isShort ? shortLivesInARow + 1 : 0
     return shortLivesInARow === MANY_LIVES
       ? Effect.logWarning(
-        `A CircuitBreakerRegistry with ${
-          shown(living.keys())
-        } was built and released ${MANY_LIVES} times in a row: ` +
+        `A CircuitBreakerRegistry with ${shown(living.keys())} was built and released ${MANY_LIVES} times in a row: ` +
           "circuits of a Layer that is provided to each call never open. Provide it once, at the edge of the program"
       )
       : Effect.void
