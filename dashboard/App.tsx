@@ -1,7 +1,8 @@
 import { useEffect } from "preact/hooks"
+import { count, healthReasons } from "../src/internal/words.ts"
 import { Circuits } from "./Circuits.tsx"
 import { Detail, TokenForm } from "./Detail.tsx"
-import { reasonsOf, span } from "./model.ts"
+import { span } from "./model.ts"
 import type { Store } from "./store.ts"
 import { Tiers } from "./Tiers.tsx"
 import { Timeline } from "./Timeline.tsx"
@@ -119,7 +120,7 @@ const Stale = ({ store }: { readonly store: Store }) =>
 /** Why the program is not healthy, where it has checks of its own. */
 const Reasons = ({ store }: { readonly store: Store }) => {
   const { health } = store
-  const reasons = health === undefined || health.status === "healthy" ? [] : reasonsOf(health.checks)
+  const reasons = health === undefined || health.status === "healthy" ? [] : healthReasons(health.checks)
   if (reasons.length === 0) return null
   return (
     <section class={`banner banner--${health!.status === "unhealthy" ? "alarm" : "warning"}`} aria-label="Health">
@@ -135,7 +136,7 @@ const Problems = ({ store }: { readonly store: Store }) => {
   return (
     <details class="banner banner--warning">
       <summary>
-        {problems.length === 1 ? "One mistake" : `${problems.length} mistakes`} in the environment
+        {count(problems.length, "mistake")} in the environment
       </summary>
       <ul>{problems.map((problem) => <li key={problem}>{problem}</li>)}</ul>
     </details>

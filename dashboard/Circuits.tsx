@@ -1,5 +1,6 @@
+import { ALARMING_FAILURE_RATE, percent, STATE_LABELS, STATES_BY_URGENCY } from "../src/internal/words.ts"
 import { type Circuit, PAGE_SIZE, type State } from "./api.ts"
-import { type CircuitTrend, latency, percent, perSecond, span, STATE_NAMES, STATE_SIGNS, STATES } from "./model.ts"
+import { type CircuitTrend, latency, perSecond, span, STATE_SIGNS } from "./model.ts"
 import { Spark, StateBadge } from "./parts.tsx"
 import type { Store } from "./store.ts"
 
@@ -56,8 +57,10 @@ const Filters = ({ store }: { readonly store: Store }) => {
   return (
     <div class="filters" role="group" aria-label="Show circuits by state">
       {filter(undefined, "all", store.health!.total_circuits)}
-      {STATES.filter((state) => counts[state] > 0 || state === chosen || state === "open" || state === "closed")
-        .map((state) => filter(state, STATE_NAMES[state], counts[state]))}
+      {STATES_BY_URGENCY.filter((state) =>
+        counts[state] > 0 || state === chosen || state === "open" || state === "closed"
+      )
+        .map((state) => filter(state, STATE_LABELS[state], counts[state]))}
     </div>
   )
 }
@@ -154,7 +157,9 @@ const Rate = ({ calls, rate, threshold }: {
       {threshold === null ? null : <span class="quiet">of {percent(threshold)}</span>}
     </span>
     <span
-      class={`rate${threshold !== null && rate >= threshold ? " rate--over" : rate > 0.1 ? " rate--high" : ""}`}
+      class={`rate${
+        threshold !== null && rate >= threshold ? " rate--over" : rate > ALARMING_FAILURE_RATE ? " rate--high" : ""
+      }`}
       title={`${percent(rate)} of ${calls} calls`}
       aria-hidden="true"
     >

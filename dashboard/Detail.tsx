@@ -1,7 +1,8 @@
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
+import { count, failureText, percent, reasonText, STATE_LABELS, STATE_NAMES } from "../src/internal/words.ts"
 import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
-import { failureText, latency, percent, span, STATE_NAMES, stateOf, why } from "./model.ts"
+import { latency, span } from "./model.ts"
 import { Moment, StateBadge } from "./parts.tsx"
 import * as Storage from "./storage.ts"
 import type { Store } from "./store.ts"
@@ -111,20 +112,20 @@ const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Tr
   const of = (threshold: number | null) => threshold === null ? "" : `, opens at ${percent(threshold)}`
   const facts: ReadonlyArray<readonly [string, ComponentChildren]> = [
     ["State", <StateBadge state={circuit.state} />],
-    ...(last === undefined || stateOf(last.to) !== circuit.state
+    ...(last === undefined || STATE_NAMES[last.to] !== circuit.state
       ? []
       : [
         [
           "Since",
           <>
-            <Moment at={last.timestamp} />, {why(last)}
+            <Moment at={last.timestamp} />, {reasonText(last)}
           </>
         ] as const
       ]),
     ["Policy", circuit.policy],
     [
       "Failure rate",
-      `${percent(circuit.error_rate)} of ${circuit.requests_in_window} calls${of(thresholds.error_rate)}`
+      `${percent(circuit.error_rate)} of ${count(circuit.requests_in_window, "call")}${of(thresholds.error_rate)}`
     ],
     [
       "Failures in a row",
@@ -270,13 +271,15 @@ const Control = ({ store }: { readonly store: Store }) => {
 
 const History = ({ history }: { readonly history: ReadonlyArray<Transition> }) => (
   <details>
-    <summary>{history.length === 1 ? "1 transition" : `${history.length} transitions`}</summary>
+    <summary>{count(history.length, "transition")}</summary>
     <ol class="events">
       {history.toReversed().map((event) => (
         <li key={`${event.sequence} ${event.timestamp}`}>
           <Moment at={event.timestamp} />
-          <StateBadge state={stateOf(event.to)} />
-          <span class="events__why">{why(event)}, {STATE_NAMES[stateOf(event.from)]} for {span(event.elapsed)}</span>
+          <StateBadge state={STATE_NAMES[event.to]} />
+          <span class="events__why">
+            {reasonText(event)}, {STATE_LABELS[STATE_NAMES[event.from]]} for {span(event.elapsed)}
+          </span>
         </li>
       ))}
     </ol>

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks"
-import { compare, lanesOf, span, STATE_NAMES, stateOf, STATES, ticksOf, why, type Window } from "./model.ts"
+import { count, reasonText, STATE_LABELS, STATE_NAMES, STATES_BY_URGENCY } from "../src/internal/words.ts"
+import { compare, lanesOf, span, ticksOf, type Window } from "./model.ts"
 import { Moment, StateBadge } from "./parts.tsx"
 import type { Store } from "./store.ts"
 
@@ -107,7 +108,9 @@ const Lanes = ({ now, store, window }: { readonly store: Store; readonly window:
   const shown = lanes.slice(0, MAX_LANES)
   const length = window.to - window.from
   const left = (at: number) => `${(100 * (at - window.from) / length).toFixed(3)}%`
-  const present = STATES.filter((state) => shown.some(({ segments }) => segments.some((each) => each.state === state)))
+  const present = STATES_BY_URGENCY.filter((state) =>
+    shown.some(({ segments }) => segments.some((each) => each.state === state))
+  )
   const ticks = ticksOf(window, new Date(now).getTimezoneOffset(), narrow.matches ? 3 : 6)
   const format = length <= 5 * 60_000 ? tickTimeWithSeconds : tickTime
   if (shown.length === 0) return <p class="empty">No circuit changed then.</p>
@@ -123,7 +126,7 @@ const Lanes = ({ now, store, window }: { readonly store: Store; readonly window:
                 key={from}
                 class={`segment segment--${state}`}
                 style={{ left: left(from), width: `${(100 * (to - from) / length).toFixed(3)}%` }}
-                title={`${circuit}: ${STATE_NAMES[state]} for ${span(to - from)}`}
+                title={`${circuit}: ${STATE_LABELS[state]} for ${span(to - from)}`}
               />
             ))}
           </div>
@@ -138,7 +141,7 @@ const Lanes = ({ now, store, window }: { readonly store: Store; readonly window:
       <p class="legend">
         {present.map((state) => (
           <span key={state}>
-            <span class={`legend__mark segment--${state}`} /> {STATE_NAMES[state]}
+            <span class={`legend__mark segment--${state}`} /> {STATE_LABELS[state]}
           </span>
         ))}
         {lanes.length > MAX_LANES ? <span>and {lanes.length - MAX_LANES} more circuits</span> : null}
@@ -156,7 +159,7 @@ const Events = ({ store, window }: { readonly store: Store; readonly window: Win
   return (
     <>
       <h3 class="events__title">
-        {events.length === 1 ? "1 transition" : `${events.length} transitions`}
+        {count(events.length, "transition")}
       </h3>
       <ol class="events">
         {shown.map((event) => (
@@ -165,8 +168,8 @@ const Events = ({ store, window }: { readonly store: Store; readonly window: Win
             <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(event.circuit)}>
               {event.circuit}
             </button>
-            <StateBadge state={stateOf(event.to)} />
-            <span class="events__why">{why(event)}</span>
+            <StateBadge state={STATE_NAMES[event.to]} />
+            <span class="events__why">{reasonText(event)}</span>
           </li>
         ))}
       </ol>

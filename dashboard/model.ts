@@ -1,27 +1,10 @@
 /** What the page shows, as plain functions over what the API says and the time. */
+import { STATE_NAMES } from "../src/internal/words.ts"
 import type { Circuit, State, TierFlow, Transition } from "./api.ts"
 
 // -----------------------------------------------------------------------------
 // words
 // -----------------------------------------------------------------------------
-
-export const STATES: ReadonlyArray<State> = [
-  "open",
-  "half_open",
-  "forced_open",
-  "metrics_only",
-  "disabled",
-  "closed"
-]
-
-export const STATE_NAMES: Readonly<Record<State, string>> = {
-  open: "open",
-  half_open: "half-open",
-  forced_open: "forced open",
-  metrics_only: "metrics only",
-  disabled: "disabled",
-  closed: "closed"
-}
 
 /** Told apart by shape, not by colour alone. */
 export const STATE_SIGNS: Readonly<Record<State, string>> = {
@@ -32,23 +15,6 @@ export const STATE_SIGNS: Readonly<Record<State, string>> = {
   disabled: "–",
   closed: "✓"
 }
-
-/** A failure in one line. */
-export const failureText = ({ error, message }: NonNullable<Circuit["last_failure"]>): string =>
-  message === "" || message === error ? error : `${error}: ${message}`
-
-const WIRE_STATES: Readonly<Record<Transition["to"], State>> = {
-  Open: "open",
-  HalfOpen: "half_open",
-  ForcedOpen: "forced_open",
-  MetricsOnly: "metrics_only",
-  Disabled: "disabled",
-  Closed: "closed"
-}
-
-export const stateOf = (name: Transition["to"]): State => WIRE_STATES[name]
-
-export const percent = (rate: number): string => `${rate > 0 && rate < 0.01 ? "<1" : Math.round(rate * 100)} %`
 
 export const perSecond = (rate: number): string =>
   `${rate === 0 ? "0" : rate < 10 ? rate.toFixed(1) : Math.round(rate)}/s`
@@ -72,33 +38,6 @@ export const span = (millis: number): string => {
   const rest = next === undefined ? 0 : Math.floor((seconds % size) / next[0])
   return rest === 0 ? `${whole} ${unit}` : `${whole} ${unit} ${rest} ${next![1]}`
 }
-
-export const why = (event: Transition): string => {
-  switch (event.reason) {
-    case "ConsecutiveFailures":
-      return `${event.consecutiveFailures} failures in a row`
-    case "FailureRate":
-      return `${percent(event.failureRate)} of ${event.calls} calls failed`
-    case "SlowCallRate":
-      return `${percent(event.slowCallRate)} of ${event.calls} calls were slow`
-    case "ProbeFailed":
-      return "a probe failed"
-    case "ProbesSucceeded":
-      return "the probes succeeded"
-    case "ProbeTimedOut":
-      return "the probes took too long"
-    case "OpenTimeEnded":
-      return "the open time has ended"
-    case "Manual":
-      return event.note ?? "by hand"
-  }
-}
-
-/** The reasons of a health report. A source of another kind may say anything. */
-export const reasonsOf = (checks: unknown): ReadonlyArray<string> =>
-  typeof checks === "object" && checks !== null && "reasons" in checks && Array.isArray(checks.reasons)
-    ? checks.reasons.filter((reason) => typeof reason === "string")
-    : []
 
 // -----------------------------------------------------------------------------
 // what happened between two looks
@@ -355,7 +294,7 @@ export const lanesOf = (transitions: ReadonlyArray<Transition>, window: Window, 
     for (let i = -1; i < events.length; i++) {
       const event = events[i]
       const next = events[i + 1]
-      const state = stateOf(event?.to ?? next!.from)
+      const state = STATE_NAMES[event?.to ?? next!.from]
       const from = Math.max(window.from, event?.timestamp ?? (next!.timestamp - next!.elapsed))
       const to = Math.min(end, next?.timestamp ?? end)
       if (event !== undefined && event.timestamp >= window.from && event.timestamp <= end) isOfInterest = true

@@ -1,10 +1,11 @@
 /** Small things that are shown in several places. */
+import { STATE_LABELS } from "../src/internal/words.ts"
 import type { State } from "./api.ts"
-import { POINTS, STATE_NAMES, STATE_SIGNS } from "./model.ts"
+import { POINTS, STATE_SIGNS } from "./model.ts"
 
 export const StateBadge = ({ state }: { readonly state: State }) => (
   <span class={`state state--${state}`}>
-    <span aria-hidden="true">{STATE_SIGNS[state]}</span> {STATE_NAMES[state]}
+    <span aria-hidden="true">{STATE_SIGNS[state]}</span> {STATE_LABELS[state]}
   </span>
 )
 

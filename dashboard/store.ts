@@ -1,4 +1,5 @@
 /** What the page knows, and how it comes to know it. */
+import { count, reasonText, STATE_LABELS, STATE_NAMES } from "../src/internal/words.ts"
 import {
   type Action,
   type Admin,
@@ -16,7 +17,7 @@ import {
   type Transition
 } from "./api.ts"
 import * as Storage from "./storage.ts"
-import { CircuitTrend, type Flow, flowsOf, FlowTrend, STATE_NAMES, stateOf, why, withTransition } from "./model.ts"
+import { CircuitTrend, type Flow, flowsOf, FlowTrend, withTransition } from "./model.ts"
 
 const TOKEN_KEY = "effect-resilience.token"
 const INTERVAL = 1000
@@ -205,7 +206,7 @@ export class Store {
   private heard(change: Change): void {
     this.pollSoon()
     if (change._tag !== "StateChanged") return
-    this.announce(`${change.circuit} is ${STATE_NAMES[stateOf(change.to)]}: ${why(change)}`)
+    this.announce(`${change.circuit} is ${STATE_LABELS[STATE_NAMES[change.to]]}: ${reasonText(change)}`)
     const history = this.detail?.name === change.circuit && this.detail.history !== undefined
       ? withTransition(this.detail.history, change)
       : undefined
@@ -320,11 +321,11 @@ export class Store {
     let result: Pick<Detail, "circuit" | "done" | "refused">
     try {
       if (name === undefined) {
-        const count = await this.api.resetAll(command)
-        result = { done: count === 1 ? "One circuit was reset." : `${count} circuits were reset.` }
+        const circuits = count(await this.api.resetAll(command), "circuit")
+        result = { done: `${circuits} reset.` }
       } else {
         const circuit = await this.api.change(name, action, command)
-        result = { circuit, done: `${name} is ${STATE_NAMES[circuit.state]} now.` }
+        result = { circuit, done: `${name} is ${STATE_LABELS[circuit.state]} now.` }
       }
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) this.forget()

@@ -37,6 +37,7 @@
  */
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
+import { reasonText } from "./internal/words.ts"
 import { LastFailure } from "./ResilienceError.ts"
 
 /**
@@ -117,6 +118,37 @@ export const StateChanged = Schema.TaggedStruct("StateChanged", {
  * @since 0.1.0
  */
 export type StateChanged = typeof StateChanged.Type
+
+/**
+ * Describes why a circuit changed its state, in the words of the dashboard and
+ * the command line.
+ *
+ * **Example** (Printing transitions)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Fiber, Stream } from "effect"
+ * import { CircuitBreaker, CircuitEvent } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
+ *   const reasons = yield* breaker.changes.pipe(
+ *     Stream.filter((change) => change._tag === "StateChanged"),
+ *     Stream.map(CircuitEvent.describeReason),
+ *     Stream.take(1),
+ *     Stream.runCollect,
+ *     Effect.forkChild({ startImmediately: true })
+ *   )
+ *   yield* breaker.forceOpen({ note: "maintenance" })
+ *   return yield* Fiber.join(reasons)
+ * })
+ *
+ * await Effect.runPromise(program) // => ["by hand: maintenance"]
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const describeReason = (change: StateChanged): string => reasonText(change)
 
 /**
  * A call ended with the outcome `Success`, `Failure` or `Ignored`, was

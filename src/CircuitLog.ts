@@ -44,11 +44,10 @@ import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import { comingChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
-import { STATES } from "./CircuitMetrics.ts"
 import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
-import { failureText } from "./internal/error/lastFailure.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
 import { writeLog } from "./internal/telemetry/writeLog.ts"
+import { failureText, STATE_NAMES } from "./internal/words.ts"
 
 /**
  * What to log.
@@ -217,8 +216,8 @@ const writeStateChange = (
   const isOpen = change.to === "Open" || change.to === "ForcedOpen"
   return write(line, {
     circuit_breaker: change.circuit,
-    state: STATES[change.to],
-    old_state: STATES[change.from],
+    state: STATE_NAMES[change.to],
+    old_state: STATE_NAMES[change.from],
     reason: change.reason,
     note: change.note,
     failure_count: change.consecutiveFailures,
@@ -242,7 +241,7 @@ const isLogged = (event: CircuitEvent): event is CallEnded =>
 const writeCall = (event: CallEnded, threshold: number | undefined): Effect.Effect<void> =>
   write(Effect.logDebug(event.outcome === "Failure" ? "call_failed" : "call_ignored"), {
     circuit_breaker: event.circuit,
-    state: STATES[event.state],
+    state: STATE_NAMES[event.state],
     failure_count: event.consecutiveFailures,
     threshold,
     last_error: event.lastFailure === undefined ? undefined : failureText(event.lastFailure)

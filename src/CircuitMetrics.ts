@@ -27,6 +27,7 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { CircuitState } from "./CircuitEvent.ts"
 import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
+import { STATE_NAMES } from "./internal/words.ts"
 import { LastFailure } from "./ResilienceError.ts"
 
 /**
@@ -102,23 +103,6 @@ export const CircuitMetrics = Schema.Struct({
 export type CircuitMetrics = typeof CircuitMetrics.Type
 
 /**
- * A circuit that fails more of its calls is degraded, though it may be closed.
- *
- * @internal
- */
-export const ALARMING_FAILURE_RATE = 0.1
-
-/** @internal */
-export const STATES = {
-  Closed: "closed",
-  Open: "open",
-  HalfOpen: "half_open",
-  ForcedOpen: "forced_open",
-  Disabled: "disabled",
-  MetricsOnly: "metrics_only"
-} as const
-
-/**
  * The metrics as JSON for people and tools.
  *
  * **Details**
@@ -132,7 +116,7 @@ export const STATES = {
  */
 export const toJson = (self: CircuitMetrics) => ({
   name: self.name,
-  state: STATES[self.state],
+  state: STATE_NAMES[self.state],
   is_available: self.isAvailable,
   failure_count: self.consecutiveFailures,
   success_count: self.probeSuccesses,

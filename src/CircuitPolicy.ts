@@ -20,36 +20,28 @@
  *
  * policy.failureRate // => 0.5
  * policy.consecutiveFailures // => undefined
- * CircuitPolicy.describe(CircuitPolicy.fastFail) // => "opens after 3 failures in a row, for 30s; up to 3 probes at once, 2 successes close it"
+ * CircuitPolicy.fastFail.description // => "opens after 3 failures in a row, for 30s; up to 3 probes at once, 2 successes close it"
  * ```
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
-import * as Equal from "effect/Equal"
-import * as Schedule from "effect/Schedule"
-import {
-  checkAtLeast,
-  checkCount,
-  checkDuration,
-  checkFunction,
-  checkKnown,
-  checkOptions,
-  checkRate,
-  isObject,
-  refuse
-} from "./internal/check.ts"
+import type * as Duration from "effect/Duration"
+import type * as Schedule from "effect/Schedule"
+import * as internal from "./internal/circuit/policy.ts"
 import type * as Outcome from "./Outcome.ts"
 
 /**
- * Marks policies.
+ * Marks a value as a policy. Its property stands for what the policy was made
+ * of, and is carried along where a policy is spread into another.
  *
  * @category models
  * @since 0.1.0
  */
-export const TypeId: TypeId = "~effect-resilience/CircuitPolicy"
+export const TypeId: TypeId = internal.TypeId
 
 /**
+ * The type of `TypeId`.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -133,6 +125,8 @@ export interface CircuitPolicy<in E = unknown> {
   readonly interruptedAfter: Duration.Duration | undefined
   readonly countUnreported: "ignored" | "success"
   readonly describeFailure: FailureDescription | undefined
+  /** The policy in words. A spread leaves it behind. */
+  readonly description: string
 }
 
 /**
@@ -170,47 +164,6 @@ export interface Options<in E = unknown> {
   readonly countUnreported?: "ignored" | "success" | undefined
   readonly describeFailure?: FailureDescription | undefined
 }
-
-const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const
-
-const FIELDS = [
-  ...TRIPS,
-  "slowCallDuration",
-  "minimumCalls",
-  "window",
-  "openDuration",
-  "maxOpenDuration",
-  "halfOpenMaxCalls",
-  "successThreshold",
-  "halfOpenSample",
-  "halfOpenTimeout",
-  "recovery",
-  "measureDuration",
-  "classify",
-  "interruptedAfter",
-  "countUnreported",
-  "describeFailure"
-] as const satisfies ReadonlyArray<keyof Options>
-
-/**
- * What a policy was made of: itself, and the fields that were named for it. The
- * others follow from these, or are defaults. A spread carries it along under
- * the `TypeId`, so that they follow the fields of the new policy, and comparing
- * two policies does not see it.
- */
-interface Origin {
-  readonly policy: CircuitPolicy<never>
-  readonly named: ReadonlySet<keyof Options>
-}
-
-const origins = /* @__PURE__ */ new WeakMap<object, Origin>()
-
-/** Whether options, in which a policy may be spread, name a field. */
-const names = (origin: Origin | undefined, options: Options<never>) => (field: keyof Options): boolean =>
-  options[field] !== undefined &&
-  (origin === undefined || origin.named.has(field) || options[field] !== origin.policy[field])
-
-const policies = /* @__PURE__ */ new WeakSet<object>()
 
 /**
  * Makes a policy.
@@ -294,87 +247,7 @@ const policies = /* @__PURE__ */ new WeakSet<object>()
  * @category constructors
  * @since 0.1.0
  */
-export const make = <E = unknown>(options: Options<E> = {}): CircuitPolicy<E> =>
-  build("CircuitPolicy.make", (name) => `CircuitPolicy.make: ${name}`, checkOptions("CircuitPolicy.make", options))
-
-const build = <E>(owner: string, field: (name: string) => string, options: Options<E>): CircuitPolicy<E> => {
-  const { [TypeId]: spread, ...given } = options as Options<E> & { readonly [TypeId]?: object }
-  checkKnown(owner, given, FIELDS)
-  const origin = spread === undefined ? undefined : origins.get(spread)
-  const isNamed = names(origin, given)
-  const { slowCallDuration, slowCallRate } = given
-  if ((slowCallRate === undefined) !== (slowCallDuration === undefined)) {
-    const [named, missing] = slowCallRate === undefined
-      ? ["slowCallDuration", "slowCallRate"]
-      : ["slowCallRate", "slowCallDuration"]
-    throw new RangeError(`${field(named)} needs ${missing} beside it, got none`)
-  }
-  const anyNamed = TRIPS.some(isNamed)
-  const [own, ownRate] = (["consecutiveFailures", "failureRate"] as const).map((trip) =>
-    !anyNamed || isNamed(trip) ? given[trip] : undefined
-  )
-  const none = own === undefined && ownRate === undefined && slowCallRate === undefined
-  const consecutiveFailures = none ? 5 : own
-  const failureRate = none ? 0.5 : ownRate
-  const window = makeWindow(field, otherwise(given.window, { duration: "60 seconds" }))
-  const size = "calls" in window ? window.calls : Number.MAX_SAFE_INTEGER
-  const policy: CircuitPolicy<E> = {
-    [TypeId]: Object.freeze({}),
-    consecutiveFailures: ifGiven(consecutiveFailures, (value) => checkCount(field("consecutiveFailures"), value)),
-    failureRate: ifGiven(failureRate, (value) => checkRate(field("failureRate"), value)),
-    slowCallRate: ifGiven(slowCallRate, (value) => checkRate(field("slowCallRate"), value)),
-    slowCallDuration: ifGiven(slowCallDuration, (value) => checkDuration(field("slowCallDuration"), value)),
-    minimumCalls: isNamed("minimumCalls")
-      ? checkCount(field("minimumCalls"), given.minimumCalls!, size)
-      : Math.min(10, size),
-    window,
-    openDuration: makeOpenDuration(field, otherwise(given.openDuration, exponential({ initial: "60 seconds" }))),
-    maxOpenDuration: checkDuration(field("maxOpenDuration"), otherwise(given.maxOpenDuration, "1 hour")),
-    halfOpenMaxCalls: checkCount(field("halfOpenMaxCalls"), otherwise(given.halfOpenMaxCalls, 3)),
-    successThreshold: checkCount(field("successThreshold"), otherwise(given.successThreshold, 2)),
-    halfOpenSample: ifGiven(given.halfOpenSample, (sample) => makeSample(field, sample)),
-    halfOpenTimeout: checkDuration(field("halfOpenTimeout"), otherwise(given.halfOpenTimeout, "60 seconds"), {
-      positive: true
-    }),
-    recovery: ifGiven(given.recovery, (recovery) => makeRecovery(field, recovery)),
-    measureDuration: isNamed("measureDuration")
-      ? checkBoolean(field("measureDuration"), given.measureDuration!)
-      : "duration" in window || slowCallRate !== undefined,
-    classify: checkFunction(field("classify"), given.classify),
-    interruptedAfter: ifGiven(
-      given.interruptedAfter,
-      (value) => checkDuration(field("interruptedAfter"), value)
-    ),
-    countUnreported: checkUnreported(field("countUnreported"), otherwise(given.countUnreported, "ignored")),
-    describeFailure: checkDescription(field("describeFailure"), given.describeFailure)
-  }
-  // Another copy of the package does not say what it was told.
-  const isForeign = spread !== undefined && origin === undefined
-  const named = FIELDS.filter(isForeign ? isChanged(policy, make()) : isNamed)
-  origins.set(policy[TypeId], { policy, named: new Set(named) })
-  policies.add(policy)
-  return policy
-}
-
-/** A `null` is no default, and is refused like any other value. */
-const otherwise = <A>(value: A | undefined, byDefault: A): A => value === undefined ? byDefault : value
-
-const ifGiven = <A, B>(value: A | undefined, check: (value: A) => B): B | undefined =>
-  value === undefined ? undefined : check(value)
-
-const checkBoolean = (field: string, value: boolean): boolean =>
-  typeof value === "boolean" ? value : refuse(field, "true or false", value)
-
-const checkUnreported = (field: string, value: CircuitPolicy["countUnreported"]): CircuitPolicy["countUnreported"] =>
-  value === "ignored" || value === "success" ? value : refuse(field, `"ignored" or "success"`, value)
-
-const checkDescription = (
-  field: string,
-  value: FailureDescription | undefined
-): FailureDescription | undefined =>
-  value === undefined || value === false || typeof value === "function"
-    ? value
-    : refuse(field, "a function of the error, or false", value)
+export const make: <E = unknown>(options?: Options<E>) => CircuitPolicy<E> = internal.make
 
 /**
  * Whether a value is a policy, also if another copy of this package made it.
@@ -382,37 +255,13 @@ const checkDescription = (
  * @category guards
  * @since 0.1.0
  */
-export const isCircuitPolicy = (u: unknown): u is CircuitPolicy => isObject(u) && TypeId in u
+export const isCircuitPolicy: (u: unknown) => u is CircuitPolicy = internal.isCircuitPolicy
 
-/**
- * What JavaScript may have passed for a policy, options of one in particular.
- *
- * @internal
- */
-export const check = <P extends CircuitPolicy | undefined>(field: string, policy: P): P =>
-  policy === undefined || isCircuitPolicy(policy)
-    ? policy
-    : refuse(field, "a policy made with CircuitPolicy.make", policy)
+/** @internal */
+export const check = internal.checkPolicy
 
-/**
- * The policy that an option called `field` stands for: a policy as it is, or
- * one made of options, of a policy that was spread and changed by hand in
- * particular. Mistakes are named as those of `field`.
- *
- * @internal
- */
-export const from: {
-  <E>(field: string, policy: CircuitPolicy<E> | Options<E>): CircuitPolicy<E>
-  <E>(field: string, policy: CircuitPolicy<E> | Options<E> | undefined): CircuitPolicy<E> | undefined
-} =
-  (<E>(field: string, policy: CircuitPolicy<E> | Options<E> | undefined): CircuitPolicy<E> | undefined =>
-    policy === undefined || isMade(policy)
-      ? policy
-      : isObject(policy)
-      ? build(field, (name) => `${field}.${name}`, policy)
-      : refuse(field, "a policy or its options", policy)) as typeof from
-
-const isMade = <E>(policy: CircuitPolicy<E> | Options<E>): policy is CircuitPolicy<E> => policies.has(policy)
+/** @internal */
+export const from = internal.from
 
 /**
  * An open time that starts at `initial` and is multiplied by `multiplier` (2)
@@ -427,103 +276,12 @@ const isMade = <E>(policy: CircuitPolicy<E> | Options<E>): policy is CircuitPoli
  * @category constructors
  * @since 0.1.0
  */
-export const exponential = (options: {
+export const exponential: (options: {
   readonly initial: Duration.Input
   readonly multiplier?: number | undefined
   readonly maximum?: Duration.Input | undefined
   readonly jitter?: number | undefined
-}): Exponential => {
-  const { _tag: _, ...given } = checkOptions("CircuitPolicy.exponential", options) as typeof options & { _tag?: string }
-  checkKnown("CircuitPolicy.exponential", given, ["initial", "multiplier", "maximum", "jitter"])
-  const field = (name: string) => `CircuitPolicy.exponential: ${name}`
-  const initial = checkDuration(field("initial"), options.initial, { positive: true, finite: true })
-  const maximum = checkDuration(
-    field("maximum"),
-    otherwise(options.maximum, Duration.max(initial, Duration.minutes(5))),
-    {
-      finite: true
-    }
-  )
-  if (Duration.isLessThan(maximum, initial)) {
-    throw new RangeError(
-      `${field("maximum")} must be at least initial (${Duration.format(initial)}), got ${Duration.format(maximum)}`
-    )
-  }
-  return {
-    _tag: "Exponential",
-    initial,
-    multiplier: checkAtLeast(field("multiplier"), 1, otherwise(options.multiplier, 2)),
-    maximum,
-    jitter: checkRate(field("jitter"), otherwise(options.jitter, 0))
-  }
-}
-
-type Field = (name: string) => string
-
-const makeWindow = (field: Field, window: Window): CircuitPolicy["window"] => {
-  const { buckets, calls, duration } = checkFields(
-    field("window"),
-    "an object with calls, or with a duration",
-    window as { readonly calls?: number; readonly duration?: Duration.Input; readonly buckets?: number },
-    ["calls", "duration", "buckets"]
-  )
-  if ((calls === undefined) === (duration === undefined) || (calls !== undefined && buckets !== undefined)) {
-    return refuse(field("window"), "an object with calls, or with a duration and its buckets", window)
-  }
-  return calls !== undefined
-    ? { calls: checkCount(field("window.calls"), calls, 1_000_000) }
-    : {
-      duration: checkDuration(field("window.duration"), duration!, { positive: true, finite: true }),
-      buckets: checkCount(field("window.buckets"), otherwise(buckets, 10), 1_000)
-    }
-}
-
-const makeSample = (
-  field: Field,
-  sample: NonNullable<Options["halfOpenSample"]>
-): NonNullable<CircuitPolicy["halfOpenSample"]> => {
-  const { calls, failureRate } = checkFields(field("halfOpenSample"), "an object with calls and failureRate", sample, [
-    "calls",
-    "failureRate"
-  ])
-  return {
-    calls: checkCount(field("halfOpenSample.calls"), calls),
-    failureRate: checkRate(field("halfOpenSample.failureRate"), failureRate)
-  }
-}
-
-const makeRecovery = (field: Field, recovery: Recovery): NonNullable<CircuitPolicy["recovery"]> => {
-  const { duration, initial } = checkFields(field("recovery"), "an object with duration", recovery, [
-    "duration",
-    "initial"
-  ])
-  return {
-    duration: checkDuration(field("recovery.duration"), duration, { positive: true, finite: true }),
-    initial: checkShare(field("recovery.initial"), otherwise(initial, 0.1))
-  }
-}
-
-const checkFields = <O extends object>(field: string, accepted: string, value: O, known: ReadonlyArray<string>): O => {
-  if (!isObject(value)) return refuse(field, accepted, value)
-  checkKnown(field, value, known)
-  return value
-}
-
-const checkShare = (field: string, value: number): number =>
-  typeof value === "number" && value > 0 && value <= 1
-    ? value
-    : refuse(field, "a number above 0 and at most 1", value)
-
-const isExponential = (openDuration: OpenDuration): openDuration is Exponential =>
-  isObject(openDuration) && "_tag" in openDuration && openDuration._tag === "Exponential"
-
-const makeOpenDuration = (field: Field, openDuration: OpenDuration): CircuitPolicy["openDuration"] =>
-  Schedule.isSchedule(openDuration)
-    ? openDuration
-    : isExponential(openDuration)
-    // It may have been spread and changed by hand.
-    ? exponential(openDuration)
-    : checkDuration(field("openDuration"), openDuration)
+}) => Exponential = internal.exponential
 
 // -----------------------------------------------------------------------------
 // presets
@@ -535,7 +293,7 @@ const makeOpenDuration = (field: Field, openDuration: OpenDuration): CircuitPoli
  * @category presets
  * @since 0.1.0
  */
-export const fastFail: CircuitPolicy = /* @__PURE__ */ make({ consecutiveFailures: 3, openDuration: "30 seconds" })
+export const fastFail: CircuitPolicy = internal.fastFail
 
 /**
  * Bears with a dependency that has bad moments: 10 failures in a row, 2
@@ -544,10 +302,7 @@ export const fastFail: CircuitPolicy = /* @__PURE__ */ make({ consecutiveFailure
  * @category presets
  * @since 0.1.0
  */
-export const resilient: CircuitPolicy = /* @__PURE__ */ make({
-  consecutiveFailures: 10,
-  openDuration: /* @__PURE__ */ exponential({ initial: "2 minutes" })
-})
+export const resilient: CircuitPolicy = internal.resilient
 
 /**
  * Detects failure fast: 3 failures in a row, 30 seconds, 2 probes at once, 2
@@ -556,12 +311,7 @@ export const resilient: CircuitPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const aggressive: CircuitPolicy = /* @__PURE__ */ make({
-  consecutiveFailures: 3,
-  openDuration: "30 seconds",
-  halfOpenMaxCalls: 2,
-  successThreshold: 2
-})
+export const aggressive: CircuitPolicy = internal.aggressive
 
 /**
  * Tolerates transient failures: 10 in a row, 2 minutes, 5 probes at once, 3
@@ -570,12 +320,7 @@ export const aggressive: CircuitPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const conservative: CircuitPolicy = /* @__PURE__ */ make({
-  consecutiveFailures: 10,
-  openDuration: "2 minutes",
-  halfOpenMaxCalls: 5,
-  successThreshold: 3
-})
+export const conservative: CircuitPolicy = internal.conservative
 
 /**
  * A middle way: 5 failures in a row, 1 minute, 3 probes at once, 2 successes.
@@ -583,12 +328,7 @@ export const conservative: CircuitPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const production: CircuitPolicy = /* @__PURE__ */ make({
-  consecutiveFailures: 5,
-  openDuration: "1 minute",
-  halfOpenMaxCalls: 3,
-  successThreshold: 2
-})
+export const production: CircuitPolicy = internal.production
 
 /**
  * For a database: 5 failures in a row, 1 minute, one probe.
@@ -596,12 +336,7 @@ export const production: CircuitPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const database: CircuitPolicy = /* @__PURE__ */ make({
-  consecutiveFailures: 5,
-  openDuration: "1 minute",
-  halfOpenMaxCalls: 1,
-  successThreshold: 1
-})
+export const database: CircuitPolicy = internal.database
 
 /**
  * For a message broker: 3 failures in a row, 30 seconds, one probe.
@@ -609,12 +344,23 @@ export const database: CircuitPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const kafka: CircuitPolicy = /* @__PURE__ */ make({
-  consecutiveFailures: 3,
-  openDuration: "30 seconds",
-  halfOpenMaxCalls: 1,
-  successThreshold: 1
-})
+export const kafka: CircuitPolicy = internal.kafka
+
+/**
+ * The presets by name.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const presets: {
+  readonly fastFail: CircuitPolicy
+  readonly resilient: CircuitPolicy
+  readonly aggressive: CircuitPolicy
+  readonly conservative: CircuitPolicy
+  readonly production: CircuitPolicy
+  readonly database: CircuitPolicy
+  readonly kafka: CircuitPolicy
+} = internal.presets
 
 // -----------------------------------------------------------------------------
 // getters
@@ -627,66 +373,5 @@ export const kafka: CircuitPolicy = /* @__PURE__ */ make({
  * @category getters
  * @since 0.1.0
  */
-export const difference = (
-  self: CircuitPolicy<never>,
-  that: CircuitPolicy<never>
-): ReadonlyArray<keyof CircuitPolicy> => FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
-
-/**
- * The fields that code has named: the options of `make`, those of a policy that
- * was spread into them included. Of a policy that another copy of the package
- * made, the fields that are not the defaults.
- *
- * @internal
- */
-export const namedFields = (self: CircuitPolicy<never>): ReadonlySet<keyof Options> => {
-  const origin = origins.get(self[TypeId])
-  return new Set(FIELDS.filter(origin === undefined ? isChanged(self, make()) : names(origin, self)))
-}
-
-const isChanged = (self: CircuitPolicy<never>, that: CircuitPolicy<never>) => (field: keyof Options): boolean =>
-  !Equal.equals(self[field], that[field])
-
-/**
- * Says in words what a policy does.
- *
- * @category getters
- * @since 0.1.0
- */
-export const describe = (self: CircuitPolicy<never>): string => {
-  const window = "calls" in self.window ? `the last ${self.window.calls} calls` : Duration.format(self.window.duration)
-  const percent = (rate: number) => `${Number((rate * 100).toFixed(2))}%`
-  const trips: Array<string> = []
-  if (self.consecutiveFailures !== undefined) {
-    trips.push(self.consecutiveFailures === 1 ? "a failure" : `${self.consecutiveFailures} failures in a row`)
-  }
-  const atLeast = `(at least ${self.minimumCalls})`
-  if (self.failureRate !== undefined) trips.push(`${percent(self.failureRate)} failures in ${window} ${atLeast}`)
-  if (self.slowCallRate !== undefined && self.slowCallDuration !== undefined) {
-    trips.push(
-      `${percent(self.slowCallRate)} calls over ${Duration.format(self.slowCallDuration)} in ${window} ${atLeast}`
-    )
-  }
-  const probes = self.halfOpenMaxCalls === 1 ? "one probe at a time" : `up to ${self.halfOpenMaxCalls} probes at once`
-  const recovery = self.halfOpenSample === undefined
-    ? self.successThreshold === 1 ? "a success closes it" : `${self.successThreshold} successes close it`
-    : `closes unless ${percent(self.halfOpenSample.failureRate)} of ${self.halfOpenSample.calls} probes fail`
-  const ramp = self.recovery === undefined
-    ? ""
-    : `, after a ramp of ${Duration.format(self.recovery.duration)} from ${percent(self.recovery.initial)} of the calls`
-  const interrupted = self.interruptedAfter === undefined
-    ? ""
-    : `; a call interrupted after ${Duration.format(self.interruptedAfter)} counts as failed`
-  return `opens after ${trips.join(" or ")}, for ${
-    describeOpenDuration(self.openDuration)
-  }; ${probes}, ${recovery}${ramp}${interrupted}`
-}
-
-const describeOpenDuration = (openDuration: CircuitPolicy["openDuration"]): string => {
-  if (Schedule.isSchedule(openDuration)) return "the delays of its schedule"
-  if (!isExponential(openDuration)) return Duration.format(openDuration)
-  const { initial, maximum, multiplier } = openDuration
-  return multiplier === 1 || Duration.equals(initial, maximum)
-    ? Duration.format(initial)
-    : `${Duration.format(initial)} × ${multiplier} each time up to ${Duration.format(maximum)}`
-}
+export const difference: (self: CircuitPolicy<never>, that: CircuitPolicy<never>) => ReadonlyArray<keyof Options> =
+  internal.difference

@@ -62,6 +62,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Str from "effect/String"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { checkOptions } from "./internal/check.ts"
+import { namedFields } from "./internal/circuit/policy.ts"
 import { readAll, type Texts } from "./internal/environment/source.ts"
 import { formatDuration, parseDuration, parsePlain } from "./internal/time/durationText.ts"
 import { closest, distance, TYPO } from "./internal/spelling.ts"
@@ -796,7 +797,7 @@ const decodeRight = (texts: Texts, wrong: ReadonlySet<string>, code: Code): Envi
  * const program = Effect.gen(function*() {
  *   const policy = yield* Environment.circuitPolicy("email-service", CircuitPolicy.production)
  *   const breaker = yield* CircuitBreaker.make({ name: "email-service", policy })
- *   return CircuitPolicy.describe(yield* breaker.policy)
+ *   return (yield* breaker.policy).description
  * })
  *
  * const provider = ConfigProvider.fromEnv({ env: { CB_EMAIL_SERVICE_FAILURE_THRESHOLD: "3" } })
@@ -1082,7 +1083,7 @@ const decideOne = (
 }
 
 const claims = (policy: CircuitPolicy.CircuitPolicy, { claimedBy }: Field<Value>): boolean => {
-  const named = CircuitPolicy.namedFields(policy)
+  const named = namedFields(policy)
   return claimedBy.some((field) => named.has(field))
 }
 

@@ -34,14 +34,13 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
-import { hintOf, isTimeout, leavesOf } from "./internal/error/insideError.ts"
+import { errorOf, hintOf, isTimeout, leavesOf } from "./internal/error/insideError.ts"
 import * as NotMade from "./internal/error/notMade.ts"
 import * as Internal from "./internal/outcome.ts"
 import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
@@ -211,8 +210,8 @@ export const failureUnless = <E>(isAnswer: (error: E) => boolean): Classifier<un
 const answersUnless =
   <E>(counts: (error: E, leaves: ReadonlyArray<E>) => boolean): Classifier<unknown, E> => (exit) => {
     if (Exit.isSuccess(exit)) return success
-    const answer = Option.getOrUndefined(Option.map(answerOf(exit.cause), (error) => ({ error })))
-    if (answer === undefined || isNotMade(answer.error)) return Internal.failureOf(exit.cause)
+    const answer = Option.getOrUndefined(Option.map(errorOf(exit.cause), (error) => ({ error })))
+    if (answer === undefined || NotMade.isNotMade(answer.error)) return Internal.failureOf(exit.cause)
     const leaves = insideOf(answer.error)
     return isTimeout(answer.error) || leaves.some(isTimeout) || counts(answer.error, leaves)
       ? Internal.failureOf(exit.cause)
@@ -239,7 +238,7 @@ const insideOf = <E>(error: E): ReadonlyArray<E> => {
  */
 export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
-  const error = answerOf(exit.cause)
+  const error = errorOf(exit.cause)
   if (Option.isNone(error)) return Internal.failureOf(exit.cause)
   const leaves = insideOf(error.value)
   return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored))
@@ -299,9 +298,7 @@ export type Rejection =
  * @category guards
  * @since 0.1.0
  */
-export const isRejection: (error: unknown) => error is Rejection = NotMade.isRejection as (
-  error: unknown
-) => error is Rejection
+export const isRejection: (error: unknown) => error is Rejection = NotMade.isRejection
 
 /**
  * Checks whether an error says that the call was not made: it is a rejection,
@@ -340,7 +337,3 @@ export const isRejection: (error: unknown) => error is Rejection = NotMade.isRej
  * @since 0.1.0
  */
 export const isNotMade: (error: unknown) => boolean = NotMade.isNotMade
-
-/** What a cause has to say, unless something broke beside it. */
-const answerOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
-  Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)

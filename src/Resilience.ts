@@ -1,9 +1,10 @@
 /**
- * The standard pipeline: fallback, timeout, retry, hedge, rate limit, circuit
- * breaker, bulkhead and attempt timeout around a call, as one value.
+ * Combines fallback, timeout, retry, hedge, rate limit, circuit breaker,
+ * bulkhead and attempt timeout into one value, a pipeline, that many calls
+ * share.
  *
- * Its order is the one below, outermost first, and can be changed; `describe`
- * says it in words, so that it can be checked.
+ * The standard order is the one below, outermost first. `order` changes it, and
+ * `description` tells the order and the settings in words.
  *
  *     fallback › timeout › retry › hedge › rate limit › circuit breaker › bulkhead › attempt timeout › call
  *
@@ -20,21 +21,21 @@
  *   attemptTimeout: "2 seconds"
  * })
  *
- * const charge = payments.apply(Effect.succeed("charged"))
+ * const charge = payments.execute(Effect.succeed("charged"))
  *
  * await Effect.runPromise(charge.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "charged"
  *
  * payments.steps // => ["timeout", "retry", "circuitBreaker", "attemptTimeout"]
  * ```
  *
+ * @see {@link withResilience} for a pipeline in a `pipe`
+ *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
@@ -45,10 +46,25 @@ import * as Environment from "./Environment.ts"
 import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
 import { answered, answering, classifyAnswer } from "./internal/answer.ts"
-import { checkDuration, checkFunction, checkKnown, checkOptions, isObject, refuse } from "./internal/check.ts"
-import { monotonicMillis } from "./internal/time/monotonic.ts"
+import { checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import { begins, withBeginning } from "./internal/pipeline/beginning.ts"
+import {
+  type CheckedLimit,
+  type CheckedLimits,
+  checkLimit,
+  checkLimits,
+  nearlyAll
+} from "./internal/pipeline/limits.ts"
+import { arrange, isWithin } from "./internal/pipeline/order.ts"
+import {
+  type AnyCall,
+  describeStages,
+  describeTarget,
+  type Stage,
+  through,
+  throughWithSpans
+} from "./internal/pipeline/stages.ts"
 import { inOperation } from "./internal/telemetry/recorder.ts"
-import { attemptSpan, callSpan } from "./internal/telemetry/spans.ts"
 import * as RateLimit from "./RateLimit.ts"
 import type {
   BulkheadFullError,
@@ -61,16 +77,28 @@ import type { RetryBudget } from "./RetryBudget.ts"
 import * as Timeout from "./Timeout.ts"
 
 /**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export type TypeId = "~effect-resilience/Resilience"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId: TypeId = "~effect-resilience/Resilience"
+
+/**
  * The steps of a pipeline in the standard order, outermost first.
  *
  * **Details**
  *
- * A fallback sees every failure. The timeout spans all attempts. Retry is
- * outside of the circuit, so the circuit sees each attempt and a retry stops
- * once it is open. The rate limit comes before the circuit, the bulkhead after
- * it, so that neither a rejected call nor a queued one is held against the
- * dependency. The attempt timeout is the innermost: a call that takes too long
- * is a failure.
+ * The fallback sees every failure, and the timeout spans all attempts. Retry is
+ * outside of the circuit, so that the circuit sees each attempt and retries stop
+ * once it is open. The rate limit comes before the circuit and the bulkhead
+ * after it, so that neither a rejected nor a queued call counts against the
+ * dependency. The attempt timeout is innermost: a call that takes too long is a
+ * failure.
  *
  * @category models
  * @since 0.1.0
@@ -95,8 +123,8 @@ export const STANDARD_ORDER = [
 export type Step = typeof STANDARD_ORDER[number]
 
 /**
- * A limit of time in a pipeline, with or without waiting for a call that does
- * not let go when it is interrupted.
+ * A limit of time in a pipeline: a duration, or a duration and whether to
+ * return without waiting for a call that ignores interruption.
  *
  * @category models
  * @since 0.1.0
@@ -106,8 +134,8 @@ export type TimeLimit =
   | { readonly duration: Duration.Input; readonly disconnect?: boolean | undefined }
 
 /**
- * How a pipeline retries: the options of `Retry`, for errors and values of
- * any type, since many calls share a pipeline.
+ * The options of `Retry` for errors and values of any type, since many calls
+ * share a pipeline.
  *
  * @category models
  * @since 0.1.0
@@ -122,14 +150,14 @@ export interface RetryOptions
 }
 
 /**
- * How a pipeline hedges: the options of `Hedge`, for errors of any type, since
- * many calls share a pipeline.
+ * The options of `Hedge` for errors of any type, since many calls share a
+ * pipeline.
  *
  * @category models
  * @since 0.1.0
  */
-export interface HedgeOptions extends Omit<Hedge.PlainOptions<unknown>, "when" | "onHedge"> {
-  readonly when?: ((error: unknown) => boolean) | undefined
+export interface HedgeOptions extends Omit<Hedge.PlainOptions<unknown>, "while" | "onHedge"> {
+  readonly while?: ((error: unknown) => boolean) | undefined
   readonly onHedge?: ((hedge: Hedge.HedgeInfo) => Effect.Effect<unknown, unknown, unknown>) | undefined
 }
 
@@ -142,47 +170,47 @@ interface AnyRetryPolicy {
 
 interface AnyHedgePolicy {
   readonly [Hedge.TypeId]: Hedge.TypeId
-  readonly when: ((error: unknown) => boolean) | undefined
+  readonly while: ((error: unknown) => boolean) | undefined
 }
 
 /**
- * Options of a pipeline. A step that is left out is not there, except for the
+ * Options of a pipeline. A step without its option is left out, except for the
  * circuit breaker.
  *
  * **Details**
  *
  * - `name`: names the circuit, and the call in timeouts.
- * - `isAnswer`: the errors of the call that end it, such as "not found". They
- *   are what the dependency had to say: a success for the circuit, neither
- *   retried nor hedged nor given to the fallback, and raised as they are. By
- *   default no error is.
+ * - `isAnswer`: selects the errors that are answers, such as "not found". The
+ *   circuit counts them as successes; they are not retried, not hedged, not
+ *   given to the fallback, and pass through unchanged. By default no error is
+ *   an answer.
  * - `classify`: decides the outcome of a call for the circuit, or returns
- *   `undefined` to leave it to the policy's own classifier. It is not asked
- *   about answers.
- * - `fallback`: what to do when all else has failed, an effect or a function of
- *   the error.
- * - `timeout`: of the whole call, all attempts and waits included. A call that
- *   runs into it from its first moment on counts as a failure of the
- *   dependency if no lower `attemptTimeout` does so. No retry waits past it.
- * - `retry`: `Retry` options or a policy.
- * - `hedge`: `Hedge` options or a policy.
- * - `rateLimit`: a rate limit or the class of one. A call waits for its tokens
- *   no longer than the `timeout` allows.
- * - `circuitBreaker`: a circuit, the class of one, the name of one, or a policy
- *   or the options of one for the circuit in the registry that goes by `name`,
- *   which is used by default. `false` leaves it out.
- * - `bulkhead`: a bulkhead or the class of one.
- * - `attemptTimeout`: of one attempt. Must be below `timeout`.
- * - `order`: the steps, outermost first. Every step that is there must be named
- *   once; steps that are not there may be.
- * - `spans`: a span for the call, named like the pipeline, and one for each
- *   attempt if there is a retry or a hedge, with `resilience.attempt`; both say
- *   how they ended in `resilience.outcome`: `success`, `failure`, `rejected`,
- *   `timeout`, `defect` or `interrupted`. None by default.
+ *   `undefined` to leave it to the classifier of the policy. Not called for
+ *   answers.
+ * - `fallback`: an effect, or a function of the error, that runs when all else
+ *   has failed.
+ * - `timeout`: limits the whole call, with all attempts and waits. Without a
+ *   lower `attemptTimeout`, a call that runs into it from its first moment on
+ *   counts as a failure of the dependency. Retries never wait past it.
+ * - `retry`: a retry policy or its options.
+ * - `hedge`: a hedge policy or its options.
+ * - `rateLimit`: a rate limit or its service class. A call waits for its tokens
+ *   no longer than the `timeout`.
+ * - `circuitBreaker`: a circuit, its service class or its name; or a policy or
+ *   its options for the circuit of the registry with the pipeline's `name`,
+ *   which is the default. `false` leaves the step out.
+ * - `bulkhead`: a bulkhead or its service class.
+ * - `attemptTimeout`: limits one attempt. Must be below `timeout`.
+ * - `order`: the steps, outermost first. Must name each step that is present
+ *   once, and may name others.
+ * - `spans`: adds a span for the call, named like the pipeline, and with a retry
+ *   or a hedge one for each attempt, with `resilience.attempt`. Both record how
+ *   they ended in `resilience.outcome`: `success`, `failure`, `rejected`,
+ *   `timeout`, `defect` or `interrupted`. Defaults to `false`.
  *
- * Neither timeout waits for a call that does not let go when it is interrupted,
- * as drivers of databases may: it ends in the background. `{ duration,
- * disconnect: false }` waits.
+ * Neither timeout waits for a call that ignores interruption, as drivers of
+ * databases may: it ends in the background. `{ duration, disconnect: false }`
+ * waits.
  *
  * @category models
  * @since 0.1.0
@@ -211,16 +239,23 @@ export interface Options {
   readonly spans?: boolean | undefined
 }
 
-const OPTIONS = [
-  "name",
-  "isAnswer",
-  "classify",
-  ...STANDARD_ORDER,
-  "order",
-  "spans"
-] as const satisfies ReadonlyArray<keyof Options>
+const OPTIONS = optionNames<Options>({
+  name: true,
+  isAnswer: true,
+  classify: true,
+  fallback: true,
+  timeout: true,
+  retry: true,
+  hedge: true,
+  rateLimit: true,
+  circuitBreaker: true,
+  bulkhead: true,
+  attemptTimeout: true,
+  order: true,
+  spans: true
+})
 
-/** Refuses options that there are not: a misspelt one would leave out what was meant to protect. */
+/** Refuses unknown options: a misspelt one would leave out a step. */
 type Known<O> = string extends keyof O ? unknown : { readonly [K in Exclude<keyof O, keyof Options>]: never }
 
 /**
@@ -230,13 +265,15 @@ type Known<O> = string extends keyof O ? unknown : { readonly [K in Exclude<keyo
  * @since 0.1.0
  */
 export interface Resilience<O extends Options> {
+  readonly [TypeId]: TypeId
+
   readonly name: string
 
-  /** Its steps, outermost first. */
+  /** The steps, outermost first. */
   readonly steps: ReadonlyArray<Step>
 
   /** Runs a call through all steps. */
-  readonly apply: <A, E, R>(
+  readonly execute: <A, E, R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
 
@@ -245,9 +282,17 @@ export interface Resilience<O extends Options> {
     f: (...args: Args) => Effect.Effect<A, E, R>
   ) => (...args: Args) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
 
-  /** What it does, in words: a line for each step, outermost first. */
-  readonly describe: string
+  /** The steps in words, a line for each, outermost first. */
+  readonly description: string
 }
+
+/**
+ * Checks whether a value is a pipeline.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isResilience = (u: unknown): u is Resilience<Options> => Predicate.hasProperty(u, TypeId)
 
 /** Whether an option is there. */
 type Has<O, K extends string> = O extends { readonly [_ in K]?: infer V } ?
@@ -285,7 +330,7 @@ type FallbackEffect<O> = Get<O, "fallback"> extends infer F ? F extends Effect.E
   : never
 
 /**
- * What a call through a pipeline succeeds with.
+ * The success type of a call through a pipeline.
  *
  * @category utility types
  * @since 0.1.0
@@ -293,8 +338,8 @@ type FallbackEffect<O> = Get<O, "fallback"> extends infer F ? F extends Effect.E
 export type Success<O extends Options, A> = A | Effect.Success<FallbackEffect<O>>
 
 /**
- * What a call through a pipeline fails with: only what its steps can raise. A
- * fallback in the standard order leaves nothing but its own error.
+ * The error type of a call through a pipeline: only what its steps can raise. A
+ * fallback in the standard order leaves only its own error, and answers.
  *
  * @category utility types
  * @since 0.1.0
@@ -327,7 +372,7 @@ type HedgeServices<T> = T extends Hedge.HedgePolicy<infer _E, infer R> ? R
 type BudgetServices<T> = T extends { readonly budget: Context.Key<infer R, RetryBudget> } ? R : never
 
 /**
- * What a call through a pipeline needs.
+ * The services that a call through a pipeline needs.
  *
  * @category utility types
  * @since 0.1.0
@@ -340,22 +385,15 @@ export type Services<O extends Options> =
   | (Has<O, "hedge"> extends true ? HedgeServices<Get<O, "hedge">> : never)
   | Effect.Services<FallbackEffect<O>>
 
-/** A step with what it says of itself. */
-interface Stage {
-  readonly title: string
-  readonly description: string
-  readonly apply: (self: Effect.Effect<unknown, unknown, unknown>) => Effect.Effect<unknown, unknown, unknown>
-}
-
 /**
  * Makes a pipeline.
  *
  * **Details**
  *
- * Throws a `RangeError` for options out of range, and for an order that lacks
- * a step that is there, names one twice, or names one that does not exist.
+ * Throws a `RangeError` if an option is out of its range, or if the order lacks
+ * a step that is present, names one twice or names an unknown one.
  *
- * **Example** (Checking the order)
+ * **Example** (Changing the order)
  *
  * ```ts import.meta.vitest
  * import { Resilience } from "effect-resilience"
@@ -378,7 +416,7 @@ interface Stage {
  */
 export const make = <const O extends Options>(options: O & Known<O>): Resilience<O> => {
   checkOptions<Options>("Resilience.make", options, OPTIONS)
-  const { fallback, isAnswer, name, retry } = options
+  const { fallback, isAnswer, name, order, retry } = options
   if (typeof name !== "string") refuse("Resilience.make: name", "a string", name)
   checkFunction("Resilience.make: isAnswer", isAnswer)
   checkFunction("Resilience.make: classify", options.classify)
@@ -388,65 +426,86 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
   if (retry !== undefined && !isObject(retry)) {
     refuse("Resilience.make: retry", "a retry policy or its options", retry)
   }
-  const present = presentOf(options)
-  const steps = arrange(STANDARD_ORDER.filter((step) => present[step]), options.order)
-  const limits = timeLimits(options, steps)
+  const steps = arrange(STANDARD_ORDER, (step) => isPresent(options, step), order)
+  const limits = checkLimits(options, steps)
   const mayQueue = limits.interruptedAfter !== undefined &&
     (isWithin(steps, "circuitBreaker", "bulkhead") || isWithin(steps, "circuitBreaker", "rateLimit"))
-  const stages: Record<Step, () => Stage> = {
-    fallback: () => ({
-      title: "fallback",
-      description: isAnswer === undefined ? "on any failure" : "on any failure but an answer",
-      apply: (self) => Fallback.withFallback(self, fallback!)
-    }),
-    timeout: () => timeoutStage("timeout", limits.timeout!, name),
-    retry: () => retryStage(retry!, name, isWithin(steps, "timeout", "retry") ? limits.timeout?.duration : undefined),
-    hedge: () => hedgeStage(options.hedge!, name),
-    rateLimit: () => ({
-      title: "rate limit",
-      description: describeTarget(checkTarget("rateLimit", options.rateLimit!, RateLimit.isRateLimit)),
-      apply: RateLimit.withRateLimit(options.rateLimit!, {
-        maxWait: isWithin(steps, "timeout", "rateLimit") ? limits.timeout?.duration : undefined
-      })
-    }),
-    circuitBreaker: () => circuitStage(options, limits.interruptedAfter, mayQueue),
-    bulkhead: () => ({
-      title: "bulkhead",
-      description: describeTarget(checkTarget("bulkhead", options.bulkhead!, Bulkhead.isBulkhead)),
-      apply: Bulkhead.withBulkhead(options.bulkhead!)
-    }),
-    attemptTimeout: () => timeoutStage("attempt timeout", limits.attemptTimeout!, name)
-  }
-  const pipeline = steps.map((step) => stages[step]())
-  // What is inside of this one runs once for each attempt.
+  const plan: Plan = { options, steps, limits, mayQueue }
+  const stages = steps.map((step) => STAGES[step](plan))
   const repeating = Math.max(steps.indexOf("retry"), steps.indexOf("hedge"))
-  const through = (self: AnyCall, stages: ReadonlyArray<Stage>): AnyCall =>
-    stages.reduceRight((inner, stage) => stage.apply(inner), self)
   const run = (call: AnyCall): AnyCall => {
     const self = mayQueue ? begins(call) : call
-    if (options.spans !== true) return through(self, pipeline)
-    const attempt = through(self, pipeline.slice(repeating + 1))
-    const repeated = repeating < 0 ? attempt : attemptSpan(attempt, name)
-    return callSpan(through(repeated, pipeline.slice(0, repeating + 1)), name)
+    return options.spans === true ? throughWithSpans(self, stages, name, repeating) : through(self, stages)
   }
-  const apply = isAnswer === undefined ? run : (self: AnyCall) => answered(run(answering(self, isAnswer)))
+  const execute = isAnswer === undefined ? run : (self: AnyCall) => answered(run(answering(self, isAnswer)))
   return {
+    [TypeId]: TypeId,
     name,
     steps,
     // The types of the steps are those of the options they were made from.
-    apply: apply as Resilience<O>["apply"],
+    execute: execute as Resilience<O>["execute"],
     wrap:
       ((f: (...args: ReadonlyArray<unknown>) => AnyCall) => (...args: ReadonlyArray<unknown>) =>
-        apply(Effect.suspend(() => f(...args)))) as Resilience<O>["wrap"],
-    describe: describeStages(name, pipeline)
+        execute(Effect.suspend(() => f(...args)))) as Resilience<O>["wrap"],
+    description: describeStages(name, stages)
   }
 }
 
-type AnyCall = Effect.Effect<unknown, unknown, unknown>
+/**
+ * Runs a call through a pipeline, or through one made from options.
+ *
+ * **Details**
+ *
+ * Without a call it returns the function that protects calls, so that options
+ * in a `pipe` are checked and made a pipeline once.
+ *
+ * Throws a `RangeError` as `make` does.
+ *
+ * **Example** (Protecting a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreakerRegistry, Resilience } from "effect-resilience"
+ *
+ * const getQuote = Effect.succeed("42 EUR").pipe(
+ *   Resilience.withResilience({ name: "quote-api", retry: { maxAttempts: 3 }, attemptTimeout: "2 seconds" })
+ * )
+ *
+ * await Effect.runPromise(getQuote.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "42 EUR"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withResilience: {
+  <O extends Options>(
+    pipeline: Resilience<O>
+  ): <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
+  <const O extends Options>(
+    options: O & Known<O>
+  ): <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
+  <A, E, R, O extends Options>(
+    self: Effect.Effect<A, E, R>,
+    pipeline: Resilience<O>
+  ): Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
+  <A, E, R, const O extends Options>(
+    self: Effect.Effect<A, E, R>,
+    options: O & Known<O>
+  ): Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
+} = (selfOrPipeline: AnyCall | Resilience<Options> | Options, pipeline?: Resilience<Options> | Options): never =>
+  // Not `dual`: options that are used for many calls are made a pipeline once.
+  (Effect.isEffect(selfOrPipeline) ? from(pipeline!).execute(selfOrPipeline) : from(selfOrPipeline).execute) as never
+
+const from = (pipeline: Resilience<Options> | Options): Resilience<Options> =>
+  isResilience(pipeline) ? pipeline : make(pipeline)
 
 /**
  * Makes a pipeline with the usual steps: up to three attempts, the circuit of
- * that name, ten seconds for an attempt. Options replace or add steps.
+ * that name, and ten seconds for an attempt. Options replace or add steps.
  *
  * @category constructors
  * @since 0.1.0
@@ -459,53 +518,21 @@ export const standard: {
 const STANDARD = { retry: {}, attemptTimeout: Duration.seconds(10) } as const
 
 /**
- * What is not said for the pipeline itself yields to what is: its attempts end
- * before its total time. `isOwn` says that the attempt timeout was said for the
- * circuit by name, which goes before what the code says.
- */
-const makeStandard = <O extends Omit<Options, "name">>(
-  name: string,
-  standard: { readonly retry: RetryOptions; readonly attemptTimeout: Duration.Duration },
-  options: O | undefined,
-  isOwn = false
-): Resilience<Standard<O>> => {
-  if (options !== undefined) checkOptions("Resilience.standard", options)
-  const { attemptTimeout } = standard
-  const merged: Options = { ...standard, ...options, ...isOwn ? { attemptTimeout } : undefined, name }
-  const { retry } = merged
-  const total = checkLimit("timeout", merged.timeout)?.duration
-  const isTooLong = total !== undefined && merged.attemptTimeout === attemptTimeout &&
-    Duration.isFinite(attemptTimeout) && Duration.isLessThanOrEqualTo(total, attemptTimeout)
-  return make<Standard<O>>({
-    ...merged,
-    ...isTooLong ? { attemptTimeout: Duration.times(total, NEARLY_ALL) } : undefined,
-    ...isObject(retry) && !Retry.isRetryPolicy(retry)
-      ? { retry: mergeRetry(standard.retry, retry as RetryOptions) }
-      : undefined
-  } as never)
-}
-
-const mergeRetry = (standard: RetryOptions, options: RetryOptions): RetryOptions => {
-  // An option that is `undefined` is not said.
-  const own: RetryOptions = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  // A schedule gives the waits in place of delays.
-  return own.schedule === undefined ? { ...standard, ...own } : { maxAttempts: standard.maxAttempts, ...own }
-}
-
-/**
- * Makes a standard pipeline that the environment configures: the attempts and
- * delays of `MAX_RETRY_ATTEMPTS` and `RETRY_…`, and the attempt timeout of
+ * Makes a standard pipeline with the settings of the environment: the attempts
+ * and delays of `MAX_RETRY_ATTEMPTS` and `RETRY_…`, and the attempt timeout of
  * `CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS` or, for this circuit alone,
- * `CB_<NAME>_REQUEST_TIMEOUT_SECONDS`. Options replace or add steps, except that
- * the variable of this circuit alone goes before an `attemptTimeout`.
+ * `CB_<NAME>_REQUEST_TIMEOUT_SECONDS`.
  *
  * **Details**
  *
- * The circuit takes its policy from the registry; `CircuitBreakerRegistry.layerConfig`
- * is the one that the environment configures. Fails with one `ConfigError`
- * that has all problems.
+ * Options replace or add steps, and replace the retry settings one by one. Only
+ * the variable of this circuit alone overrides an `attemptTimeout`.
  *
- * **Example** (Setting a pipeline by environment)
+ * The circuit takes its policy from the registry;
+ * `CircuitBreakerRegistry.layerConfig` reads it from the environment. Fails with
+ * one `ConfigError` that has all problems.
+ *
+ * **Example** (Configuring a pipeline by environment)
  *
  * ```ts import.meta.vitest
  * import { ConfigProvider, Effect } from "effect"
@@ -513,18 +540,18 @@ const mergeRetry = (standard: RetryOptions, options: RetryOptions): RetryOptions
  *
  * const env = { MAX_RETRY_ATTEMPTS: "5", CB_PAYMENT_API_REQUEST_TIMEOUT_SECONDS: "2" }
  *
- * const payments = await Effect.runPromise(Resilience.config("payment-api").pipe(
+ * const payments = await Effect.runPromise(Resilience.standardConfig("payment-api").pipe(
  *   Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
  * ))
  *
- * payments.describe.includes("up to 5 attempts") // => true
- * payments.describe.includes("2s for one attempt") // => true
+ * payments.description.includes("up to 5 attempts") // => true
+ * payments.description.includes("2s for one attempt") // => true
  * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const config: {
+export const standardConfig: {
   (name: string): Effect.Effect<Resilience<Standard<{}>>, Config.ConfigError>
   <const O extends Omit<Options, "name">>(
     name: string,
@@ -549,153 +576,149 @@ export const config: {
  */
 export type Standard<O> = O & Omit<typeof STANDARD, keyof O> & { readonly name: string }
 
-const presentOf = (options: Options): Record<Step, boolean> => ({
-  fallback: options.fallback !== undefined,
-  timeout: options.timeout !== undefined,
-  retry: options.retry !== undefined,
-  hedge: options.hedge !== undefined,
-  rateLimit: options.rateLimit !== undefined,
-  circuitBreaker: options.circuitBreaker !== false,
-  bulkhead: options.bulkhead !== undefined,
-  attemptTimeout: options.attemptTimeout !== undefined
-})
-
-const isWithin = (steps: ReadonlyArray<Step>, outer: Step, inner: Step): boolean =>
-  steps.includes(outer) && steps.indexOf(outer) < steps.indexOf(inner)
-
-interface CheckedLimit {
-  readonly duration: Duration.Duration
-  readonly disconnect: boolean
-}
-
-const checkLimit = (option: "timeout" | "attemptTimeout", limit: TimeLimit | undefined): CheckedLimit | undefined => {
-  if (limit === undefined) return undefined
-  const field = `Resilience.make: ${option}`
-  if (!Predicate.hasProperty(limit, "duration")) return { duration: checkDuration(field, limit), disconnect: true }
-  const options = limit as Exclude<TimeLimit, Duration.Input>
-  checkKnown(field, options, ["duration", "disconnect"])
-  return { duration: checkDuration(`${field}.duration`, options.duration), disconnect: options.disconnect !== false }
-}
-
-/** The share of the total time after which a call that is interrupted has in effect timed out. */
-const NEARLY_ALL = 0.9
-
 /**
- * A total timeout that ends an attempt before its own timeout does would
- * switch the circuit off for calls that hang: it interrupts, and an interrupted
- * call says nothing of the dependency.
+ * What is not said for the pipeline itself yields to what is: its attempts end
+ * before its total time. `isOwn` says that the attempt timeout was said for the
+ * circuit by name, which goes before what the code says.
  */
-const timeLimits = (options: Options, steps: ReadonlyArray<Step>) => {
-  const timeout = checkLimit("timeout", options.timeout)
-  const attemptTimeout = checkLimit("attemptTimeout", options.attemptTimeout)
-  const total = timeout?.duration
-  const isCutShort = total !== undefined && Duration.isFinite(total) && isWithin(steps, "timeout", "attemptTimeout") &&
-    attemptTimeout !== undefined && Duration.isFinite(attemptTimeout.duration) &&
-    !Duration.isLessThan(attemptTimeout.duration, total)
-  if (isCutShort) {
-    throw new RangeError(
-      `Resilience.make: attemptTimeout must be below timeout (${Duration.format(total)}), ` +
-        `got ${Duration.format(attemptTimeout.duration)}`
-    )
-  }
-  const limits = { timeout, attemptTimeout }
-  const finite = (["timeout", "attemptTimeout"] as const).flatMap((step) => {
-    const duration = limits[step]?.duration
-    return duration !== undefined && Duration.isFinite(duration) ? [{ step, duration }] : []
-  })
-  const around = finite.filter(({ step }) => isWithin(steps, step, "circuitBreaker"))
-  const isTimed = finite.some(({ step }) => isWithin(steps, "circuitBreaker", step))
-  const interruptedAfter = isTimed || around.length === 0
-    ? undefined
-    : Duration.times(around.map(({ duration }) => duration).reduce(Duration.min), NEARLY_ALL)
-  return { timeout, attemptTimeout, interruptedAfter }
+const makeStandard = <O extends Omit<Options, "name">>(
+  name: string,
+  standard: { readonly retry: RetryOptions; readonly attemptTimeout: Duration.Duration },
+  options: O | undefined,
+  isOwn = false
+): Resilience<Standard<O>> => {
+  if (options !== undefined) checkOptions("Resilience.standard", options)
+  const { attemptTimeout } = standard
+  const merged: Options = { ...standard, ...options, ...isOwn ? { attemptTimeout } : undefined, name }
+  const { retry } = merged
+  const total = checkLimit("timeout", merged.timeout)?.duration
+  const isTooLong = total !== undefined && merged.attemptTimeout === attemptTimeout &&
+    Duration.isFinite(attemptTimeout) && Duration.isLessThanOrEqualTo(total, attemptTimeout)
+  return make<Standard<O>>({
+    ...merged,
+    ...isTooLong ? { attemptTimeout: nearlyAll(total) } : undefined,
+    ...isObject(retry) && !Retry.isRetryPolicy(retry)
+      ? { retry: mergeRetry(standard.retry, retry as RetryOptions) }
+      : undefined
+  } as never)
 }
 
-const timeoutStage = (
-  title: "timeout" | "attempt timeout",
-  { disconnect, duration }: CheckedLimit,
-  operation: string
-): Stage => ({
-  title,
-  description: `${Duration.format(duration)} ${title === "timeout" ? "for the whole call" : "for one attempt"}`,
-  apply: Timeout.withTimeout({ duration, disconnect, operation, kind: title === "timeout" ? "total" : "attempt" })
-})
-
-const retryStage = (
-  options: NonNullable<Options["retry"]>,
-  operation: string,
-  total: Duration.Duration | undefined
-): Stage => {
-  const policy = inOperation(operation, Retry.isRetryPolicy(options) ? options : Retry.make(options as Retry.Options))
-  // A wait that ends after the whole call has to is not worth beginning.
-  const limited = total === undefined ? policy : Retry.endingWithin(policy, total)
-  return {
-    title: "retry",
-    description: policy.description,
-    apply: (self) => Retry.withRetry(self, limited)
-  }
+const mergeRetry = (standard: RetryOptions, options: RetryOptions): RetryOptions => {
+  // An option that is `undefined` is not said.
+  const own: RetryOptions = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  // A schedule gives the waits in place of delays.
+  return own.schedule === undefined ? { ...standard, ...own } : { maxAttempts: standard.maxAttempts, ...own }
 }
 
-const hedgeStage = (options: NonNullable<Options["hedge"]>, operation: string): Stage => {
-  const policy = inOperation(operation, Hedge.isHedgePolicy(options) ? options : Hedge.make(options as Hedge.Options))
-  return {
-    title: "hedge",
-    description: policy.description,
-    apply: (self) => Hedge.withHedge(self, policy)
-  }
+// -----------------------------------------------------------------------------
+// the steps
+// -----------------------------------------------------------------------------
+
+/** The options of a pipeline, checked, with what the steps need to know of each other. */
+interface Plan {
+  readonly options: Options
+  readonly steps: ReadonlyArray<Step>
+  readonly limits: CheckedLimits
+  /** Whether a call may wait for its turn inside of the circuit, whose time is then not the dependency's. */
+  readonly mayQueue: boolean
 }
 
-/** When the call itself began, after it had waited for its turn inside of the circuit. */
-const Beginning = Context.Reference<{ at: number | undefined } | undefined>("effect-resilience/Beginning", {
-  defaultValue: () => undefined
-})
+const isPresent = (options: Options, step: Step): boolean =>
+  step === "circuitBreaker" ? options.circuitBreaker !== false : options[step] !== undefined
 
-const monotonicNow = (fiber: Fiber.Fiber<unknown, unknown>): number => monotonicMillis(fiber.getRef(Clock.Clock))
-
-const begins = (call: AnyCall): AnyCall =>
-  Effect.withFiber((fiber) => {
-    const beginning = fiber.getRef(Beginning)
-    if (beginning !== undefined) beginning.at ??= monotonicNow(fiber)
-    return call
+/** Makes a step that is present. */
+const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
+  fallback: ({ options: { fallback, isAnswer } }) => ({
+    title: "fallback",
+    description: isAnswer === undefined ? "on any failure" : "on any failure but an answer",
+    protect: (self) => Fallback.withFallback(self, fallback!)
+  }),
+  timeout: ({ limits, options: { name } }) => ({
+    title: "timeout",
+    description: `${Duration.format(limits.timeout!.duration)} for the whole call`,
+    protect: timeoutStep(limits.timeout!, name, "total")
+  }),
+  retry: (plan) => {
+    const { name, retry } = plan.options
+    const policy = inOperation(name, Retry.isRetryPolicy(retry) ? retry : Retry.make(retry as Retry.Options))
+    const total = totalAround("retry", plan)
+    // A wait that ends after the whole call has to is not worth beginning.
+    const limited = total === undefined ? policy : Retry.endingWithin(policy, total)
+    return { title: "retry", description: policy.description, protect: (self) => Retry.withRetry(self, limited) }
+  },
+  hedge: ({ options: { hedge, name } }) => {
+    const policy = inOperation(name, Hedge.isHedgePolicy(hedge) ? hedge : Hedge.make(hedge as Hedge.Options))
+    return { title: "hedge", description: policy.description, protect: (self) => Hedge.withHedge(self, policy) }
+  },
+  rateLimit: (plan) => {
+    const limit = checkTarget("rateLimit", plan.options.rateLimit!, RateLimit.isRateLimit)
+    return {
+      title: "rate limit",
+      description: describeTarget(limit),
+      protect: RateLimit.withRateLimit(limit, { maxWait: totalAround("rateLimit", plan) })
+    }
+  },
+  circuitBreaker: (plan) => {
+    const { description, policy, target } = circuitOf(plan.options)
+    return { title: "circuit breaker", description, protect: circuitStep(plan, target, policy) }
+  },
+  bulkhead: ({ options }) => {
+    const bulkhead = checkTarget("bulkhead", options.bulkhead!, Bulkhead.isBulkhead)
+    return { title: "bulkhead", description: describeTarget(bulkhead), protect: Bulkhead.withBulkhead(bulkhead) }
+  },
+  attemptTimeout: ({ limits, options: { name } }) => ({
+    title: "attempt timeout",
+    description: `${Duration.format(limits.attemptTimeout!.duration)} for one attempt`,
+    protect: timeoutStep(limits.attemptTimeout!, name, "attempt")
   })
+}
 
-const circuitStage = (
-  options: Options,
-  interruptedAfter: Duration.Duration | undefined,
-  mayQueue: boolean
-): Stage => {
-  const { name } = options
-  const circuit = options.circuitBreaker as Exclude<Options["circuitBreaker"], false>
-  const classify = options.isAnswer === undefined ? options.classify : classifyAnswer(options.classify)
-  const stage = (description: string, target: CircuitBreaker.Target, policy?: CircuitPolicy.CircuitPolicy): Stage => ({
-    title: "circuit breaker",
-    description,
-    apply: !mayQueue
-      ? CircuitBreaker.withCircuitBreaker(target, { policy, classify, interruptedAfter })
-      : (self) =>
-        Effect.withFiber((fiber) => {
-          const admittedAt = monotonicNow(fiber)
-          const beginning: { at: number | undefined } = { at: undefined }
-          return CircuitBreaker.withCircuitBreaker(Effect.provideService(self, Beginning, beginning), target, {
-            policy,
-            classify,
-            // Asked at the end of the call. One that never began has not waited for the dependency.
-            get interruptedAfter() {
-              return beginning.at === undefined
-                ? Duration.infinity
-                : Duration.sum(interruptedAfter!, Duration.millis(beginning.at - admittedAt))
-            }
-          })
-        })
-  })
-  if (circuit === undefined) return stage(`"${name}" of the registry`, name)
-  if (typeof circuit === "string") return stage(`"${circuit}" of the registry`, circuit)
-  if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) return stage(describeTarget(circuit), circuit)
+/** The time of the whole call, if it limits the step. */
+const totalAround = (step: Step, { limits, steps }: Plan): Duration.Duration | undefined =>
+  isWithin(steps, "timeout", step) ? limits.timeout?.duration : undefined
+
+const timeoutStep = (limit: CheckedLimit, operation: string, kind: "attempt" | "total"): Stage["protect"] =>
+  Timeout.withTimeout({ ...limit, operation, kind })
+
+/** Where the circuit is, and under which policy if the pipeline has one for it. */
+const circuitOf = ({ circuitBreaker, name }: Options): {
+  readonly description: string
+  readonly target: CircuitBreaker.Target
+  readonly policy?: CircuitPolicy.CircuitPolicy
+} => {
+  const circuit = circuitBreaker as Exclude<Options["circuitBreaker"], false>
+  if (circuit === undefined || typeof circuit === "string") {
+    const target = circuit ?? name
+    return { description: `"${target}" of the registry`, target }
+  }
+  if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) {
+    return { description: describeTarget(circuit), target: circuit }
+  }
   if (!isObject(circuit)) {
     return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
   }
   const policy = CircuitPolicy.from("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
-  return stage(`"${name}" of the registry: ${CircuitPolicy.describe(policy)}`, name, policy)
+  return { description: `"${name}" of the registry: ${policy.description}`, target: name, policy }
+}
+
+const circuitStep = (
+  { limits: { interruptedAfter }, mayQueue, options }: Plan,
+  target: CircuitBreaker.Target,
+  policy: CircuitPolicy.CircuitPolicy | undefined
+): Stage["protect"] => {
+  const classify = options.isAnswer === undefined ? options.classify : classifyAnswer(options.classify)
+  if (!mayQueue) return CircuitBreaker.withCircuitBreaker(target, { policy, classify, interruptedAfter })
+  return (self) =>
+    withBeginning(self, (self, waited) =>
+      CircuitBreaker.withCircuitBreaker(self, target, {
+        policy,
+        classify,
+        // Asked at the end of the call. One that never began has not waited for the dependency.
+        get interruptedAfter() {
+          const queued = waited()
+          return queued === undefined ? Duration.infinity : Duration.sum(interruptedAfter!, queued)
+        }
+      }))
 }
 
 /** Both hold state, so that options in place of them would be a new one for each pipeline. */
@@ -705,31 +728,4 @@ const checkTarget = <T extends object>(option: string, target: T, isValue: (u: u
     `Resilience.make: ${option} must be a value made with ${option === "bulkhead" ? "Bulkhead" : "RateLimit"}.make ` +
       `or the class of a service, got ${format(target)}`
   )
-}
-
-/** A target by value knows its name and description; the class of a service knows its key. */
-const describeTarget = (target: { readonly name: string } | Context.Key<unknown, object>): string => {
-  const name = Context.isKey(target) ? target.key.slice(target.key.lastIndexOf("/") + 1) : target.name
-  return Predicate.hasProperty(target, "description") ? `"${name}": ${target.description}` : `"${name}"`
-}
-
-const arrange = (present: ReadonlyArray<Step>, order: ReadonlyArray<Step> | undefined): ReadonlyArray<Step> => {
-  if (order === undefined) return present
-  if (!Array.isArray(order)) return refuse("Resilience.make: order", "a list of steps", order)
-  const accepted = `each step once, of ${STANDARD_ORDER.join(", ")}`
-  const fail = (what: string): never => {
-    throw new RangeError(`Resilience.make: order must name ${accepted}, got ${what}`)
-  }
-  for (const [index, step] of order.entries()) {
-    if (!STANDARD_ORDER.includes(step)) fail(`"${step}"`)
-    if (order.indexOf(step) !== index) fail(`"${step}" twice`)
-  }
-  for (const step of present) if (!order.includes(step)) fail(`an order without "${step}"`)
-  return order.filter((step) => present.includes(step))
-}
-
-const describeStages = (name: string, stages: ReadonlyArray<Stage>): string => {
-  const width = Math.max(...stages.map((stage) => stage.title.length), 4)
-  const lines = stages.map(({ description, title }) => `  ${title.padEnd(width)}  ${description}`)
-  return [name, ...lines, `  ${"call".padEnd(width)}`.trimEnd()].join("\n")
 }

@@ -37,9 +37,9 @@ import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
 import { formatDuration } from "./internal/time/durationText.ts"
 import { asValue } from "./internal/error/errorValue.ts"
 import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/error/insideError.ts"
-import { failureText } from "./internal/error/lastFailure.ts"
 import { messageOf } from "./internal/error/messageOf.ts"
 import { WireError } from "./internal/error/wireError.ts"
+import { failureText } from "./internal/words.ts"
 
 /**
  * @category type IDs

@@ -43,25 +43,25 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import * as Ref from "effect/Ref"
-import { checkAtLeast, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
-import { monotonicMillis } from "./internal/time/monotonic.ts"
-import * as Account from "./internal/retry/account.ts"
+import { checkString } from "./internal/check.ts"
+import * as Budget from "./internal/retry/budget.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 
 /**
+ * Identifies a `RetryBudget` at runtime.
+ *
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId: TypeId = "~effect-resilience/RetryBudget"
+export const TypeId: TypeId = Budget.TypeId
 
 /**
+ * Identifies a `RetryBudget` in types.
+ *
  * @category type IDs
  * @since 0.1.0
  */
@@ -75,6 +75,9 @@ export type TypeId = "~effect-resilience/RetryBudget"
  */
 export interface RetryBudget {
   readonly [TypeId]: TypeId
+
+  /** The budget in words, as `0.2 retries per call plus 10 per second, over 10s`. */
+  readonly description: string
 
   /** Retries that one call earns. */
   readonly ratio: number
@@ -167,20 +170,10 @@ export interface Options {
  * @category guards
  * @since 0.1.0
  */
-export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProperty(u, TypeId)
-
-/** @internal */
-export const checkBudget = <B>(field: string, budget: B): B =>
-  budget === undefined || isRetryBudget(budget) || Context.isKey(budget)
-    ? budget
-    : refuse(field, "a value made with RetryBudget.make or the class of a service", budget)
+export const isRetryBudget: (u: unknown) => u is RetryBudget = Budget.isRetryBudget
 
 /**
  * Creates a budget.
- *
- * **Details**
- *
- * Throws a `RangeError` if an option is out of its range.
  *
  * **Example** (Reading the balance)
  *
@@ -202,69 +195,34 @@ export const checkBudget = <B>(field: string, budget: B): B =>
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<RetryBudget> => {
-  const size = parse("RetryBudget.make", options)
-  return Effect.sync(() => fromSize(size))
+  const size = Budget.parse("RetryBudget.make", options)
+  return Effect.sync(() => Budget.make(size))
 }
-
-type Size = Pick<RetryBudget, "ratio" | "minPerSecond" | "window">
-
-const parse = (caller: string, options: Options = {}): Size => {
-  const { minPerSecond, ratio, window } = checkOptions(caller, options, ["ratio", "minPerSecond", "window"])
-  return {
-    ratio: checkAtLeast(`${caller}: ratio`, 0, ratio ?? 0.2),
-    minPerSecond: checkAtLeast(`${caller}: minPerSecond`, 0, minPerSecond ?? 10),
-    window: checkDuration(`${caller}: window`, window ?? "10 seconds", { positive: true, finite: true })
-  }
-}
-
-const fromSize = (size: Size): RetryBudget => {
-  const { minPerSecond, ratio, window } = size
-  const rules = Account.rules({ ratio, minPerSecond, windowMillis: Duration.toMillis(window) })
-  const ref = Ref.makeUnsafe(Account.empty)
-  const accountAt = (now: number) => Account.at(Ref.getUnsafe(ref), rules, now)
-  const depositUnsafe = (now: number) => {
-    ref.ref.current = Account.deposit(accountAt(now))
-  }
-  const refundUnsafe = (depositedAt: number, now: number) => {
-    ref.ref.current = Account.refund(accountAt(now), rules, depositedAt)
-  }
-  const tryWithdrawUnsafe = (now: number) => {
-    const [granted, account] = Account.withdraw(accountAt(now), rules)
-    ref.ref.current = account
-    return granted
-  }
-  const metricsAt = (now: number): Metrics => {
-    const account = accountAt(now)
-    return {
-      calls: Account.calls(account),
-      retries: Account.retries(account),
-      balance: Account.balance(account, rules),
-      exhausted: account.refused
-    }
-  }
-
-  return {
-    [TypeId]: TypeId,
-    ...size,
-    balance: Effect.map(now, (now) => Account.balance(accountAt(now), rules)),
-    metrics: Effect.map(now, metricsAt),
-    deposit: Effect.map(now, depositUnsafe),
-    tryWithdraw: Effect.map(now, tryWithdrawUnsafe),
-    depositUnsafe,
-    refundUnsafe,
-    tryWithdrawUnsafe
-  }
-}
-
-const now = Effect.map(Clock.Clock, monotonicMillis)
 
 // -----------------------------------------------------------------------------
 // services
 // -----------------------------------------------------------------------------
 
 /**
- * Service of the one budget that a program's calls share. Give it to a retry
- * as `budget: RetryBudget.RetryBudget`.
+ * What bounds the retries of a policy: a budget, or the class of a budget
+ * service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Target<R = unknown> = RetryBudget | Context.Key<R, RetryBudget>
+
+/**
+ * The service that a target needs: that of its class, nothing for a budget.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type TargetServices<T> = T extends Context.Key<infer Identifier, RetryBudget> ? Identifier : never
+
+/**
+ * Service of a budget that all calls of a program share. A policy takes it as
+ * `budget: RetryBudget.RetryBudget`.
  *
  * @see {@link layer} for providing it
  * @see {@link Service} for one budget per dependency
@@ -303,8 +261,8 @@ export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = Context.Se
  * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<RetryBudget> => {
-  const size = parse("RetryBudget.layer", options)
-  return Layer.sync(RetryBudget, () => fromSize(size))
+  const size = Budget.parse("RetryBudget.layer", options)
+  return Layer.sync(RetryBudget, () => Budget.make(size))
 }
 
 /**
@@ -316,7 +274,9 @@ export const layer = (options?: Options): Layer.Layer<RetryBudget> => {
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `effect-resilience/RetryBudget/${Name}`, RetryBudget>
 {
-  /** Provides the budget. */
+  /** The budget in words. */
+  readonly description: string
+  /** Provides a budget of its own. */
   readonly layer: Layer.Layer<Self>
 }
 
@@ -326,10 +286,6 @@ export interface ServiceClass<Self, Name extends string>
  * **When to use**
  *
  * Use when the dependencies of a program have a budget each.
- *
- * **Details**
- *
- * Throws a `RangeError` if an option is out of its range.
  *
  * **Gotchas**
  *
@@ -357,12 +313,15 @@ export interface ServiceClass<Self, Name extends string>
  */
 export const Service =
   <Self>() => <const Name extends string>(name: Name, options?: Options): ServiceClass<Self, Name> => {
-    const size = parse("RetryBudget.Service", options)
+    const size = Budget.parse("RetryBudget.Service", options)
     checkString("RetryBudget.Service: name", name)
     const definition: Definition = { maker: "RetryBudget.Service", name, settings: size }
     const tag = guard(
       Context.Service<Self, RetryBudget>()(`effect-resilience/RetryBudget/${name}` as const),
       definition
     )
-    return Object.assign(tag, { layer: Layer.sync(tag, () => remember(fromSize(size), definition)) })
+    return Object.assign(tag, {
+      description: Budget.describe(size),
+      layer: Layer.sync(tag, () => remember(Budget.make(size), definition))
+    })
   }

@@ -39,13 +39,13 @@ import { type Bulkhead, isBulkhead } from "./Bulkhead.ts"
 import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
-import { STATES } from "./CircuitMetrics.ts"
 import type { Breaker } from "./internal/circuit/breaker.ts"
 import { isKnown } from "./internal/circuit/handle.ts"
 import { warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 import { checkOptions, refuse } from "./internal/check.ts"
 import { Histogram } from "./internal/telemetry/histogram.ts"
 import { Recorder } from "./internal/telemetry/recorder.ts"
+import { STATE_NAMES } from "./internal/words.ts"
 
 /**
  * What to measure.
@@ -260,11 +260,11 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
       () => ({ count: breaker.tally[outcome], incremental: true })
     )
   }
-  for (const state of Object.keys(STATES) as Array<CircuitState>) {
+  for (const state of Object.keys(STATE_NAMES) as Array<CircuitState>) {
     register(
       Metric.gauge("circuit_breaker_state", {
         description: "1 for the state the circuit is in",
-        attributes: { circuit, state: STATES[state] }
+        attributes: { circuit, state: STATE_NAMES[state] }
       }),
       () => ({ value: breaker.settled()._tag === state ? 1 : 0 })
     )
@@ -294,7 +294,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
     register(
       Metric.counter("circuit_breaker_transitions_total", {
         description: "Changes of state",
-        attributes: { circuit, from: STATES[from], to: STATES[to] },
+        attributes: { circuit, from: STATE_NAMES[from], to: STATE_NAMES[to] },
         incremental: true
       }),
       () => ({ count: counter.count, incremental: true })

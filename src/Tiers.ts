@@ -1,10 +1,10 @@
 /**
- * Tiered fallback: several ways to do the same thing, tried in order until one
- * serves, such as an MCP server, then the vendor's SDK, then plain REST.
+ * Tries several ways to do the same thing, the tiers, in order until one
+ * serves: an MCP server, then the vendor's SDK, then plain REST.
  *
- * Each tier has its own circuit, so a tier that is down is skipped at once,
- * and may have its own timeout and retry. `make` builds a tiered call from
- * effects; `layer` builds a whole service from one Layer per tier.
+ * Each tier has its own circuit, so that a tier that is down is skipped at
+ * once, and optionally its own timeout and retry. `make` builds a tiered call
+ * from effects; `layer` builds a service from one Layer per tier.
  *
  * **Example** (Falling back from tier to tier)
  *
@@ -21,43 +21,30 @@
  *   Effect.provide(CircuitBreakerRegistry.layer())
  * )
  *
- * const [_exit, [report]] = await Effect.runPromise(program)
+ * const [account, [report]] = await Effect.runPromise(program)
+ * account // => { id: "acc-1" }
  * report?.servedBy // => "tier2_sdk"
  * report?.attempts.map((attempt) => attempt.tier) // => ["tier1_mcp"]
  * ```
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
-import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { isKnown } from "./internal/circuit/handle.ts"
-import { monotonicMillis } from "./internal/time/monotonic.ts"
-import { Answer, answering, classifyAnswer } from "./internal/answer.ts"
-import { checkDuration, checkFunction, checkOptions, isObject, refuse } from "./internal/check.ts"
-import { limitTime } from "./internal/time/limitTime.ts"
-import { inOperation, type Recorder, recorderOf } from "./internal/telemetry/recorder.ts"
-import { allTiersFailedError, callTimeoutError } from "./internal/error/rejection.ts"
-import { tieredSpan, tierSpan } from "./internal/telemetry/spans.ts"
-import { flowsOf, type TierFlows } from "./internal/tiers/flow.ts"
-import { TierInstance } from "./internal/tiers/instance.ts"
-import {
-  type AllTiersFailedError,
-  isCircuitConflictError,
-  isCircuitOpenError,
-  type TierAttempt
-} from "./ResilienceError.ts"
+import { classifyAnswer } from "./internal/answer.ts"
+import { checkDuration, checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import { inOperation } from "./internal/telemetry/recorder.ts"
+import { Reports, serve } from "./internal/tiers/call.ts"
+import { endingCall, runAttempts, type Step, type TierPipeline } from "./internal/tiers/pipeline.ts"
+import { makeService } from "./internal/tiers/service.ts"
+import type { AllTiersFailedError, TierAttempt } from "./ResilienceError.ts"
 import * as Retry from "./Retry.ts"
 import * as Timeout from "./Timeout.ts"
 
@@ -78,16 +65,16 @@ export interface Tier<out A, out E, out R> {
  *
  * **Details**
  *
- * - `circuit`: the tier's circuit, by name, value or service class. By default
- *   the circuit in the registry that goes by the tier's name.
- * - `policy`: a policy, or its options, for a circuit that is named here first.
- * - `timeout`: of one attempt, which counts as a failure of the tier. A
- *   duration does not wait for an attempt that does not let go when it is
- *   interrupted; the options of `Timeout.withTimeout` decide otherwise.
- * - `retry`: how to retry within the tier, `Retry` options or a policy. By
- *   default there is one attempt. No retry waits past the call's deadline. An
- *   error that asks to wait (`retryAfter`) hands the call to the next tier, if
- *   there is one, unless `maxRetryAfter` says how long to wait for this one.
+ * - `circuit`: the tier's circuit, by name, value or service class. Defaults to
+ *   the circuit of the registry with the name of the tier.
+ * - `policy`: a policy or its options, for a circuit that this tier registers.
+ * - `timeout`: limits each attempt; a timeout counts as a failure of the tier. A
+ *   plain duration does not wait for an attempt that ignores interruption; the
+ *   options of `Timeout.withTimeout` can change that.
+ * - `retry`: a retry policy or its options. Defaults to one attempt. Retries
+ *   never wait past the deadline of the call. If an error asks to wait
+ *   (`retryAfter`), the call moves on to the next tier, unless there is none or
+ *   `maxRetryAfter` allows the wait.
  *
  * @category models
  * @since 0.1.0
@@ -104,18 +91,18 @@ export interface TierOptions<out T extends CircuitBreaker.Target = string> {
  *
  * **Details**
  *
- * - `isAnswer`: the errors that end the call, such as "not found". They are
- *   what the dependency had to say: a success for the tier's circuit, not
- *   retried, and raised as they are. By default no error is: every error and
+ * - `isAnswer`: selects the errors that end the call, such as "not found". The
+ *   circuit of the tier counts them as successes; they are not retried and
+ *   pass through unchanged. By default no error is an answer: every error and
  *   every defect moves on to the next tier.
- * - `deadline`: time for all tiers together. The tier that is running then is
- *   interrupted, which says nothing about it to its circuit, and the call
- *   fails with `AllTiersFailedError`, without waiting for a tier that does not
- *   let go.
- * - `spans`: a span for the call, named like the operation, and one for each
- *   tier, with `resilience.tier`; both say how they ended in
+ * - `deadline`: limits the time of all tiers together. At the deadline the
+ *   running tier is interrupted, which its circuit ignores, and the call fails
+ *   with `AllTiersFailedError` without waiting for a tier that ignores
+ *   interruption.
+ * - `spans`: adds a span for the call, named like the operation, and one for
+ *   each tier, with `resilience.tier`. Both record how they ended in
  *   `resilience.outcome`: `success`, `failure`, `skipped`, `rejected`,
- *   `timeout`, `defect` or `interrupted`. None by default.
+ *   `timeout`, `defect` or `interrupted`. Defaults to `false`.
  *
  * @category models
  * @since 0.1.0
@@ -127,14 +114,14 @@ export interface Options<in E> {
 }
 
 /**
- * Who served a tiered call, and why the tiers before it did not.
+ * Tells which tier served a tiered call, and why the tiers before it did not.
  *
  * **Details**
  *
- * - `servedBy`: name of the tier; `undefined` if none served. A tier serves by
- *   a value or by an error that is an answer.
+ * - `servedBy`: the name of the tier, `undefined` if none served. An error that
+ *   is an answer serves the call as a value does.
  * - `attempts`: the tiers that were skipped or failed, in order.
- * - `duration`: of the whole call.
+ * - `duration`: the time of the whole call.
  *
  * @category models
  * @since 0.1.0
@@ -147,7 +134,7 @@ export interface Report {
 }
 
 /**
- * Describes one tier.
+ * Makes a tier from the effect that does the work.
  *
  * @category constructors
  * @since 0.1.0
@@ -156,48 +143,7 @@ export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
   name: string,
   call: Effect.Effect<A, E, R>,
   options: TierOptions<T> = {}
-): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => {
-  return { name, call, options: parseTier("Tiers.tier", checkOptions("Tiers.tier", options, TIER_OPTIONS)) }
-}
-
-const TIER_OPTIONS = ["circuit", "policy", "timeout", "retry"] as const satisfies ReadonlyArray<keyof TierOptions>
-
-const OPTIONS = ["isAnswer", "deadline", "spans"] as const satisfies ReadonlyArray<keyof Options<never>>
-
-const LAYER_OPTIONS = [...OPTIONS, "tier", "operation", "onAllFailed"] as const satisfies ReadonlyArray<
-  keyof LayerOptions<unknown>
->
-
-/** Names the mistake of whoever passes an effect, or a tuple, where a tier is wanted. */
-const checkTiers = (
-  constructor: string,
-  tiers: unknown,
-  accepted: string,
-  isTier: (tier: unknown) => boolean
-): void => {
-  if (!Array.isArray(tiers)) return refuse(`${constructor}: tiers`, "a list of tiers", tiers)
-  if (tiers.length === 0) throw new RangeError(`${constructor}: tiers must be at least one tier, got none`)
-  for (const [index, tier] of tiers.entries()) {
-    if (!isTier(tier)) refuse(`${constructor}: tiers[${index}]`, accepted, tier)
-  }
-}
-
-const isTier = (u: unknown): boolean => isObject(u) && "call" in u && Effect.isEffect(u.call)
-
-const isLayerTier = (u: unknown): boolean => Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1])
-
-/** Checks the options of a tier, and makes its policy once. */
-const parseTier = <T extends CircuitBreaker.Target>(constructor: string, options: TierOptions<T>) => {
-  const { circuit, policy, retry, timeout } = options
-  if (circuit !== undefined && !CircuitBreaker.isTarget(circuit)) {
-    refuse(`${constructor}: circuit`, "a circuit, the name or the class of one", circuit)
-  }
-  if (retry !== undefined && !isObject(retry)) refuse(`${constructor}: retry`, "a retry policy or its options", retry)
-  if (timeout !== undefined && !Predicate.hasProperty(timeout, "duration")) {
-    checkDuration(`${constructor}: timeout`, timeout)
-  }
-  return { ...options, policy: CircuitPolicy.from(`${constructor}: policy`, policy) }
-}
+): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => ({ name, call, options: checkTier("Tiers.tier", options) })
 
 type AnyTier = Tier<unknown, unknown, unknown>
 type TierSuccess<T> = T extends Tier<infer A, infer _E, infer _R> ? A : never
@@ -205,20 +151,19 @@ type TierError<T> = T extends Tier<infer _A, infer E, infer _R> ? E : never
 type TierServices<T> = T extends Tier<infer _A, infer _E, infer R> ? R : never
 
 /**
- * Makes a tiered call: the tiers are tried in order until one serves.
+ * Makes a tiered call, which tries the tiers in order until one serves.
  *
  * **Details**
  *
  * A tier whose circuit is open is skipped at once. Any other failure of a
- * tier, typed or a defect, moves on to the next one, except for errors that
- * are answers, for interruption, and for mistakes of the program: a
- * `ReferenceError`, a `RangeError`, a `TypeError` without a cause and a
- * `CircuitConflictError` end the call as the defects they are, and count for
- * nothing in the circuit. If no tier serves, the call fails with
- * `AllTiersFailedError`, which has an entry for each tier.
+ * tier, typed or a defect, moves on to the next tier. Errors that are answers,
+ * interruptions and mistakes of the program end the call: a `ReferenceError`,
+ * a `RangeError`, a `TypeError` without a cause and a `CircuitConflictError`
+ * stay defects, and the circuit ignores them. If no tier serves, the call fails
+ * with `AllTiersFailedError`, which has an entry for each tier.
  *
- * If `isAnswer` is a type guard, only what it guards is left in the error
- * channel.
+ * If `isAnswer` is a type guard, the error channel holds only the errors that
+ * it guards.
  *
  * **Example** (Ending the call with a domain error)
  *
@@ -280,29 +225,31 @@ export const make: {
   checkTiers("Tiers.make", tiers, "a tier made with Tiers.tier", isTier)
   checkOptions("Tiers.make", options, OPTIONS)
   checkFunction("Tiers.make: isAnswer", options.isAnswer)
-  const calls = tiers.map(({ call, name, options: { circuit = name, ...limits } }, index) => {
-    const pipeline = makePipeline(name, limits, index === tiers.length - 1)(circuit)
-    return pipeline(answering(call, options.isAnswer, isMistake))
+  const calls = tiers.map(({ call, name, options: own }, index) => {
+    const circuit = own.circuit ?? name
+    const pipeline = makePipeline(makeSteps(name, own, index === tiers.length - 1), circuit)
+    return { name, circuit, pipeline, attempt: pipeline.attempt(endingCall(call, options.isAnswer)) }
   })
   return serve({
     operation,
-    tiers: tiers.map(({ name, options }) => ({ name, circuit: options.circuit ?? name })),
-    call: (index, remaining) => calls[index]!(remaining),
-    deadline: makeDeadline("Tiers.make", options.deadline),
+    tiers: calls,
+    call: (index, remaining) => runAttempts(calls[index]!.pipeline, calls[index]!.attempt, remaining),
+    deadline: checkDeadline("Tiers.make", options.deadline),
     spans: options.spans === true,
-    registry: undefined,
+    registry: (context) => Context.getOrUndefined(context, CircuitBreakerRegistry),
     onFailed: undefined
   })
 }
 
 /**
- * Runs an effect and tells which tiers served the tiered calls it made, even
- * if it fails.
+ * Collects a report of each tiered call that an effect makes, however deep
+ * inside. The effect succeeds with its value and the reports.
  *
  * **Details**
  *
  * The reports come in the order in which the calls ended. A call that was
- * interrupted has none.
+ * interrupted has none. To get the reports of an effect that fails as well,
+ * collect its exit: `Tiers.collect(Effect.exit(call))`.
  *
  * **Example** (Learning which tier served)
  *
@@ -314,7 +261,8 @@ export const make: {
  *
  * const program = Tiers.collect(lookup).pipe(Effect.provide(CircuitBreakerRegistry.layer()))
  *
- * const [exit, reports] = await Effect.runPromise(program)
+ * const [account, reports] = await Effect.runPromise(program)
+ * account // => "acc-1"
  * reports.map((report) => `${report.operation} by ${report.servedBy}`) // => ["get_account by tier1_mcp"]
  * ```
  *
@@ -323,7 +271,7 @@ export const make: {
  */
 export const collect = <A, E, R>(
   self: Effect.Effect<A, E, R>
-): Effect.Effect<readonly [exit: Exit.Exit<A, E>, reports: ReadonlyArray<Report>], never, R> =>
+): Effect.Effect<readonly [value: A, reports: ReadonlyArray<Report>], E, R> =>
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(Reports)
     const reports: Array<Report> = []
@@ -339,48 +287,38 @@ export const collect = <A, E, R>(
           ended = true
         })
       ),
-      Effect.exit,
-      Effect.map((exit) => [exit, reports] as const)
+      Effect.map((value) => [value, reports] as const)
     )
   })
-
-const Reports = /* @__PURE__ */ Context.Reference<((report: Report) => void) | undefined>(
-  "effect-resilience/Tiers/Reports",
-  { defaultValue: () => undefined }
-)
 
 // -----------------------------------------------------------------------------
 // a service from one Layer per tier
 // -----------------------------------------------------------------------------
 
 /**
- * Options of `layer`.
+ * Options of `layer`: those of `make`, for every method, and its own.
  *
  * **Details**
  *
- * - `isAnswer`, `deadline`, `spans`: as for `make`, for every method.
- * - `tier`: options that all tiers start from.
- * - `operation`: what a method is called in errors and reports; its own name by
- *   default.
- * - `onAllFailed`: the service's own error for "no tier could serve". Can be
- *   left out if every method may fail with `AllTiersFailedError`. `"die"` makes
- *   it a defect.
+ * - `tier`: the options that all tiers start from.
+ * - `operation`: names a method in errors and reports. Defaults to the name of
+ *   the method.
+ * - `onAllFailed`: makes the error of the service for "no tier served", or a
+ *   defect with `"die"`. Optional if every method may fail with
+ *   `AllTiersFailedError`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface LayerOptions<S> {
-  readonly isAnswer?: ((error: MethodError<S[keyof S]>) => boolean) | undefined
-  readonly deadline?: Duration.Input | undefined
-  readonly spans?: boolean | undefined
+export interface LayerOptions<S> extends Options<MethodError<S[keyof S]>> {
   readonly tier?: Omit<LayerTierOptions, "circuit"> | undefined
   readonly operation?: ((method: string) => string) | undefined
   readonly onAllFailed?: ((error: AllTiersFailedError, method: string) => CommonError<S>) | "die" | undefined
 }
 
 /**
- * Options of a tier of `layer`. The circuit is registered in the registry, or
- * a circuit of your own.
+ * Options of a tier of `layer`. Its circuit is a name, registered in the
+ * registry, or a value.
  *
  * @category models
  * @since 0.1.0
@@ -418,18 +356,18 @@ type LayerServices<T> = T extends readonly [string, Layer.Layer<infer _I, infer 
   : never
 
 /**
- * Builds a service from one Layer of it per tier: in the service that results,
- * each method is the whole tiered call. A program switches to it by being
- * given this Layer in place of another one.
+ * Builds a service from one Layer of it per tier. Each method of the resulting
+ * service is the whole tiered call, so a program switches to it by providing
+ * this Layer in place of another one.
  *
  * **Details**
  *
- * A tier's Layer is built when a call first needs it, within the tier's
- * circuit and timeout. One that cannot be built is a failed tier, not a failed
- * program. Once the tier's circuit has opened, its instance counts as broken:
- * the next call that the circuit lets through, the probe, builds it anew,
- * dependencies included, and the old one is released when the last call that
- * uses it has ended. All are released when the scope of this Layer closes.
+ * The Layer of a tier is built when a call first needs it, within the circuit
+ * and the timeout of the tier. A Layer that cannot be built is a failed tier,
+ * not a failed program. Once the circuit of the tier has opened, the next call
+ * that the circuit admits, the probe, builds the Layer anew with its
+ * dependencies; the old instance is released when the last call that uses it
+ * has ended. All instances are released when the scope of this Layer closes.
  *
  * The members of the service must be effects or functions that return
  * effects.
@@ -438,17 +376,16 @@ type LayerServices<T> = T extends readonly [string, Layer.Layer<infer _I, infer 
  *
  * **Gotchas**
  *
- * - All methods of a tier share its circuit, which goes by the tier's name: two
- *   services with a tier `"mcp"` share one as well, unless `circuit` says
- *   otherwise.
- * - An instance is replaced only if the circuit opens: give it a policy that
- *   notices, such as a few failures in a row.
- * - What a tier's Layer still requires is built once, with this Layer, and not
+ * - All methods of a tier share its circuit, which has the name of the tier.
+ *   Two services with a tier `"mcp"` share one circuit unless `circuit` sets
+ *   another.
+ * - An instance is replaced only if the circuit opens: use a policy that opens
+ *   soon, such as after a few consecutive failures.
+ * - What the Layer of a tier requires is built once, with this Layer, and not
  *   anew with the tier.
- * - What the service looks like is not known before a tier is built: a copy
- *   such as `{ ...accounts }` is empty, and a method is an effect to
- *   `Effect.andThen` and `Effect.tap`, so write
- *   `Effect.andThen((id) => accounts.getName(id))`.
+ * - The members are not known before a tier is built: a copy such as
+ *   `{ ...accounts }` is empty, and a method is an effect to `Effect.andThen`
+ *   and `Effect.tap`, so write `Effect.andThen((id) => accounts.getName(id))`.
  *
  * **Example** (Serving accounts from several tiers)
  *
@@ -485,348 +422,132 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
   checkTiers("Tiers.layer", tiers, "a name and a Layer, with options or without", isLayerTier)
   if (options !== undefined) checkOptions("Tiers.layer", options, LAYER_OPTIONS)
   checkFunction("Tiers.layer: isAnswer", options?.isAnswer)
+  const deadline = checkDeadline("Tiers.layer", options?.deadline)
   // A tuple of Layers of many services is a list of Layers that need them all.
   const layers = tiers as ReadonlyArray<
     readonly [string, Layer.Layer<I, unknown, LayerServices<T[number]>>, LayerTierOptions?]
   >
-  return Layer.effect(
-    service,
-    makeService({
-      service,
-      options: options ?? {},
-      deadline: makeDeadline("Tiers.layer", options?.deadline),
-      tiers: layers.map(([name, layer, own], index) => {
-        for (const given of [options?.tier, own]) {
-          if (given !== undefined) checkOptions(`Tiers.layer: ${name}`, given, TIER_OPTIONS)
-        }
-        const merged: LayerTierOptions = { ...options?.tier, ...own }
-        const { circuit = name, ...limits } = parseTier(`Tiers.layer: ${name}`, merged)
-        const through = makePipeline(name, limits, index === layers.length - 1)
-        return { name, layer, circuit, policy: limits.policy, through }
-      })
-    })
-  )
-}
-
-const makeService = Effect.fnUntraced(function*<I, S extends Tierable<S>, R>(settings: {
-  readonly service: Context.Key<I, S>
-  readonly options: LayerOptions<S>
-  readonly deadline: Duration.Duration | undefined
-  readonly tiers: ReadonlyArray<{
-    readonly name: string
-    readonly layer: Layer.Layer<I, unknown, R>
-    readonly circuit: string | CircuitBreaker.CircuitBreaker
-    readonly policy: CircuitPolicy.CircuitPolicy | undefined
-    readonly through: (circuit: CircuitBreaker.Target) => Pipeline
-  }>
-}) {
-  const registry = yield* CircuitBreakerRegistry
-  const context = yield* Effect.context<R>()
-  const { deadline, options, service } = settings
-  const isAnswer = options.isAnswer as ((error: unknown) => boolean) | undefined
-  const { onAllFailed } = options
-
-  const tiers = yield* Effect.forEach(
-    settings.tiers,
-    ({ circuit, layer, name, policy, through }) =>
-      Effect.gen(function*() {
-        const breaker = typeof circuit === "string" ? yield* Effect.orDie(registry.register(circuit, policy)) : circuit
-        const instance = new TierInstance({
-          layer,
-          key: service,
-          context,
-          timesOpened: () => isKnown(breaker) ? breaker.live.timesOpened : 0
-        })
-        yield* Effect.addFinalizer(() => instance.close)
-        return { name, circuit: breaker, instance, pipeline: through(breaker) }
-      })
-  )
-
-  const call = (method: string, invoke: (instance: S) => Effect.Effect<unknown, unknown, unknown>) =>
-    serve({
-      operation: options.operation?.(method) ?? method,
-      tiers,
-      deadline,
-      spans: options.spans === true,
-      registry,
-      call: (index, remaining) => {
-        const { instance, pipeline } = tiers[index]!
-        // Only the service answers: an error of its Layer is none of its own.
-        return pipeline(instance.use((service) => answering(invoke(service), isAnswer, isMistake)))(remaining)
-      },
-      onFailed: onAllFailed === undefined
-        ? undefined
-        : (error) => onAllFailed === "die" ? Effect.die(error) : Effect.fail(onAllFailed(error, method))
-    })
-
-  // What the service looks like is known only once a tier is built. So every
-  // member is both: an effect, and a function that returns one.
-  const members = new Map<string, unknown>()
-  return new Proxy({} as S, {
-    get: (target, key) => {
-      // What JavaScript asks of any object. With a `then` it would wait for the service as for a promise.
-      if (typeof key === "symbol" || key === "then" || key in Object.prototype) return Reflect.get(target, key)
-      let member = members.get(key)
-      if (member === undefined) {
-        member = callableEffect(
-          (args) => call(key, (instance) => invokeMember(instance, key, args)),
-          call(key, (instance) => readMember(instance, key))
-        )
-        members.set(key, member)
-      }
-      return member
+  const parsed = layers.map(([name, layer, own], index) => {
+    const constructor = `Tiers.layer: ${name}`
+    for (const given of [options?.tier, own]) {
+      if (given !== undefined) checkOptions(constructor, given, TIER_OPTIONS)
+    }
+    const merged = checkTier<string | CircuitBreaker.CircuitBreaker>(constructor, { ...options?.tier, ...own })
+    const steps = makeSteps(name, merged, index === layers.length - 1)
+    return {
+      name,
+      layer,
+      circuit: merged.circuit ?? name,
+      policy: steps.policy,
+      pipeline: (circuit: CircuitBreaker.Target) => makePipeline(steps, circuit)
     }
   })
+  return Layer.effect(
+    service,
+    Effect.flatMap(CircuitBreakerRegistry, (registry) =>
+      makeService({
+        key: service,
+        registry,
+        tiers: parsed,
+        isAnswer: options?.isAnswer as ((error: unknown) => boolean) | undefined,
+        deadline,
+        spans: options?.spans === true,
+        operation: (method) => options?.operation?.(method) ?? method,
+        onAllFailed: options?.onAllFailed
+      }))
+  )
+}
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+const TIER_OPTIONS = optionNames<TierOptions>({ circuit: true, policy: true, timeout: true, retry: true })
+
+const OPTIONS = optionNames<Options<never>>({ isAnswer: true, deadline: true, spans: true })
+
+const LAYER_OPTIONS = optionNames<LayerOptions<unknown>>({
+  isAnswer: true,
+  deadline: true,
+  spans: true,
+  tier: true,
+  operation: true,
+  onAllFailed: true
 })
 
-const invokeMember = (
-  instance: object,
-  key: string,
-  args: ReadonlyArray<unknown>
-): Effect.Effect<unknown, unknown, unknown> => {
-  const member: unknown = Reflect.get(instance, key)
-  return typeof member === "function"
-    ? asEffect(key, Reflect.apply(member, instance, args))
-    : Effect.die(new TypeError(`Tiers.layer: ${key} is not a function of the service`))
+/** Names the mistake where an effect, or a tuple, is passed in place of a tier. */
+const checkTiers = (
+  constructor: string,
+  tiers: unknown,
+  accepted: string,
+  isTier: (tier: unknown) => boolean
+): void => {
+  if (!Array.isArray(tiers)) return refuse(`${constructor}: tiers`, "a list of tiers", tiers)
+  if (tiers.length === 0) throw new RangeError(`${constructor}: tiers must be at least one tier, got none`)
+  for (const [index, tier] of tiers.entries()) {
+    if (!isTier(tier)) refuse(`${constructor}: tiers[${index}]`, accepted, tier)
+  }
 }
 
-const readMember = (instance: object, key: string): Effect.Effect<unknown, unknown, unknown> => {
-  const member: unknown = Reflect.get(instance, key)
-  return typeof member === "function" && !Effect.isEffect(member)
-    ? Effect.die(
-      new TypeError(
-        `Tiers.layer: ${key} is a function of the service that was run like an effect; ` +
-          `Effect.andThen and Effect.tap do so with what they are given, write (value) => service.${key}(value)`
-      )
-    )
-    : asEffect(key, member)
+const isTier = (u: unknown): boolean => isObject(u) && "call" in u && Effect.isEffect(u.call)
+
+const isLayerTier = (u: unknown): boolean => Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1])
+
+/** Checks the options of a tier, and makes its policy once. */
+const checkTier = <T extends CircuitBreaker.Target>(constructor: string, options: TierOptions<T>): TierOptions<T> => {
+  const { circuit, policy, retry, timeout } = checkOptions(constructor, options, TIER_OPTIONS)
+  if (circuit !== undefined && !CircuitBreaker.isTarget(circuit)) {
+    refuse(`${constructor}: circuit`, "a circuit, the name or the class of one", circuit)
+  }
+  if (retry !== undefined && !isObject(retry)) refuse(`${constructor}: retry`, "a retry policy or its options", retry)
+  if (timeout !== undefined && !Predicate.hasProperty(timeout, "duration")) {
+    checkDuration(`${constructor}: timeout`, timeout)
+  }
+  return { ...options, policy: CircuitPolicy.from(`${constructor}: policy`, policy) }
 }
 
-const asEffect = (key: string, value: unknown): Effect.Effect<unknown, unknown, unknown> =>
-  Effect.isEffect(value) ? value : Effect.die(new TypeError(`Tiers.layer: ${key} of the service is not an effect`))
-
-const callableProto: object = /* @__PURE__ */ Object.create(
-  Function.prototype,
-  /* @__PURE__ */ Object.getOwnPropertyDescriptors(
-    /* @__PURE__ */ Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & { effect: Effect.Effect<unknown> }>(
-      {
-        label: "Tiers",
-        evaluate() {
-          return this.effect
-        }
-      }
-    )
-  )
-)
-
-const callableEffect = (
-  f: (args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, unknown>,
-  effect: Effect.Effect<unknown, unknown, unknown>
-): unknown =>
-  Object.setPrototypeOf(Object.assign((...args: ReadonlyArray<unknown>) => f(args), { effect }), callableProto)
+const checkDeadline = (constructor: string, deadline: Duration.Input | undefined): Duration.Duration | undefined =>
+  deadline === undefined ? undefined : checkDuration(`${constructor}: deadline`, deadline, { positive: true })
 
 // -----------------------------------------------------------------------------
-// serving a call
+// the steps of a tier
 // -----------------------------------------------------------------------------
 
-interface Plan<A, E, R> {
-  readonly operation: string
-  readonly tiers: ReadonlyArray<{ readonly name: string; readonly circuit: CircuitBreaker.Target }>
-  /** Calls a tier within its circuit, timeout and retry, given how much is left of the deadline. */
-  readonly call: (index: number, remaining: number) => Effect.Effect<A | Answer<E>, unknown, R>
-  readonly deadline: Duration.Duration | undefined
-  readonly spans: boolean
-  /** Where the circuits are; that of the fiber if not given. */
-  readonly registry: CircuitBreakerRegistry | undefined
-  /** What to fail with instead. */
-  readonly onFailed: ((error: AllTiersFailedError) => Effect.Effect<never, E>) | undefined
+/** The policies of a tier but for its circuit, which `layer` makes later. */
+interface Steps {
+  readonly policy: CircuitPolicy.CircuitPolicy | undefined
+  readonly timeout: Step
+  readonly retry: Retry.RetryPolicy | undefined
 }
 
-/** A mistake of the program. A `TypeError` with a cause is how `fetch` says that the network failed. */
-const isMistake = (defect: unknown): boolean =>
-  defect instanceof ReferenceError || defect instanceof RangeError || isCircuitConflictError(defect) ||
-  (defect instanceof TypeError && defect.cause === undefined)
-
-/** The name of the circuit, for a fiber with these services. */
-const circuitName = (circuit: CircuitBreaker.Target, context: Context.Context<never>): string =>
-  typeof circuit === "string"
-    ? circuit
-    : CircuitBreaker.isCircuitBreaker(circuit)
-    ? circuit.name
-    : Context.getUnsafe(context, circuit as Context.Key<never, CircuitBreaker.CircuitBreaker>).name
-
-/** Puts a call into its tier; what comes out wants to know how many milliseconds are left of the deadline. */
-type Pipeline = <A, R>(
-  call: Effect.Effect<A, unknown, R>
-) => (remaining: number) => Effect.Effect<A, unknown, R>
-
-type Wrapper = <A, R>(call: Effect.Effect<A, unknown, R>) => Effect.Effect<A, unknown, R>
-
-/** Retry, within it the circuit, within it the timeout of an attempt. */
-const makePipeline = (
+const makeSteps = (
   name: string,
   { policy, retry, timeout }: Omit<TierOptions, "circuit">,
   isLast: boolean
-): (circuit: CircuitBreaker.Target) => Pipeline => {
-  const limited: Wrapper = timeout === undefined ? identity : Timeout.withTimeout({
+): Steps => ({
+  policy: CircuitPolicy.from(`Tiers: policy of ${name}`, policy),
+  timeout: timeout === undefined ? identity : Timeout.withTimeout({
     operation: name,
     kind: "attempt",
     ...(Predicate.hasProperty(timeout, "duration") ? timeout : { duration: timeout, disconnect: true })
-  })
-  const retryPolicy = retry === undefined ? undefined : inOperation(
+  }),
+  retry: retry === undefined ? undefined : inOperation(
     name,
     Retry.isRetryPolicy(retry)
       ? retry
       : Retry.make((isLast ? retry : { maxRetryAfter: 0, ...retry }) as Retry.Options)
   )
-  return (circuit) => {
-    const guarded = CircuitBreaker.withCircuitBreaker(circuit, {
-      policy: CircuitPolicy.from(`Tiers: policy of ${name}`, policy),
-      classify: classifyAnswer()
-    })
+})
+
+const makePipeline = ({ policy, retry, timeout }: Steps, circuit: CircuitBreaker.Target): TierPipeline => {
+  const guarded = CircuitBreaker.withCircuitBreaker(circuit, { policy, classify: classifyAnswer() })
+  return {
     // What the circuit needs is among the services of the tier, see `tier`.
-    const through: Wrapper = (call) => guarded(limited(call)) as typeof call
-    return (call) => {
-      const once = through(call)
-      return retryPolicy === undefined
-        ? () => once
-        : (remaining) =>
-          Retry.withRetry(
-            once,
-            remaining === Infinity
-              ? retryPolicy
-              : Retry.endingWithin(retryPolicy, Duration.millis(Math.max(0, remaining)))
-          )
-    }
-  }
-}
-
-const isRejectionOf = (circuit: string, cause: Cause.Cause<unknown>): boolean => {
-  const error = Cause.findErrorOption(cause)
-  return Option.isSome(error) && isCircuitOpenError(error.value) && error.value.circuit === circuit
-}
-
-const makeDeadline = (constructor: string, deadline: Duration.Input | undefined): Duration.Duration | undefined =>
-  deadline === undefined ? undefined : checkDuration(`${constructor}: deadline`, deadline, { positive: true })
-
-const serve = <A, E, R>(plan: Plan<A, E, R>): Effect.Effect<A, E | AllTiersFailedError, R> =>
-  Effect.withFiber((fiber) => {
-    const call = new TieredCall(plan, fiber.context)
-    const limited = plan.deadline === undefined ? call.next() : limitTime(call.next(), {
-      duration: plan.deadline,
-      disconnect: true,
-      orElse: () => call.outOfTime()
-    })
-    const served = plan.spans ? tieredSpan(limited, plan.operation) : limited
-    const report = fiber.getRef(Reports)
-    const recorder = recorderOf(fiber)
-    const flows = flowsOf(plan.registry ?? Context.getOrUndefined(fiber.context, CircuitBreakerRegistry))
-    if (report === undefined && recorder === undefined && flows === undefined) return served
-    return Effect.onExitPrimitive(served, (exit) => {
-      if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return undefined
-      report?.(call.report())
-      if (recorder !== undefined) call.tell(recorder)
-      if (flows !== undefined) call.count(flows)
-      return undefined
-    })
-  })
-
-/** One call on its way through the tiers. */
-class TieredCall<A, E, R> {
-  private readonly plan: Plan<A, E, R>
-  private readonly context: Context.Context<never>
-  private readonly clock: Clock.Clock
-  private readonly attempts: Array<TierAttempt> = []
-  private readonly startedAt: number
-  private tierStartedAt: number
-  private servedBy: string | undefined
-  /** Whether the deadline has passed: a tier that has not let go yet has nothing more to say. */
-  private over = false
-
-  constructor(plan: Plan<A, E, R>, context: Context.Context<never>) {
-    this.plan = plan
-    this.context = context
-    this.clock = Context.get(context, Clock.Clock)
-    this.startedAt = this.tierStartedAt = monotonicMillis(this.clock)
-  }
-
-  next(): Effect.Effect<A, E | AllTiersFailedError, R> {
-    const index = this.attempts.length
-    const tier = this.plan.tiers[index]
-    if (tier === undefined) return this.failed()
-    const isSkipped = (cause: Cause.Cause<unknown>) => isRejectionOf(circuitName(tier.circuit, this.context), cause)
-    const call = this.plan.call(index, this.remaining())
-    return Effect.matchCauseEffect(
-      this.plan.spans ? tierSpan(call, this.plan.operation, tier.name, isSkipped) : call,
-      {
-        onSuccess: (value): Effect.Effect<A, E> => {
-          if (this.over) return Effect.interrupt
-          this.servedBy = tier.name
-          return value instanceof Answer ? Effect.failCause(value.cause) : Effect.succeed(value)
-        },
-        onFailure: (cause): Effect.Effect<A, E | AllTiersFailedError, R> => {
-          if (this.over) return Effect.interrupt
-          // An interruption is not the tier's failure; its cause holds no error.
-          if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-          this.note(isSkipped(cause) ? "skipped" : "failed", Cause.squash(cause))
-          return this.next()
-        }
-      }
-    )
-  }
-
-  /** The tiers so far have served or failed an instant too late, or are still at it. */
-  outOfTime(): Effect.Effect<never, E | AllTiersFailedError> {
-    const { deadline, operation, tiers } = this.plan
-    this.over = true
-    this.servedBy = undefined
-    const error = callTimeoutError(operation, deadline!, { kind: "total" })
-    if (this.attempts.length < tiers.length) this.note("failed", error)
-    while (this.attempts.length < tiers.length) this.note("skipped", error)
-    return this.failed()
-  }
-
-  report(): Report {
-    return {
-      operation: this.plan.operation,
-      servedBy: this.servedBy,
-      attempts: this.attempts,
-      duration: Duration.millis(monotonicMillis(this.clock) - this.startedAt)
-    }
-  }
-
-  tell(recorder: Recorder): void {
-    const { operation } = this.plan
-    for (const { outcome, tier } of this.attempts) {
-      recorder.onTierEnded(operation, tier, outcome === "skipped" ? "skipped" : "failure")
-    }
-    if (this.servedBy !== undefined) recorder.onTierEnded(operation, this.servedBy, "success")
-  }
-
-  count(flows: TierFlows): void {
-    const { operation, tiers } = this.plan
-    const named = tiers.map(({ circuit, name }) => ({ name, circuit: circuitName(circuit, this.context) }))
-    flows.add(operation, named, this.attempts, this.servedBy)
-  }
-
-  private remaining(): number {
-    const { deadline } = this.plan
-    return deadline === undefined ? Infinity : this.startedAt + Duration.toMillis(deadline) - this.tierStartedAt
-  }
-
-  private failed(): Effect.Effect<never, E | AllTiersFailedError> {
-    const error = allTiersFailedError(this.plan.operation, this.attempts)
-    return this.plan.onFailed === undefined ? Effect.fail(error) : this.plan.onFailed(error)
-  }
-
-  private note(outcome: TierAttempt["outcome"], error: unknown): void {
-    const now = monotonicMillis(this.clock)
-    this.attempts.push({
-      tier: this.plan.tiers[this.attempts.length]!.name,
-      outcome,
-      error,
-      duration: Duration.millis(now - this.tierStartedAt)
-    })
-    this.tierStartedAt = now
+    attempt: (call) => guarded(timeout(call)) as typeof call,
+    retry: retry === undefined ? undefined : (attempt, remaining) =>
+      Retry.withRetry(
+        attempt,
+        remaining === Infinity ? retry : Retry.endingWithin(retry, Duration.millis(Math.max(0, remaining)))
+      )
   }
 }

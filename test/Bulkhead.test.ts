@@ -720,7 +720,7 @@ describe("a call that a timeout inside the bulkhead has left behind", () => {
         bulkhead,
         attemptTimeout: "1 second"
       })
-      yield* Effect.forEach(Array.from({ length: 5 }), () => fork(Effect.exit(pipeline.apply(work))))
+      yield* Effect.forEach(Array.from({ length: 5 }), () => fork(Effect.exit(pipeline.execute(work))))
       for (let i = 0; i < 60; i++) yield* TestClock.adjust("1 second")
       assert.strictEqual(state.most, 2)
       assert.deepStrictEqual(yield* counts(bulkhead), [0, 0, 2])

@@ -131,17 +131,31 @@ describe("getOrCreate", () => {
       assert.strictEqual((yield* configured.getOrCreate("a", CircuitPolicy.make(options))).name, "a")
     }))
 
-  it.effect("with what is no policy at all dies", () =>
+  it.effect("with what is no policy at all is refused where it is written", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      for (const none of [5, null, {}] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
-        const message = "CircuitBreakerRegistry: the policy of \"a\" must be a policy"
-        assert.throws(() => namedCircuit(registry, "a", none), RangeError, message)
-        assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
+      for (const none of [5, null, []] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
+        for (const command of ["getOrCreate", "register", "reconfigure"] as const) {
+          assert.throws(() => registry[command]("a", none), RangeError, `CircuitBreakerRegistry.${command}: policy`)
+        }
+        namedCircuit(registry, "a", CircuitPolicy.kafka)
+        assert.throws(() => namedCircuit(registry, "a", none), RangeError, "CircuitBreakerRegistry.getOrCreate: policy")
       }
-      namedCircuit(registry, "a", CircuitPolicy.kafka)
-      const none = 5 as unknown as CircuitPolicy.CircuitPolicy
-      assert.throws(() => namedCircuit(registry, "a", none), RangeError, "the policy of \"a\" must be a policy")
+      const none = undefined as unknown as CircuitPolicy.CircuitPolicy
+      assert.throws(() => registry.reconfigure("a", none), RangeError, "CircuitBreakerRegistry.reconfigure: policy")
+    }))
+
+  it.effect("takes the options of a policy for one, as register and reconfigure do", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const { consecutiveFailures } = yield* (yield* registry.getOrCreate("a", { consecutiveFailures: 2 })).policy
+      assert.strictEqual(consecutiveFailures, 2)
+      const kept = yield* registry.register("a", { consecutiveFailures: 2 })
+      assert.strictEqual(kept, yield* registry.getOrCreate("a"))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(registry.register("a", { consecutiveFailures: 3 }))))
+      assert.isTrue(yield* registry.reconfigure("a", { consecutiveFailures: 4 }))
+      assert.strictEqual((yield* kept.policy).consecutiveFailures, 4)
+      assert.throws(() => registry.reconfigure("a", { consecutiveFailures: 0 }), RangeError, "consecutiveFailures")
     }))
 
   it.effect("a conflict leaves the circuit as it is", () =>
@@ -249,7 +263,7 @@ describe("a policy that is written where the call is", () => {
           name: "b",
           circuitBreaker: { consecutiveFailures: 3, classify: classify() }
         })
-        return pipeline.apply(Effect.succeed(id))
+        return pipeline.execute(Effect.succeed(id))
       }
       const tiered = (id: string) =>
         Tiers.make("get", [

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
-import { Duration, Equal, Schedule } from "effect"
+import { Duration, Effect, Equal, Schedule } from "effect"
 
 const millis = (of: CircuitPolicy.CircuitPolicy) => {
   const { [CircuitPolicy.TypeId]: _, ...policy } = of
@@ -658,7 +658,7 @@ describe("a policy that is spread into another", () => {
 
   it("counts as the options it was made from: every preset with every option", () => {
     for (const [preset, options] of presets) {
-      assertSame(preset, made(options), CircuitPolicy.describe(preset))
+      assertSame(preset, made(options), preset.description)
       for (const change of changes) {
         assertSame(made({ ...preset, ...change }), made({ ...options, ...change }), JSON.stringify([options, change]))
       }
@@ -841,8 +841,8 @@ describe("difference", () => {
   })
 })
 
-describe("describe", () => {
-  const text = (options: CircuitPolicy.Options) => CircuitPolicy.describe(CircuitPolicy.make(options))
+describe("description", () => {
+  const text = (options: CircuitPolicy.Options) => CircuitPolicy.make(options).description
 
   it("says in words what a policy does", () => {
     assert.strictEqual(
@@ -893,4 +893,19 @@ describe("describe", () => {
     assert.include(text({ openDuration: CircuitPolicy.exponential({ initial: 1_000, multiplier: 1 }) }), "for 1s;")
     assert.include(text({ openDuration: CircuitPolicy.exponential({ initial: "10 minutes" }) }), "for 10m;")
   })
+
+  it("is never that of a policy that was spread", () => {
+    const policy = CircuitPolicy.make({ ...CircuitPolicy.fastFail, consecutiveFailures: 7 })
+    assert.include(policy.description, "opens after 7 failures in a row")
+    assert.notProperty({ ...CircuitPolicy.fastFail, consecutiveFailures: 7 }, "description")
+    assert.notInclude(Object.keys(CircuitPolicy.fastFail), "description")
+    assert.strictEqual(CircuitPolicy.make(CircuitPolicy.kafka).description, CircuitPolicy.kafka.description)
+  })
+
+  it.effect("is there of a policy that was spread and changed by hand, in a registry", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const breaker = yield* registry.getOrCreate("a", { ...CircuitPolicy.kafka, consecutiveFailures: 7 })
+      assert.include((yield* breaker.policy).description, "opens after 7 failures in a row")
+    }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
 })

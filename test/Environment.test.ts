@@ -1160,7 +1160,7 @@ describe("names", () => {
       const env = withEnv({ CB_USER_API_FAILURE_THRESHOLD: "2", CB_USERS_API_FAILURE_THRESHOLD: "3" })
       assert.strictEqual((yield* env(Environment.circuitPolicy("user-api"))).consecutiveFailures, 2)
       assert.strictEqual((yield* env(Environment.circuitPolicy("users-api"))).consecutiveFailures, 3)
-      yield* env(Resilience.config("user-api"))
+      yield* env(Resilience.standardConfig("user-api"))
       class UserApi extends CircuitBreaker.Service<UserApi>()("user-api") {}
       yield* env(Effect.asVoid(UserApi).pipe(Effect.provide(UserApi.layerConfig)))
     }))

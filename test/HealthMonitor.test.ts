@@ -5,6 +5,7 @@ import {
   type CircuitMetrics,
   CircuitPolicy,
   HealthMonitor,
+  HealthReport,
   Outcome
 } from "effect-resilience"
 import {
@@ -44,15 +45,15 @@ const make = <const C extends Readonly<Record<string, HealthMonitor.Check<unknow
   options: HealthMonitor.Options<C> = {}
 ) => HealthMonitor.make({ jitter: 0, ...options })
 
-const find = (report: HealthMonitor.Report, name: string): HealthMonitor.CheckHealth => {
+const find = (report: HealthReport.HealthReport, name: string): HealthReport.CheckHealth => {
   const found = report.checks.find((check) => check.name === name)
   if (found === undefined) throw new Error(`no ${name} in ${report.checks.map((check) => check.name)}`)
   return found
 }
 
-const codes = (health: HealthMonitor.CheckHealth) => health.reasons.map((reason) => reason.code)
+const codes = (health: HealthReport.CheckHealth) => health.reasons.map((reason) => reason.code)
 
-const messages = (health: HealthMonitor.CheckHealth) => health.reasons.map((reason) => reason.message)
+const messages = (health: HealthReport.CheckHealth) => health.reasons.map((reason) => reason.message)
 
 const seconds = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
 
@@ -111,21 +112,21 @@ describe("the status of a circuit", () => {
     readonly name: string
     readonly policy?: CircuitPolicy.Options
     readonly before: (breaker: CircuitBreaker.CircuitBreaker) => Effect.Effect<void>
-    readonly status: HealthMonitor.Status
+    readonly status: HealthReport.Status
     readonly reasons: ReadonlyArray<string>
   }> = [
     { name: "Closed and new", before: () => Effect.void, status: "healthy", reasons: [] },
     {
-      name: "Closed with a failure rate of 10 %",
+      name: "Closed with a failure rate of 10%",
       before: (breaker) => failures(breaker, 1, 10),
       status: "healthy",
       reasons: []
     },
     {
-      name: "Closed with a failure rate above 10 %",
+      name: "Closed with a failure rate above 10%",
       before: (breaker) => failures(breaker, 1, 8),
       status: "degraded",
-      reasons: ["FailureRate: circuit has a failure rate of 12.5 % over 8 calls, above 10 %"]
+      reasons: ["FailureRate: circuit has a failure rate of 12.5% over 8 calls, above 10%"]
     },
     {
       name: "Open",
@@ -160,10 +161,10 @@ describe("the status of a circuit", () => {
       reasons: []
     },
     {
-      name: "MetricsOnly with a failure rate above 10 %",
+      name: "MetricsOnly with a failure rate above 10%",
       before: (breaker) => Effect.andThen(breaker.metricsOnly, failures(breaker, 1, 2)),
       status: "degraded",
-      reasons: ["FailureRate: circuit has a failure rate of 50 % over 2 calls, above 10 %"]
+      reasons: ["FailureRate: circuit has a failure rate of 50% over 2 calls, above 10%"]
     }
   ]
   for (const { before, name, policy, reasons, status } of cases) {
@@ -186,7 +187,7 @@ describe("the status of a circuit", () => {
         assert.strictEqual(report.status, status)
         assert.strictEqual(report.allHealthy, status === "healthy")
         assert.strictEqual((yield* registry.systemStatus).status, status)
-        assert.deepStrictEqual(HealthMonitor.ofCircuit(yield* breaker.metrics), health)
+        assert.deepStrictEqual(HealthReport.fromCircuit(yield* breaker.metrics), health)
       }).pipe(withCircuits))
   }
 
@@ -255,7 +256,7 @@ describe("the answer of a check", () => {
     readonly [
       string,
       Effect.Effect<HealthMonitor.Answer, unknown>,
-      HealthMonitor.Status,
+      HealthReport.Status,
       ReadonlyArray<string>
     ]
   > = [
@@ -349,7 +350,7 @@ describe("the whole", () => {
       const report = yield* monitor.checkAll
       assert.strictEqual(report.status, "unhealthy")
       assert.isFalse(report.allHealthy)
-      assert.deepStrictEqual(HealthMonitor.reasons(report), ["database: the check answered false", "cache: cold"])
+      assert.deepStrictEqual(HealthReport.reasons(report), ["database: the check answered false", "cache: cold"])
     }).pipe(withCircuits))
 
   it.effect("is degraded at most by a check that is not critical", () =>
@@ -369,7 +370,7 @@ describe("the whole", () => {
       assert.strictEqual(find(report, "reviews").status, "unhealthy")
       assert.strictEqual(report.status, "degraded")
       assert.isFalse(report.allHealthy)
-      assert.deepStrictEqual(HealthMonitor.toValidationResult(report), {
+      assert.deepStrictEqual(HealthReport.toValidationResult(report), {
         valid: true,
         errors: [],
         warnings: ["recommendations: down", "reviews: circuit is open, retry after 10s"]
@@ -624,7 +625,7 @@ describe("whoever asks", () => {
       const report = yield* Effect.flatMap(HealthMonitor.HealthMonitor, (monitor) => monitor.checkAll).pipe(
         Effect.provide(Health)
       )
-      assert.deepStrictEqual(HealthMonitor.reasons(report), ["database: no route"])
+      assert.deepStrictEqual(HealthReport.reasons(report), ["database: no route"])
     }))
 
   it.effect("gets one check or one circuit by name", () =>
@@ -1668,7 +1669,7 @@ describe("forms", () => {
 
   it.effect("JSON has the names of the older systems", () =>
     Effect.gen(function*() {
-      const json = HealthMonitor.toJson((yield* report).report)
+      const json = HealthReport.toJson((yield* report).report)
       assert.deepStrictEqual(JSON.parse(JSON.stringify(json)), {
         status: "unhealthy",
         all_healthy: false,
@@ -1735,7 +1736,7 @@ describe("forms", () => {
       yield* fail(breaker)
       yield* TestClock.adjust("10 seconds")
       yield* settle
-      assert.deepStrictEqual(HealthMonitor.checkToJson(find(yield* monitor.latest, "payments")).last_probe, {
+      assert.deepStrictEqual(HealthReport.checkToJson(find(yield* monitor.latest, "payments")).last_probe, {
         success: true,
         error: null,
         timestamp: "1970-01-01T00:00:10.000Z",
@@ -1746,17 +1747,17 @@ describe("forms", () => {
   it.effect("a validation result has errors and warnings", () =>
     Effect.gen(function*() {
       const { report: all } = yield* report
-      assert.deepStrictEqual(HealthMonitor.toValidationResult(all), {
+      assert.deepStrictEqual(HealthReport.toValidationResult(all), {
         valid: false,
         errors: ["kafka: circuit is open, retry after 6s"],
         warnings: ["database: slow", "payments: circuit \"payment-api\" is open, retry after 4s"]
       })
-      assert.deepStrictEqual(HealthMonitor.toValidationResult(find(all, "database")), {
+      assert.deepStrictEqual(HealthReport.toValidationResult(find(all, "database")), {
         valid: true,
         errors: [],
         warnings: ["slow"]
       })
-      assert.deepStrictEqual(HealthMonitor.toValidationResult(find(all, "kafka")), {
+      assert.deepStrictEqual(HealthReport.toValidationResult(find(all, "kafka")), {
         valid: false,
         errors: ["circuit is open, retry after 6s"],
         warnings: []
@@ -1768,10 +1769,10 @@ describe("forms", () => {
       const { monitor, report: all } = yield* report
       yield* (yield* Registry).getOrCreate("forced").pipe(Effect.flatMap((breaker) => breaker.forceOpen()))
       for (const value of [all, yield* monitor.latest]) {
-        const codec = Schema.toCodecJson(HealthMonitor.Report)
+        const codec = Schema.toCodecJson(HealthReport.HealthReport)
         const json = JSON.parse(JSON.stringify(yield* Schema.encodeEffect(codec)(value)))
         const back = yield* Schema.decodeUnknownEffect(codec)(json)
-        assert.deepStrictEqual(HealthMonitor.toJson(back), HealthMonitor.toJson(value))
+        assert.deepStrictEqual(HealthReport.toJson(back), HealthReport.toJson(value))
         assert.deepStrictEqual(JSON.parse(JSON.stringify(yield* Schema.encodeEffect(codec)(back))), json)
       }
     }).pipe(withCircuits))
@@ -1781,7 +1782,7 @@ describe("forms", () => {
       const monitor = yield* make()
       yield* monitor.register("__proto__", Effect.fail("down"))
       yield* settle
-      const json = JSON.stringify(HealthMonitor.toJson(yield* monitor.latest))
+      const json = JSON.stringify(HealthReport.toJson(yield* monitor.latest))
       assert.include(json, "\"__proto__\":{\"status\":\"unhealthy\"")
     }).pipe(withCircuits))
 })

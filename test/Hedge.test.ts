@@ -54,7 +54,7 @@ describe("Hedge", () => {
         [{ delay: 1, maxHedges: NaN }, "maxHedges must be an integer from 1 to 100, got NaN"],
         [{ delay: 1, maxHedges: 101 }, "maxHedges must be an integer from 1 to 100, got 101"],
         [{ delay: 1, budget: 5 as unknown as RetryBudget.RetryBudget }, "budget must be a value made with"],
-        [{ delay: 1, when: true as unknown as () => boolean }, "when must be a function, got true"],
+        [{ delay: 1, while: true as unknown as () => boolean }, "while must be a function, got true"],
         [{ delay: 1, onHedge: Effect.void as unknown as () => Effect.Effect<void> }, "onHedge must be a function, got"]
       ]
       for (const [options, message] of bad) {
@@ -80,11 +80,11 @@ describe("Hedge", () => {
         const budget = yield* RetryBudget.make()
         assert.isTrue(Hedge.isHedgePolicy(Hedge.make({ delay: 1 })))
         assert.strictEqual(Hedge.make({ delay: "1 second" }).description, "1 hedge, after 1s")
-        assert.strictEqual(Hedge.describe({ delay: "1 second", maxHedges: 3 }), "up to 3 hedges, each after 1s")
-        assert.strictEqual(Hedge.describe(Hedge.make({ delay: 0 })), "1 hedge, at once")
-        assert.strictEqual(Hedge.describe({ delay: Duration.infinity }), "1 hedge, after a failure")
+        assert.strictEqual(Hedge.make({ delay: "1 second", maxHedges: 3 }).description, "up to 3 hedges, each after 1s")
+        assert.strictEqual(Hedge.make({ delay: 0 }).description, "1 hedge, at once")
+        assert.strictEqual(Hedge.make({ delay: Duration.infinity }).description, "1 hedge, after a failure")
         assert.strictEqual(
-          Hedge.describe({ delay: () => 1, maxHedges: 2, budget }),
+          Hedge.make({ delay: () => 1, maxHedges: 2, budget }).description,
           "up to 2 hedges, each after a computed delay, within a budget"
         )
       }))
@@ -273,13 +273,13 @@ describe("Hedge", () => {
         assert.strictEqual(call.started.length, 101)
       }))
 
-    it.effect("that `when` refuses are answers: they end the call at once", () =>
+    it.effect("that `while` refuses are answers: they end the call at once", () =>
       Effect.gen(function*() {
         const call = attempts<string, string, never>(Effect.never, after(50, Effect.fail("not found")))
         const fiber = yield* fork(Hedge.withHedge(call.effect, {
           delay: "100 millis",
           maxHedges: 5,
-          when: (error) => error !== "not found"
+          while: (error) => error !== "not found"
         }))
         yield* TestClock.adjust("150 millis")
         assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("not found"))
@@ -346,7 +346,7 @@ describe("Hedge", () => {
           Hedge.withHedge({
             delay: "100 millis",
             maxHedges: 5,
-            when: (error) => {
+            while: (error) => {
               refused.push(error)
               return false
             }
@@ -464,7 +464,7 @@ describe("Hedge", () => {
         const fiber = yield* fork(Hedge.withHedge(call.effect, {
           delay: 100,
           maxHedges: 3,
-          when: (error) => told.push(error) > 0,
+          while: (error) => told.push(error) > 0,
           onHedge: ({ reason }) => Effect.sync(() => told.push(reason))
         }))
         yield* TestClock.adjust("10 seconds")
@@ -498,10 +498,10 @@ describe("Hedge", () => {
         }
       }))
 
-    it.effect("`when` or `delay` that throws makes the call die, and nothing else", () =>
+    it.effect("`while` or `delay` that throws makes the call die, and nothing else", () =>
       Effect.gen(function*() {
         const failing = attempts<never, string, never>(after(10, Effect.fail("no")))
-        const first = yield* fork(Hedge.withHedge(failing.effect, { delay: 100, when: throwing }))
+        const first = yield* fork(Hedge.withHedge(failing.effect, { delay: 100, while: throwing }))
         yield* TestClock.adjust(10)
         assert.isTrue(Exit.hasDies(yield* Fiber.await(first)))
 
@@ -747,13 +747,13 @@ describe("Hedge", () => {
 
       const last = call.pipe(Hedge.withHedge({
         delay: 1,
-        when: (error) => {
+        while: (error) => {
           expectTypeOf(error).toEqualTypeOf<"not found">()
           return true
         }
       }))
       expectTypeOf(last).toEqualTypeOf<Same>()
-      expectTypeOf(Hedge.withHedge(call, { delay: 1, when: (error) => error === "not found" })).toEqualTypeOf<Same>()
+      expectTypeOf(Hedge.withHedge(call, { delay: 1, while: (error) => error === "not found" })).toEqualTypeOf<Same>()
 
       type WithBudget = Effect.Effect<number, "not found", Db | ApiBudget>
       expectTypeOf(Hedge.withHedge(call, { delay: 1, budget: ApiBudget })).toEqualTypeOf<WithBudget>()
@@ -761,7 +761,7 @@ describe("Hedge", () => {
       const told = call.pipe(Hedge.withHedge({ delay: 1, onHedge: () => Effect.asVoid(ApiBudget) }))
       expectTypeOf(told).toEqualTypeOf<WithBudget>()
 
-      const only = Hedge.make({ delay: 1, when: (error: ResilienceError.BulkheadFullError) => error.limit > 1 })
+      const only = Hedge.make({ delay: 1, while: (error: ResilienceError.BulkheadFullError) => error.limit > 1 })
       type Errors<F> = F extends (self: Effect.Effect<never, infer E>) => unknown ? E : never
       const onlyFull = Hedge.withHedge(only)
       // A policy for one kind of errors does not fit a call with others.

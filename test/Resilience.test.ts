@@ -92,7 +92,7 @@ describe("Resilience.make", () => {
       bulkhead: Slots,
       attemptTimeout: "2 seconds"
     })
-    assert.deepStrictEqual(pipeline.describe.split("\n"), [
+    assert.deepStrictEqual(pipeline.description.split("\n"), [
       "payment-api",
       "  fallback         on any failure",
       "  timeout          10s for the whole call",
@@ -113,7 +113,7 @@ describe("Resilience.make", () => {
       class Plain extends Context.Service<Plain, Bulkhead.Bulkhead>()("app/plain") {}
       class Short extends Context.Service<Short, Bulkhead.Bulkhead>()("short") {}
       const line = (options: Omit<Resilience.Options, "name">) =>
-        Resilience.make({ circuitBreaker: false, ...options, name: "api" }).describe.split("\n")[1]
+        Resilience.make({ circuitBreaker: false, ...options, name: "api" }).description.split("\n")[1]
       const rateLimit = yield* RateLimit.makeMemory({ name: "search", limit: 10, window: "1 second" })
 
       assert.strictEqual(
@@ -134,17 +134,17 @@ describe("Resilience.make", () => {
     }))
 
   it("describe of a pipeline without steps is the call alone", () => {
-    assert.strictEqual(Resilience.make({ name: "api", circuitBreaker: false }).describe, "api\n  call")
+    assert.strictEqual(Resilience.make({ name: "api", circuitBreaker: false }).description, "api\n  call")
   })
 
   it.effect("a circuit can be given by name, by value, or by class", () =>
     Effect.gen(function*() {
       class Payments extends CircuitBreaker.Service<Payments>()("payments") {}
       const own = yield* CircuitBreaker.make({ name: "own" })
-      yield* Resilience.make({ name: "api", circuitBreaker: "users" }).apply(Effect.void)
-      yield* Resilience.make({ name: "api", circuitBreaker: own }).apply(Effect.void)
-      const { apply } = Resilience.make({ name: "api", circuitBreaker: Payments })
-      const payments = yield* Effect.andThen(apply(Effect.void), Payments.use((breaker) => breaker.metrics)).pipe(
+      yield* Resilience.make({ name: "api", circuitBreaker: "users" }).execute(Effect.void)
+      yield* Resilience.make({ name: "api", circuitBreaker: own }).execute(Effect.void)
+      const { execute } = Resilience.make({ name: "api", circuitBreaker: Payments })
+      const payments = yield* Effect.andThen(execute(Effect.void), Payments.use((breaker) => breaker.metrics)).pipe(
         Effect.provide(Payments.layer)
       )
 
@@ -162,13 +162,13 @@ describe("Resilience.make", () => {
         return Effect.fail(new Unavailable())
       })
       const hedged = Resilience.make({ name: "hedged", circuitBreaker: false, hedge: { delay: 0, maxHedges: 2 } })
-      yield* Effect.flip(hedged.apply(count))
+      yield* Effect.flip(hedged.execute(count))
       assert.strictEqual(calls, 3)
 
       const rateLimit = yield* RateLimit.makeMemory({ name: "search", limit: 1, window: "1 second" })
       const limited = Resilience.make({ name: "limited", circuitBreaker: false, rateLimit })
-      yield* limited.apply(Effect.void)
-      assert.strictEqual((yield* Effect.flip(limited.apply(Effect.void)))._tag, "RateLimitExceededError")
+      yield* limited.execute(Effect.void)
+      assert.strictEqual((yield* Effect.flip(limited.execute(Effect.void)))._tag, "RateLimitExceededError")
     }))
 
   it.effect("a retry and a hedge may be policies that others share", () =>
@@ -176,19 +176,19 @@ describe("Resilience.make", () => {
       const retry = Retry.make({ maxAttempts: 2, baseDelay: 0 })
       const hedge = Hedge.make({ delay: 0, maxHedges: 2 })
       const pipeline = Resilience.make({ name: "api", circuitBreaker: false, retry, hedge })
-      assert.include(pipeline.describe, retry.description)
-      assert.include(pipeline.describe, hedge.description)
+      assert.include(pipeline.description, retry.description)
+      assert.include(pipeline.description, hedge.description)
 
       let calls = 0
-      yield* Effect.flip(pipeline.apply(Effect.suspend(() => Effect.fail(++calls))))
+      yield* Effect.flip(pipeline.execute(Effect.suspend(() => Effect.fail(++calls))))
       assert.strictEqual(calls, 6)
     }))
 
   it.effect("a timeout names the pipeline", () =>
     Effect.gen(function*() {
       for (const option of ["timeout", "attemptTimeout"] as const) {
-        const { apply } = Resilience.make({ name: "api", circuitBreaker: false, [option]: "1 second" })
-        const fiber = yield* Effect.forkChild(Effect.flip(apply(Effect.never)), { startImmediately: true })
+        const { execute } = Resilience.make({ name: "api", circuitBreaker: false, [option]: "1 second" })
+        const fiber = yield* Effect.forkChild(Effect.flip(execute(Effect.never)), { startImmediately: true })
         yield* TestClock.adjust("1 second")
         const error = yield* Fiber.join(fiber)
         assert.instanceOf(error, ResilienceError.CallTimeoutError)
@@ -208,8 +208,8 @@ describe("Resilience.make", () => {
           }
         })
         const hedge = { delay: "1 second" } as const
-        const { apply } = Resilience.make({ ...options, name: "api", hedge, circuitBreaker: false, spans: true })
-        yield* Effect.exit(Effect.withTracer(apply(Effect.fail(new Unavailable())), tracer))
+        const { execute } = Resilience.make({ ...options, name: "api", hedge, circuitBreaker: false, spans: true })
+        yield* Effect.exit(Effect.withTracer(execute(Effect.fail(new Unavailable())), tracer))
         return spans.map(({ attributes, name }) => `${name} ${attributes.get("resilience.attempt") ?? ""}`.trim())
       })
 
@@ -225,17 +225,17 @@ describe("Resilience.make", () => {
 
   it.effect("retry is outside of the circuit: the circuit sees each attempt", () =>
     Effect.gen(function*() {
-      const { apply } = Resilience.make({ name: "api", retry: { maxAttempts: 2, baseDelay: 0, jitter: "none" } })
-      yield* Effect.flip(apply(Effect.fail(new Unavailable())))
+      const { execute } = Resilience.make({ name: "api", retry: { maxAttempts: 2, baseDelay: 0, jitter: "none" } })
+      yield* Effect.flip(execute(Effect.fail(new Unavailable())))
       assert.strictEqual((yield* metricsOf("api")).failedCalls, 2)
     }).pipe(Effect.provide(registry)))
 
   it.effect("a retry stops once the circuit is open", () =>
     Effect.gen(function*() {
       const calls = yield* Ref.make(0)
-      const { apply } = Resilience.make({ name: "api", retry: { maxAttempts: 10, baseDelay: 0, jitter: "none" } })
+      const { execute } = Resilience.make({ name: "api", retry: { maxAttempts: 10, baseDelay: 0, jitter: "none" } })
       const error: unknown = yield* Effect.flip(
-        apply(Effect.andThen(Ref.update(calls, (n) => n + 1), new Unavailable()))
+        execute(Effect.andThen(Ref.update(calls, (n) => n + 1), new Unavailable()))
       )
       assert.isTrue(ResilienceError.isRetryExhaustedError(error) && error.reason === "rejected")
       assert.strictEqual(yield* Ref.get(calls), 3)
@@ -243,12 +243,12 @@ describe("Resilience.make", () => {
 
   it.effect("with the circuit outside of the retry it sees one outcome per call", () =>
     Effect.gen(function*() {
-      const { apply } = Resilience.make({
+      const { execute } = Resilience.make({
         name: "api",
         retry: { maxAttempts: 5, baseDelay: 0, jitter: "none" },
         order: ["circuitBreaker", "retry"]
       })
-      yield* Effect.flip(apply(Effect.fail(new Unavailable())))
+      yield* Effect.flip(execute(Effect.fail(new Unavailable())))
       assert.strictEqual((yield* metricsOf("api")).failedCalls, 1)
     }).pipe(Effect.provide(registry)))
 
@@ -259,7 +259,7 @@ describe("Resilience.make", () => {
       const pipeline = Resilience.make({ name: "db", timeout: "10 seconds", circuitBreaker: breaker, bulkhead })
       yield* Effect.forkScoped(bulkhead.execute(Effect.sleep("15 seconds")), { startImmediately: true })
       const call = (wait: Duration.Input) =>
-        Effect.forkChild(Effect.exit(Effect.delay(pipeline.apply(Effect.never), wait)), { startImmediately: true })
+        Effect.forkChild(Effect.exit(Effect.delay(pipeline.execute(Effect.never), wait)), { startImmediately: true })
       // The one never begins, the other has its slot for half of its time.
       const queued = [yield* call(0), yield* call("10 seconds")]
       yield* TestClock.adjust("20 seconds")
@@ -278,7 +278,7 @@ describe("Resilience.make", () => {
       const attempt = Resilience.make({ name: "attempt", attemptTimeout: "1 second" })
       const total = Resilience.make({ name: "total", timeout: "1 second" })
       const fiber = yield* Effect.forkChild(
-        Effect.all([Effect.flip(attempt.apply(Effect.never)), Effect.flip(total.apply(Effect.never))], {
+        Effect.all([Effect.flip(attempt.execute(Effect.never)), Effect.flip(total.execute(Effect.never))], {
           concurrency: 2
         })
       )
@@ -292,10 +292,10 @@ describe("Resilience.make", () => {
 
   it.effect("a full bulkhead is not held against the dependency", () =>
     Effect.gen(function*() {
-      const { apply } = Resilience.make({ name: "api", bulkhead: Slots })
-      yield* Effect.forkChild(apply(Effect.never), { startImmediately: true })
+      const { execute } = Resilience.make({ name: "api", bulkhead: Slots })
+      yield* Effect.forkChild(execute(Effect.never), { startImmediately: true })
       for (let i = 0; i < 10; i++) {
-        assert.strictEqual((yield* Effect.flip(apply(Effect.void)))._tag, "BulkheadFullError")
+        assert.strictEqual((yield* Effect.flip(execute(Effect.void)))._tag, "BulkheadFullError")
       }
       const metrics = yield* metricsOf("api")
       assert.deepStrictEqual([metrics.state, metrics.failedCalls, metrics.ignoredCalls], ["Closed", 0, 10])
@@ -303,12 +303,12 @@ describe("Resilience.make", () => {
 
   it.effect("a fallback sees the failure of everything below it", () =>
     Effect.gen(function*() {
-      const { apply } = Resilience.make({
+      const { execute } = Resilience.make({
         name: "api",
         fallback: (error) => Effect.succeed(error),
         retry: { maxAttempts: 2, baseDelay: 0 }
       })
-      const error = yield* apply(Effect.fail(new Unavailable()))
+      const error = yield* execute(Effect.fail(new Unavailable()))
       assert.instanceOf(error, ResilienceError.RetryExhaustedError)
     }).pipe(Effect.provide(registry)))
 
@@ -316,8 +316,8 @@ describe("Resilience.make", () => {
     Effect.gen(function*() {
       class Cached extends Context.Service<Cached, string>()("test/Cached") {}
       const down = Effect.fail(new Unavailable())
-      const plain = Resilience.make({ name: "api", fallback: Effect.succeed("cached") }).apply(down)
-      const service = Resilience.make({ name: "api", fallback: Cached }).apply(down)
+      const plain = Resilience.make({ name: "api", fallback: Effect.succeed("cached") }).execute(down)
+      const service = Resilience.make({ name: "api", fallback: Cached }).execute(down)
 
       assert.strictEqual(yield* plain, "cached")
       assert.strictEqual(yield* Effect.provideService(service, Cached, "from the cache"), "from the cache")
@@ -326,7 +326,7 @@ describe("Resilience.make", () => {
   it.effect("all steps at once let a good call through untouched", () =>
     Effect.gen(function*() {
       class Limit extends RateLimit.Service<Limit>()("api-limit", { limit: 100, window: "1 second" }) {}
-      const { apply } = Resilience.make({
+      const { execute } = Resilience.make({
         name: "api",
         fallback: Effect.succeed("fallback" as const),
         timeout: "10 seconds",
@@ -336,7 +336,7 @@ describe("Resilience.make", () => {
         bulkhead: Slots,
         attemptTimeout: "2 seconds"
       })
-      const exit = yield* Effect.exit(apply(Effect.succeed("value")).pipe(Effect.provide(Limit.layer)))
+      const exit = yield* Effect.exit(execute(Effect.succeed("value")).pipe(Effect.provide(Limit.layer)))
       assert.deepStrictEqual(exit, Exit.succeed("value"))
     }).pipe(Effect.provide([Slots.layer, registry, RateLimiter.layer]), Effect.provide(RateLimiter.layerStoreMemory)))
 
@@ -401,8 +401,8 @@ it("options of the wrong kind are RangeErrors that say what they must be", () =>
 
 it.effect("the options of a policy make the circuit of the registry", () =>
   Effect.gen(function*() {
-    const { apply } = Resilience.make({ name: "api", circuitBreaker: { consecutiveFailures: 1 } })
-    yield* Effect.flip(apply(Effect.fail(new Unavailable())))
+    const { execute } = Resilience.make({ name: "api", circuitBreaker: { consecutiveFailures: 1 } })
+    yield* Effect.flip(execute(Effect.fail(new Unavailable())))
 
     assert.strictEqual((yield* metricsOf("api")).state, "Open")
   }).pipe(Effect.provide(registry)))
@@ -410,8 +410,8 @@ it.effect("the options of a policy make the circuit of the registry", () =>
 it("the options of a policy are as good as the policy, and are checked where they are written", () => {
   const options = { consecutiveFailures: 2, openDuration: "30 seconds" } as const
   assert.strictEqual(
-    Resilience.make({ name: "api", circuitBreaker: options }).describe,
-    Resilience.make({ name: "api", circuitBreaker: CircuitPolicy.make(options) }).describe
+    Resilience.make({ name: "api", circuitBreaker: options }).description,
+    Resilience.make({ name: "api", circuitBreaker: CircuitPolicy.make(options) }).description
   )
   assert.throws(
     () => Resilience.make({ name: "api", circuitBreaker: { consecutiveFailures: 0 } }),
@@ -438,6 +438,47 @@ it("a bulkhead or a rate limit that is none is a RangeError that says what it mu
   )
 })
 
+describe("Resilience.withResilience", () => {
+  const pipeline = Resilience.make({ name: "api", retry: { maxAttempts: 2, baseDelay: 0, jitter: "none" } })
+  const options = { name: "api", retry: { maxAttempts: 2, baseDelay: 0, jitter: "none" } } as const
+  const down: Effect.Effect<string, Unavailable> = Effect.fail(new Unavailable())
+
+  it.effect("runs a call through a pipeline or its options, first or last", () =>
+    Effect.gen(function*() {
+      const calls = {
+        "pipeline, data-last": down.pipe(Resilience.withResilience(pipeline)),
+        "pipeline, data-first": Resilience.withResilience(down, pipeline),
+        "options, data-last": down.pipe(Resilience.withResilience(options)),
+        "options, data-first": Resilience.withResilience(down, options)
+      }
+      for (const [name, call] of Object.entries(calls)) {
+        const error = yield* Effect.flip(call).pipe(Effect.provide(registry))
+        assert(ResilienceError.isRetryExhaustedError(error), name)
+        assert.strictEqual(error.attempts, 2, name)
+      }
+      const { "options, data-first": _, ...sameType } = calls
+      for (const call of Object.values(sameType)) {
+        expectTypeOf(call).toEqualTypeOf<typeof calls["options, data-first"]>()
+      }
+      expectTypeOf(calls["options, data-last"]).toEqualTypeOf(pipeline.execute(down))
+    }))
+
+  it("makes a pipeline of options once, where they are written", () => {
+    assert.throws(() => Resilience.withResilience({ name: "api", timeout: -1 }), RangeError, "Resilience.make: timeout")
+    // @ts-expect-error -- no such option
+    assert.throws(() => Resilience.withResilience({ name: "api", retri: {} }), RangeError, "did you mean \"retry\"?")
+    // @ts-expect-error -- no such option
+    assert.throws(() => Resilience.withResilience(Effect.void, { name: "api", retri: {} }), RangeError)
+    assert.throws(() => Resilience.withResilience(undefined as never), RangeError, "options must be an object")
+  })
+
+  it("tells a pipeline from its options", () => {
+    assert.isTrue(Resilience.isResilience(pipeline))
+    assert.isFalse(Resilience.isResilience(options))
+    assert.isFalse(Resilience.isResilience(undefined))
+  })
+})
+
 describe("Resilience.standard", () => {
   it("has retry, circuit and attempt timeout, and takes others", () => {
     assert.deepStrictEqual([...Resilience.standard("api").steps], ["retry", "circuitBreaker", "attemptTimeout"])
@@ -447,7 +488,7 @@ describe("Resilience.standard", () => {
       "circuitBreaker",
       "attemptTimeout"
     ])
-    assert.deepStrictEqual(Resilience.standard("api").describe.split("\n"), [
+    assert.deepStrictEqual(Resilience.standard("api").description.split("\n"), [
       "api",
       `  retry            ${Retry.make().description}`,
       "  circuit breaker  \"api\" of the registry",
@@ -457,19 +498,22 @@ describe("Resilience.standard", () => {
   })
 })
 
-describe("Resilience.config", () => {
+describe("Resilience.standardConfig", () => {
   it.effect("takes the options that are given instead", () =>
     Effect.gen(function*() {
-      const pipeline = yield* Resilience.config("payment-api", { retry: { maxAttempts: 7 }, timeout: "1 minute" })
-      assert.include(pipeline.describe, "up to 7 attempts")
-      assert.include(pipeline.describe, "1m for the whole call")
+      const pipeline = yield* Resilience.standardConfig("payment-api", {
+        retry: { maxAttempts: 7 },
+        timeout: "1 minute"
+      })
+      assert.include(pipeline.description, "up to 7 attempts")
+      assert.include(pipeline.description, "1m for the whole call")
     }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: {} }))))
 
   it.effect("reads retry and attempt timeout from the environment", () =>
     Effect.gen(function*() {
-      const pipeline = yield* Resilience.config("payment-api")
-      assert.include(pipeline.describe, "up to 4 attempts")
-      assert.include(pipeline.describe, "3s for one attempt")
+      const pipeline = yield* Resilience.standardConfig("payment-api")
+      assert.include(pipeline.description, "up to 4 attempts")
+      assert.include(pipeline.description, "3s for one attempt")
     }).pipe(Effect.provideService(
       ConfigProvider.ConfigProvider,
       ConfigProvider.fromEnv({ env: { MAX_RETRY_ATTEMPTS: "4", CIRCUIT_BREAKER_REQUEST_TIMEOUT_SECONDS: "3" } })
@@ -477,7 +521,7 @@ describe("Resilience.config", () => {
 
   it.effect("reports a variable of its circuit that there is not", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Resilience.config("payment-api"))
+      const error = yield* Effect.flip(Resilience.standardConfig("payment-api"))
       assert.include(error.message, "CB_PAYMENT_API_COLOUR is unknown")
     }).pipe(Effect.provideService(
       ConfigProvider.ConfigProvider,
@@ -486,7 +530,7 @@ describe("Resilience.config", () => {
 
   it.effect("reports every problem in one ConfigError", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Resilience.config("payment-api"))
+      const error = yield* Effect.flip(Resilience.standardConfig("payment-api"))
       assert.include(error.message, "MAX_RETRY_ATTEMPTS")
       assert.include(error.message, "CB_PAYMENT_API_REQUEST_TIMEOUT_SECONDS")
     }).pipe(Effect.provideService(
@@ -499,23 +543,24 @@ it("the error channel and the requirements are those of the steps that are there
   const call: Effect.Effect<number, Unavailable> = Effect.succeed(1)
   type Registry = CircuitBreakerRegistry.CircuitBreakerRegistry
 
-  expectTypeOf(Resilience.make({ name: "api" }).apply(call)).toEqualTypeOf<
+  expectTypeOf(Resilience.make({ name: "api" }).execute(call)).toEqualTypeOf<
     Effect.Effect<number, Unavailable | ResilienceError.CircuitOpenError, Registry>
   >()
-  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false }).apply(call)).toEqualTypeOf<
+  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false }).execute(call)).toEqualTypeOf<
     Effect.Effect<number, Unavailable>
   >()
-  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, timeout: "1 second" }).apply(call)).toEqualTypeOf<
-    Effect.Effect<number, Unavailable | ResilienceError.CallTimeoutError>
-  >()
-  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, timeout: undefined }).apply(call)).toEqualTypeOf<
+  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, timeout: "1 second" }).execute(call))
+    .toEqualTypeOf<
+      Effect.Effect<number, Unavailable | ResilienceError.CallTimeoutError>
+    >()
+  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, timeout: undefined }).execute(call)).toEqualTypeOf<
     Effect.Effect<number, Unavailable>
   >()
-  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, bulkhead: Slots }).apply(call)).toEqualTypeOf<
+  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, bulkhead: Slots }).execute(call)).toEqualTypeOf<
     Effect.Effect<number, Unavailable | ResilienceError.BulkheadFullError, Slots>
   >()
   expectTypeOf(
-    Resilience.make({ name: "api", circuitBreaker: CircuitPolicy.production, retry: {} }).apply(call)
+    Resilience.make({ name: "api", circuitBreaker: CircuitPolicy.production, retry: {} }).execute(call)
   ).toEqualTypeOf<
     Effect.Effect<
       number,
@@ -526,15 +571,15 @@ it("the error channel and the requirements are those of the steps that are there
     >
   >()
   expectTypeOf(
-    Resilience.make({ name: "api", fallback: (): Effect.Effect<string, "no"> => Effect.fail("no"), retry: {} }).apply(
+    Resilience.make({ name: "api", fallback: (): Effect.Effect<string, "no"> => Effect.fail("no"), retry: {} }).execute(
       call
     )
   ).toEqualTypeOf<Effect.Effect<number | string, "no", Registry>>()
   expectTypeOf(
-    Resilience.make({ name: "api", circuitBreaker: false, retry: { budget: RetryBudget.RetryBudget } }).apply(call)
+    Resilience.make({ name: "api", circuitBreaker: false, retry: { budget: RetryBudget.RetryBudget } }).execute(call)
   ).toEqualTypeOf<Effect.Effect<number, Unavailable | Retry.RetryExhausted<Unavailable>, RetryBudget.RetryBudget>>()
   class Limit extends RateLimit.Service<Limit>()("limit", { limit: 1, window: "1 second", onStoreError: "fail" }) {}
-  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, rateLimit: Limit }).apply(call)).toEqualTypeOf<
+  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: false, rateLimit: Limit }).execute(call)).toEqualTypeOf<
     Effect.Effect<
       number,
       Unavailable | ResilienceError.RateLimitExceededError | RateLimit.TargetStoreError<typeof Limit>,
@@ -542,7 +587,7 @@ it("the error channel and the requirements are those of the steps that are there
     >
   >()
   class Api extends CircuitBreaker.Service<Api>()("api") {}
-  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: Api }).apply(call)).toEqualTypeOf<
+  expectTypeOf(Resilience.make({ name: "api", circuitBreaker: Api }).execute(call)).toEqualTypeOf<
     Effect.Effect<number, Unavailable | ResilienceError.CircuitOpenError, Api>
   >()
 })
@@ -581,7 +626,7 @@ describe("an answer", () => {
       const { get, state } = server(404)
       const pipeline = Resilience.make(options)
       for (let i = 0; i < 10; i++) {
-        assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+        assert.deepStrictEqual(yield* Effect.exit(pipeline.execute(get)), Exit.fail(new HttpError({ status: 404 })))
       }
       assert.strictEqual(state.calls, 10)
       const { failedCalls, state: circuit, successfulCalls } = yield* metricsOf("api")
@@ -597,10 +642,13 @@ describe("an answer", () => {
         fallback: Effect.succeed("cached"),
         isAnswer: (error) => isNotFound(error)
       })
-      assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.deepStrictEqual(yield* Effect.exit(pipeline.execute(get)), Exit.fail(new HttpError({ status: 404 })))
       assert.strictEqual(state.calls, 1)
-      assert.strictEqual((yield* settle(pipeline.apply(server(503).get))).toString(), Exit.succeed("cached").toString())
-      expectTypeOf(pipeline.apply(get)).toEqualTypeOf<
+      assert.strictEqual(
+        (yield* settle(pipeline.execute(server(503).get))).toString(),
+        Exit.succeed("cached").toString()
+      )
+      expectTypeOf(pipeline.execute(get)).toEqualTypeOf<
         Effect.Effect<number | string, HttpError, CircuitBreakerRegistry.CircuitBreakerRegistry>
       >()
     }).pipe(Effect.provide(registry)))
@@ -609,7 +657,7 @@ describe("an answer", () => {
     Effect.gen(function*() {
       const { get, state } = server(503, 404)
       const pipeline = Resilience.make(options)
-      assert.deepStrictEqual(yield* settle(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.deepStrictEqual(yield* settle(pipeline.execute(get)), Exit.fail(new HttpError({ status: 404 })))
       assert.strictEqual(state.calls, 2)
       const { failedCalls, successfulCalls } = yield* metricsOf("api")
       assert.deepStrictEqual([failedCalls, successfulCalls], [1, 1])
@@ -620,11 +668,11 @@ describe("an answer", () => {
       for (
         const pipeline of [
           Resilience.standard("api", { isAnswer: isNotFound }),
-          yield* Resilience.config("api", { isAnswer: isNotFound })
+          yield* Resilience.standardConfig("api", { isAnswer: isNotFound })
         ]
       ) {
         const { get, state } = server(404)
-        for (let i = 0; i < 5; i++) yield* Effect.exit(pipeline.apply(get))
+        for (let i = 0; i < 5; i++) yield* Effect.exit(pipeline.execute(get))
         assert.strictEqual(state.calls, 5)
       }
       assert.strictEqual((yield* metricsOf("api")).state, "Closed")
@@ -641,9 +689,9 @@ describe("an answer", () => {
           return Exit.isSuccess(exit) ? Outcome.failure() : Outcome.ignored
         }
       })
-      yield* Effect.exit(pipeline.apply(server(404).get))
-      yield* Effect.exit(pipeline.apply(server(503).get))
-      yield* Effect.exit(pipeline.apply(server(200).get))
+      yield* Effect.exit(pipeline.execute(server(404).get))
+      yield* Effect.exit(pipeline.execute(server(503).get))
+      yield* Effect.exit(pipeline.execute(server(200).get))
       const { failedCalls, ignoredCalls, successfulCalls } = yield* metricsOf("api")
       assert.deepStrictEqual([failedCalls, ignoredCalls, successfulCalls], [1, 1, 1])
       assert.deepStrictEqual(asked, ["Failure", "Success"])
@@ -655,9 +703,9 @@ describe("a rate limit of a pipeline", () => {
     Effect.gen(function*() {
       const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 1, window: "10 seconds", onExceeded: "delay" })
       const pipeline = Resilience.make({ name: "x", timeout: "3 seconds", rateLimit, circuitBreaker: false })
-      assert.deepStrictEqual(yield* settle(pipeline.apply(Effect.succeed(1)), 0), Exit.succeed(1))
+      assert.deepStrictEqual(yield* settle(pipeline.execute(Effect.succeed(1)), 0), Exit.succeed(1))
       // At once, and as a rejection: no attempt was made.
-      const error = yield* Effect.flip(pipeline.apply(Effect.succeed(2)))
+      const error = yield* Effect.flip(pipeline.execute(Effect.succeed(2)))
       assert.strictEqual(error._tag, "RateLimitExceededError")
       const around = Resilience.make({
         name: "x",
@@ -666,7 +714,7 @@ describe("a rate limit of a pipeline", () => {
         circuitBreaker: false,
         order: ["rateLimit", "timeout"]
       })
-      assert.deepStrictEqual(yield* settle(around.apply(Effect.succeed(3))), Exit.succeed(3))
+      assert.deepStrictEqual(yield* settle(around.execute(Effect.succeed(3))), Exit.succeed(3))
     }))
 
   it.effect("goes on letting through what it allows when callers give up", () =>
@@ -674,7 +722,7 @@ describe("a rate limit of a pipeline", () => {
       const rateLimit = yield* RateLimit.makeMemory({ name: "x", limit: 1, window: "1 second", onExceeded: "delay" })
       const pipeline = Resilience.make({ name: "x", timeout: "3 seconds", rateLimit, circuitBreaker: false })
       let served = 0
-      const call = Effect.forkChild(Effect.exit(pipeline.apply(Effect.sync(() => void served++))), {
+      const call = Effect.forkChild(Effect.exit(pipeline.execute(Effect.sync(() => void served++))), {
         startImmediately: true
       })
       for (let i = 0; i < 300; i++) {
@@ -698,10 +746,10 @@ describe("a retry of a pipeline", () => {
         }
       })
       const ready = server(202, 503, 202, 200)
-      assert.deepStrictEqual(yield* settle(pipeline.apply(ready.get)), Exit.succeed(200))
+      assert.deepStrictEqual(yield* settle(pipeline.execute(ready.get)), Exit.succeed(200))
       assert.strictEqual(ready.state.calls, 4)
       const bad = server(400)
-      assert.deepStrictEqual(yield* settle(pipeline.apply(bad.get)), Exit.fail(new HttpError({ status: 400 })))
+      assert.deepStrictEqual(yield* settle(pipeline.execute(bad.get)), Exit.fail(new HttpError({ status: 400 })))
       assert.strictEqual(bad.state.calls, 1)
     }).pipe(Effect.provide(registry)))
 
@@ -714,7 +762,7 @@ describe("a retry of a pipeline", () => {
         retry: { maxAttempts: 5, jitter: "none", whileSuccess: (value) => seen.push(value) > 0 && value !== 200 }
       })
       const { get, state } = server(202, 404)
-      assert.deepStrictEqual(yield* settle(pipeline.apply(get)), Exit.fail(new HttpError({ status: 404 })))
+      assert.deepStrictEqual(yield* settle(pipeline.execute(get)), Exit.fail(new HttpError({ status: 404 })))
       assert.strictEqual(state.calls, 2)
       assert.deepStrictEqual(seen, [202])
     }).pipe(Effect.provide(registry)))
@@ -727,7 +775,7 @@ describe("a retry of a pipeline", () => {
       })
       const pipeline = Resilience.make({ name: "api", isAnswer: () => true, circuitBreaker: breaker })
       const broken = Exit.failCause(Cause.combine(Cause.fail(new HttpError({ status: 404 })), Cause.die("finalizer")))
-      assert.deepStrictEqual(yield* Effect.exit(pipeline.apply(broken)), broken)
+      assert.deepStrictEqual(yield* Effect.exit(pipeline.execute(broken)), broken)
       assert.strictEqual(yield* breaker.state, "Open")
     }))
 
@@ -735,22 +783,22 @@ describe("a retry of a pipeline", () => {
     Effect.gen(function*() {
       const env = { MAX_RETRY_ATTEMPTS: "5", RETRY_BASE_DELAY: "7", RETRY_JITTER_ENABLED: "false" }
       const configured = (retry: Resilience.RetryOptions) =>
-        Resilience.config("api", { retry }).pipe(
+        Resilience.standardConfig("api", { retry }).pipe(
           Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
         )
       const merged = yield* configured({ while: (error) => isNotFound(error) })
-      assert.include(merged.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
+      assert.include(merged.description, "up to 5 attempts, 7s × 2ⁿ up to 1m")
       const unsaid = yield* configured({ maxAttempts: undefined, baseDelay: undefined })
-      assert.include(unsaid.describe, "up to 5 attempts, 7s × 2ⁿ up to 1m")
+      assert.include(unsaid.description, "up to 5 attempts, 7s × 2ⁿ up to 1m")
       const own = yield* configured({ baseDelay: "1 second" })
-      assert.include(own.describe, "up to 5 attempts, 1s × 2ⁿ up to 1m")
+      assert.include(own.description, "up to 5 attempts, 1s × 2ⁿ up to 1m")
       const scheduled = yield* configured({ schedule: Schedule.spaced("1 second") })
-      assert.include(scheduled.describe, "up to 5 attempts, by a schedule")
-      const policy = yield* Resilience.config("api", { retry: Retry.make({ maxAttempts: 2 }) }).pipe(
+      assert.include(scheduled.description, "up to 5 attempts, by a schedule")
+      const policy = yield* Resilience.standardConfig("api", { retry: Retry.make({ maxAttempts: 2 }) }).pipe(
         Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
       )
-      assert.include(policy.describe, "up to 2 attempts, 1s")
-      const without = yield* Resilience.config("api", { retry: undefined })
+      assert.include(policy.description, "up to 2 attempts, 1s")
+      const without = yield* Resilience.standardConfig("api", { retry: undefined })
       assert.notInclude(without.steps, "retry")
     }))
 
@@ -764,7 +812,7 @@ describe("a retry of a pipeline", () => {
         attemptTimeout: "10 seconds",
         circuitBreaker: false
       })
-      const error = yield* Effect.flip(pipeline.apply(Effect.fail(new Busy({ retryAfter: Duration.seconds(60) }))))
+      const error = yield* Effect.flip(pipeline.execute(Effect.fail(new Busy({ retryAfter: Duration.seconds(60) }))))
       assert.isTrue(ResilienceError.isRetryExhaustedError(error) && error.reason === "maxElapsed")
       assert.strictEqual(
         error.message,
@@ -780,7 +828,7 @@ describe("a retry of a pipeline", () => {
       })
       const { get, state } = server(503, 200)
       const slow = Effect.tapError(get, () => Effect.sleep("29 seconds"))
-      assert.deepStrictEqual(yield* settle(around.apply(slow)), Exit.succeed(200))
+      assert.deepStrictEqual(yield* settle(around.execute(slow)), Exit.succeed(200))
       assert.strictEqual(state.calls, 2)
     }))
 })
@@ -789,8 +837,8 @@ describe("the timeouts of a pipeline", () => {
   it.effect("say in error and metric which of the two it was", () =>
     Effect.gen(function*() {
       for (const [option, kind] of [["timeout", "total"], ["attemptTimeout", "attempt"]] as const) {
-        const { apply } = Resilience.make({ name: "api", circuitBreaker: false, [option]: "5 seconds" })
-        const exit = yield* settle(apply(Effect.never))
+        const { execute } = Resilience.make({ name: "api", circuitBreaker: false, [option]: "5 seconds" })
+        const exit = yield* settle(execute(Effect.never))
         assert.deepStrictEqual(
           exit,
           Exit.fail(new ResilienceError.CallTimeoutError({ operation: "api", timeout: Duration.seconds(5), kind }))
@@ -809,10 +857,10 @@ describe("the timeouts of a pipeline", () => {
             [{ duration: "2 seconds", disconnect: false }, 7000]
           ] as const
         ) {
-          const { apply } = Resilience.make({ name: "db", circuitBreaker: false, [option]: limit })
+          const { execute } = Resilience.make({ name: "db", circuitBreaker: false, [option]: limit })
           const started = yield* Clock.currentTimeMillis
           const fiber = yield* Effect.forkChild(
-            Effect.andThen(Effect.exit(apply(stubborn)), Clock.currentTimeMillis),
+            Effect.andThen(Effect.exit(execute(stubborn)), Clock.currentTimeMillis),
             { startImmediately: true }
           )
           for (let i = 0; i < 7; i++) yield* TestClock.adjust("1 second")
@@ -847,12 +895,15 @@ describe("the timeouts of a pipeline", () => {
       for (const timeout of ["5 seconds", "10 seconds"] as const) {
         const [standard, config] = [
           Resilience.standard("api", { timeout }),
-          yield* Resilience.config("api", { timeout })
+          yield* Resilience.standardConfig("api", { timeout })
         ]
-        assert.include(standard.describe, timeout === "5 seconds" ? "4s 500ms for one attempt" : "9s for one attempt")
-        assert.strictEqual(standard.describe, config.describe)
+        assert.include(
+          standard.description,
+          timeout === "5 seconds" ? "4s 500ms for one attempt" : "9s for one attempt"
+        )
+        assert.strictEqual(standard.description, config.description)
       }
-      assert.include(Resilience.standard("api", { timeout: "11 seconds" }).describe, "10s for one attempt")
+      assert.include(Resilience.standard("api", { timeout: "11 seconds" }).description, "10s for one attempt")
       assert.notInclude(
         Resilience.standard("api", { timeout: "5 seconds", attemptTimeout: undefined }).steps,
         "attemptTimeout"
@@ -871,8 +922,8 @@ describe("the timeouts of a pipeline", () => {
   ) {
     it.effect(`let calls that hang open the circuit: ${JSON.stringify(options)}`, () =>
       Effect.gen(function*() {
-        const pipeline = yield* Resilience.config("api", options)
-        for (let i = 0; i < 5; i++) yield* settle(pipeline.apply(Effect.never), "1 minute")
+        const pipeline = yield* Resilience.standardConfig("api", options)
+        for (let i = 0; i < 5; i++) yield* settle(pipeline.execute(Effect.never), "1 minute")
         const { failedCalls, state } = yield* metricsOf("api")
         assert.strictEqual(failedCalls, 3)
         assert.notStrictEqual(state, "Closed")
@@ -889,9 +940,9 @@ describe("the timeouts of a pipeline", () => {
         attemptTimeout: "2 seconds",
         order: ["timeout", "attemptTimeout", "circuitBreaker"]
       })
-      yield* settle(pipeline.apply(Effect.never))
+      yield* settle(pipeline.execute(Effect.never))
       const off = Resilience.make({ name: "off", timeout: "5 seconds", attemptTimeout: "Infinity" })
-      yield* settle(off.apply(Effect.never))
+      yield* settle(off.execute(Effect.never))
       for (const name of ["api", "off"]) {
         const { failedCalls, ignoredCalls } = yield* metricsOf(name)
         assert.deepStrictEqual([failedCalls, ignoredCalls], [1, 0])
@@ -901,8 +952,8 @@ describe("the timeouts of a pipeline", () => {
   it.effect("follow the variable of the circuit before the code, and the code before that of all circuits", () =>
     Effect.gen(function*() {
       const describe = (env: Record<string, string>, options: { readonly timeout?: Duration.Input } = {}) =>
-        Resilience.config("api", { attemptTimeout: "1 second", ...options }).pipe(
-          Effect.map((pipeline) => pipeline.describe),
+        Resilience.standardConfig("api", { attemptTimeout: "1 second", ...options }).pipe(
+          Effect.map((pipeline) => pipeline.description),
           Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
         )
       assert.include(yield* describe({ CB_API_REQUEST_TIMEOUT_SECONDS: "3" }), "3s for one attempt")
@@ -923,7 +974,7 @@ describe("the timeouts of a pipeline", () => {
       })
       const { get } = server(503)
       let calls = 0
-      yield* settle(pipeline.apply(Effect.suspend(() => ++calls === 1 ? get : Effect.never)))
+      yield* settle(pipeline.execute(Effect.suspend(() => ++calls === 1 ? get : Effect.never)))
       const { failedCalls, ignoredCalls } = yield* metricsOf("api")
       assert.deepStrictEqual([failedCalls, ignoredCalls], [1, 1])
     }).pipe(Effect.provide(registry)))
@@ -936,7 +987,7 @@ describe("unknown options", () => {
     // @ts-expect-error
     assert.throws(() => Resilience.standard("api", { retri: {} }), RangeError)
     // @ts-expect-error
-    const config = () => Resilience.config("api", { retri: {} })
+    const config = () => Resilience.standardConfig("api", { retri: {} })
     assert.isFunction(config)
     const misspelt = { duration: "1 second", disconect: true } as const
     assert.throws(() => Resilience.make({ name: "api", timeout: misspelt }), RangeError, "did you mean \"disconnect\"?")

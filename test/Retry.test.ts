@@ -69,7 +69,7 @@ describe("delays", () => {
     "stay within the bounds of their jitter",
     [Backoff, Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2000 })), random],
     ([backoff, retry, random]) => {
-      const of = (jitter: RetryDelay.Jitter, previous = 0) =>
+      const of = (jitter: Retry.Jitter, previous = 0) =>
         RetryDelay.retryDelay({ ...backoff, jitter }, retry, previous, random)
       const exponential = of("none")
       assert.isAtLeast(of("proportional"), exponential * 0.5)
@@ -89,7 +89,7 @@ describe("delays", () => {
 
   it("follow the formula of each jitter", () => {
     const backoff = { baseDelay: 1000, maxDelay: 60_000, factor: 2 }
-    const delays = (jitter: RetryDelay.Jitter, random: number) => {
+    const delays = (jitter: Retry.Jitter, random: number) => {
       let previous = 0
       return [0, 1, 2, 3, 9].map((retry) =>
         previous = RetryDelay.retryDelay({ ...backoff, jitter }, retry, previous, random)
@@ -1050,7 +1050,7 @@ describe("make", () => {
     assert.strictEqual(description({ schedule: Schedule.forever }), "any number of attempts, by a schedule")
     assert.strictEqual(
       Retry.make({ budget: RetryBudget.RetryBudget }).description,
-      "up to 3 attempts, 1s × 2ⁿ up to 1m, jitter proportional, on a budget"
+      "up to 3 attempts, 1s × 2ⁿ up to 1m, jitter proportional, within a budget"
     )
   })
 

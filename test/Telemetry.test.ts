@@ -296,7 +296,7 @@ describe("calls", () => {
       const own = Retry.make({ maxAttempts: 2, baseDelay: 0, operation: "own" })
       for (const [name, retry] of [["a", policy], ["b", policy], ["c", own]] as const) {
         const pipeline = Resilience.make({ name, retry, attemptTimeout: "1 second", hedge: { delay: "500 millis" } })
-        yield* Effect.forkChild(Effect.exit(pipeline.apply(Effect.never)), { startImmediately: true })
+        yield* Effect.forkChild(Effect.exit(pipeline.execute(Effect.never)), { startImmediately: true })
       }
       yield* TestClock.adjust("1 minute")
 

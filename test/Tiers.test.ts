@@ -79,7 +79,7 @@ describe("Tiers.make", () => {
         Tiers.tier("c", Effect.succeed("c"))
       ])
 
-      const [exit, [report]] = yield* Tiers.collect(call)
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call))
 
       assert.deepStrictEqual(exit, Exit.succeed("c"))
       assert.strictEqual(report!.servedBy, "c")
@@ -150,7 +150,7 @@ describe("Tiers.make", () => {
   it.effect("a tier that is only interrupted, from inside, ends the call and says nothing of the tier", () =>
     Effect.gen(function*() {
       const call = Tiers.make("get", [Tiers.tier("a", Effect.interrupt), Tiers.tier("b", Effect.succeed("b"))])
-      const [exit, reports] = yield* Tiers.collect(call)
+      const [exit, reports] = yield* Tiers.collect(Effect.exit(call))
 
       assert.isTrue(Exit.hasInterrupts(exit))
       assert.deepStrictEqual(reports, [])
@@ -173,7 +173,7 @@ describe("Tiers.make", () => {
     Effect.gen(function*() {
       const remote = Tiers.make("remote", [Tiers.tier("mcp", down("mcp")), Tiers.tier("rest", down("rest"))])
       const call = Tiers.make("get", [Tiers.tier("remote", remote), Tiers.tier("local", Effect.succeed("cached"))])
-      const [exit, reports] = yield* Tiers.collect(call)
+      const [exit, reports] = yield* Tiers.collect(Effect.exit(call))
 
       assert.deepStrictEqual(exit, Exit.succeed("cached"))
       assert.deepStrictEqual(
@@ -268,7 +268,7 @@ describe("answers", () => {
         Tiers.tier("b", Effect.succeed("b"))
       ], { isAnswer: isNotFound })
 
-      const [exit, [report]] = yield* Tiers.collect(call)
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call))
 
       assert.deepStrictEqual(exit, Exit.fail(notFound))
       assert.strictEqual(report!.servedBy, "a")
@@ -334,7 +334,7 @@ describe("answers", () => {
           throw new Error("bug")
         }
       })
-      const [exit, [report]] = yield* Tiers.collect(call)
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call))
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.deepStrictEqual(report!.attempts[0]!.error, new Error("bug"))
     }).pipe(Effect.provide(registry)))
@@ -360,7 +360,7 @@ describe("the circuit of a tier", () => {
       yield* call
       yield* call
 
-      const [exit, [report]] = yield* Tiers.collect(call)
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call))
 
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.strictEqual(report!.attempts[0]!.outcome, "skipped")
@@ -458,7 +458,7 @@ describe("the circuit of a tier", () => {
       const tiers = (by: string) => [Tiers.tier("mcp", down(by)), Tiers.tier("rest", Effect.succeed(by))] as const
       yield* Tiers.make("get", tiers("get"))
       yield* Tiers.make("list", tiers("list"))
-      const [, [report]] = yield* Tiers.collect(Tiers.make("get", tiers("get")))
+      const [, [report]] = yield* Tiers.collect(Effect.exit(Tiers.make("get", tiers("get"))))
       assert.strictEqual(story(report!.attempts), "mcp skipped")
     }).pipe(Effect.provide(registry)))
 
@@ -479,7 +479,7 @@ describe("the circuit of a tier", () => {
         Tiers.tier("a", other.execute(Effect.void)),
         Tiers.tier("b", Effect.succeed("b"))
       ])
-      const [exit, [report]] = yield* Tiers.collect(call)
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call))
 
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.strictEqual(story(report!.attempts), "a failed")
@@ -498,7 +498,7 @@ describe("timeout, retry and deadline", () => {
         }),
         Tiers.tier("b", Effect.succeed("b"))
       ])
-      const [exit, [report]] = yield* during("5 seconds", Tiers.collect(call))
+      const [exit, [report]] = yield* during("5 seconds", Tiers.collect(Effect.exit(call)))
 
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.strictEqual(String(report!.attempts[0]!.duration), "5000 millis")
@@ -515,7 +515,7 @@ describe("timeout, retry and deadline", () => {
         }),
         Tiers.tier("b", Effect.succeed("b"))
       ])
-      const [exit, [report]] = yield* during("1 minute", Tiers.collect(call))
+      const [exit, [report]] = yield* during("1 minute", Tiers.collect(Effect.exit(call)))
 
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.strictEqual(yield* Ref.get(calls), 2)
@@ -535,7 +535,7 @@ describe("timeout, retry and deadline", () => {
         }),
         Tiers.tier("b", pending, { retry: { baseDelay: 0, whileSuccess: (value) => value === "pending" } })
       ])
-      const [exit, [report]] = yield* Tiers.collect(call)
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call))
       assert.deepStrictEqual(exit, Exit.succeed("done"))
       assert.deepStrictEqual(report!.attempts.map(({ error }) => error), ["fatal"])
       assert.strictEqual(calls, 3)
@@ -602,7 +602,7 @@ describe("timeout, retry and deadline", () => {
       const get = Tiers.make("get", [Tiers.tier("a", down("a"), { retry }), Tiers.tier("b", down("b"))], {
         deadline: "2500 millis"
       })
-      const [exit, [report]] = yield* during("10 seconds", Tiers.collect(get))
+      const [exit, [report]] = yield* during("10 seconds", Tiers.collect(Effect.exit(get)))
 
       const { attempts } = Result.getOrThrow(Exit.findError(exit))
       assert.strictEqual(story(attempts), "a failed, b failed")
@@ -663,7 +663,7 @@ describe("timeout, retry and deadline", () => {
           Tiers.tier("a", Effect.succeed("a"), { retry: { waitForCircuit: true, maxElapsed } }),
           Tiers.tier("b", Effect.succeed("b"))
         ])
-      const [exit, [report]] = yield* Tiers.collect(call("2 seconds"))
+      const [exit, [report]] = yield* Tiers.collect(Effect.exit(call("2 seconds")))
       assert.deepStrictEqual(exit, Exit.succeed("b"))
       assert.strictEqual(story(report!.attempts), "a skipped")
       assert.instanceOf(report!.attempts[0]!.error, ResilienceError.CircuitOpenError)
@@ -716,7 +716,7 @@ describe("timeout, retry and deadline", () => {
         Tiers.tier("b", Effect.never),
         Tiers.tier("c", Effect.succeed("c"))
       ], { deadline: "5 seconds" })
-      const [exit, [report]] = yield* during("5 seconds", Tiers.collect(call))
+      const [exit, [report]] = yield* during("5 seconds", Tiers.collect(Effect.exit(call)))
 
       const error = Result.getOrThrow(Exit.findError(exit))
       assert.deepStrictEqual(
@@ -748,7 +748,7 @@ describe("timeout, retry and deadline", () => {
         Effect.sleep("3 seconds").pipe(Effect.andThen(Ref.update(ended, (n) => n + 1)), Effect.andThen(down("a")))
       )
       const byDeadline = Tiers.make("get", [Tiers.tier("a", stubborn)], { deadline: "1 second" })
-      const [exit, reports] = yield* during("1 second", Tiers.collect(byDeadline))
+      const [exit, reports] = yield* during("1 second", Tiers.collect(Effect.exit(byDeadline)))
       const byTimeout = Tiers.make("get", [
         Tiers.tier("b", stubborn, { timeout: "1 second" }),
         Tiers.tier("c", Effect.succeed("c"))
@@ -784,11 +784,11 @@ describe("timeout, retry and deadline", () => {
         const breaker = exitOf(machine.run(CircuitBreaker.make({ name: "a", policy })))
         operations = 0
         machine.pausesAt = () => ++operations === place
-        const fiber = machine.run(Tiers.collect(Tiers.make("get", [
+        const fiber = machine.run(Tiers.collect(Effect.exit(Tiers.make("get", [
           Tiers.tier("a", Effect.andThen(Effect.sleep(1000), ending === "serves" ? Effect.void : down("a")), {
             circuit: breaker
           })
-        ], { deadline: 1500 })))
+        ], { deadline: 1500 }))))
         while (machine.tick());
         machine.finish()
         machine.pausesAt = () => false
@@ -828,11 +828,11 @@ describe("Tiers.collect", () => {
         ])
       const [exit, reports] = yield* during(
         "3 seconds",
-        Tiers.collect(
+        Tiers.collect(Effect.exit(
           Effect.all([get(0), get(1), get(2)], { concurrency: "unbounded", mode: "result" }).pipe(
             Effect.andThen(Effect.fail("later"))
           )
-        )
+        ))
       )
       assert.deepStrictEqual(exit, Exit.fail("later"))
       assert.deepStrictEqual(
@@ -841,13 +841,30 @@ describe("Tiers.collect", () => {
       )
     }).pipe(Effect.provide(registry)))
 
+  it.effect("succeeds with the value and the reports, and fails as the effect does", () =>
+    Effect.gen(function*() {
+      const get = Tiers.make("get", [Tiers.tier("a", down("a")), Tiers.tier("b", Effect.succeed("b"))])
+      const [value, [report]] = yield* Tiers.collect(get)
+      assert.strictEqual(value, "b")
+      assert.strictEqual(report!.servedBy, "b")
+
+      const failing = Tiers.collect(Effect.andThen(get, Effect.fail("later" as const)))
+      expectTypeOf(failing).toEqualTypeOf<
+        Effect.Effect<
+          readonly [value: never, reports: ReadonlyArray<Tiers.Report>],
+          "later" | ResilienceError.AllTiersFailedError,
+          CircuitBreakerRegistry.CircuitBreakerRegistry
+        >
+      >()
+      assert.strictEqual(yield* Effect.flip(failing), "later")
+    }).pipe(Effect.provide(registry)))
+
   it.effect("the calls of a nested collect belong to the outer one as well", () =>
     Effect.gen(function*() {
       const get = (id: string) => Tiers.make(id, [Tiers.tier("a", Effect.void)])
-      const [exit, reports] = yield* Tiers.collect(
+      const [[, inner], reports] = yield* Tiers.collect(
         Effect.andThen(get("1"), Effect.andThen(Tiers.collect(get("2")), (inner) => Effect.as(get("3"), inner)))
       )
-      const [, inner] = Result.getOrThrow(Result.fromOption(Exit.getSuccess(exit), () => "failed"))
       assert.deepStrictEqual(inner.map(({ operation }) => operation), ["2"])
       assert.deepStrictEqual(reports.map(({ operation }) => operation), ["1", "2", "3"])
     }).pipe(Effect.provide(registry)))
@@ -855,11 +872,10 @@ describe("Tiers.collect", () => {
   it.effect("a fiber that outlives the effect adds nothing to what was told", () =>
     Effect.gen(function*() {
       const get = Tiers.make("get", [Tiers.tier("a", Effect.void)])
-      const [exit, reports] = yield* Tiers.collect(Effect.andThen(
+      const [, reports] = yield* Tiers.collect(Effect.andThen(
         get,
         Effect.forkDetach(Effect.andThen(Effect.sleep("1 second"), get))
       ))
-      assert.isTrue(Exit.isSuccess(exit))
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* metrics("a")).successfulCalls, 2)
       assert.strictEqual(reports.length, 1)
@@ -1111,7 +1127,9 @@ describe("Tiers.layer", () => {
         isAnswer: (error) => error._tag === "NotFound",
         onAllFailed
       })
-      const [exit, [report]] = yield* Tiers.collect(Effect.flatMap(Accounts, (accounts) => accounts.getName("x"))).pipe(
+      const [exit, [report]] = yield* Tiers.collect(
+        Effect.exit(Effect.flatMap(Accounts, (accounts) => accounts.getName("x")))
+      ).pipe(
         Effect.provide(layer)
       )
       assert.deepStrictEqual(exit, Exit.fail(new NotFound({ id: "x" })))
@@ -1201,7 +1219,7 @@ describe("Tiers.layer", () => {
       })
       yield* Effect.gen(function*() {
         const accounts = yield* Accounts
-        const [, [report]] = yield* during("10 seconds", Tiers.collect(accounts.getName("x")))
+        const [, [report]] = yield* during("10 seconds", Tiers.collect(Effect.exit(accounts.getName("x"))))
         assert.deepStrictEqual(report!.attempts.map(({ duration }) => String(duration)), [
           "2000 millis",
           "4000 millis",

@@ -181,10 +181,10 @@ export const pipeline: Group = {
       const theirs = await stock()
       return [
         { name: BARE, run: inFiber(() => sync) },
-        { name: OURS, run: inFiber(() => standard.apply(sync), services), bare: BARE },
+        { name: OURS, run: inFiber(() => standard.execute(sync), services), bare: BARE },
         {
           name: "with total timeout, rate limit, fallback",
-          run: inFiber(() => full.apply(sync), services),
+          run: inFiber(() => full.execute(sync), services),
           bare: BARE
         },
         { name: "Effect's timeout, semaphore, breaker, retry", run: inFiber(() => theirs(sync)), bare: BARE }
@@ -197,7 +197,7 @@ export const pipeline: Group = {
       const theirs = await stock()
       return [
         { name: BARE, run: inFiber(() => promise) },
-        { name: OURS, run: inFiber(() => standard.apply(promise), services), bare: BARE },
+        { name: OURS, run: inFiber(() => standard.execute(promise), services), bare: BARE },
         { name: "Effect's timeout, semaphore, breaker, retry", run: inFiber(() => theirs(promise)), bare: BARE }
       ]
     }),

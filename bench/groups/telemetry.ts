@@ -90,9 +90,9 @@ export const telemetry: Group = {
       const spanned = Resilience.make({ ...pipelineOptions, spans: true })
       return [
         { name: BARE, run: inFiber(() => sync) },
-        { name: OURS, run: inFiber(() => plain.apply(sync), off), bare: BARE },
-        { name: METRICS, run: inFiber(() => plain.apply(sync), on), bare: BARE },
-        { name: SPANS, run: inFiber(() => spanned.apply(sync), off), bare: BARE },
+        { name: OURS, run: inFiber(() => plain.execute(sync), off), bare: BARE },
+        { name: METRICS, run: inFiber(() => plain.execute(sync), on), bare: BARE },
+        { name: SPANS, run: inFiber(() => spanned.execute(sync), off), bare: BARE },
         { name: "two of Effect.withSpan", run: inFiber(() => twoSpans), bare: BARE }
       ]
     }),

@@ -2,7 +2,7 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Duration, Effect, FileSystem, Layer, Option, Record, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { CircuitBreakerRegistry, CircuitPolicy, Telemetry } from "effect-resilience"
+import { CircuitBreakerRegistry, Telemetry } from "effect-resilience"
 import { check } from "./checks.ts"
 import { Journal, TIERS } from "./journal.ts"
 import { observed, observedRetry, run, warmUp } from "./program.ts"
@@ -83,7 +83,7 @@ const record = Effect.fnUntraced(
         ["each call", `${Duration.format(DEADLINE)} for all tiers together`],
         ["each tier", retry.description],
         ...TIERS.map((tier) => [tier, `${Duration.format(settings.requestTimeout(tier))} an attempt`] as const),
-        ...TIERS.map((tier) => [tier, CircuitPolicy.describe(circuits[tier])] as const)
+        ...TIERS.map((tier) => [tier, circuits[tier].description] as const)
       ]
     }))
 

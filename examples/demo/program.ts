@@ -5,7 +5,7 @@
  * the tests give it values and a test clock.
  */
 import { Cause, Duration, Effect, Exit, FiberSet, Layer, Option, Random, Schedule, Stream } from "effect"
-import { CircuitBreakerRegistry, type CircuitEvent, type CircuitPolicy, Retry, Tiers } from "effect-resilience"
+import { CircuitBreakerRegistry, CircuitEvent, type CircuitPolicy, Retry, Tiers } from "effect-resilience"
 import { Accounts } from "./accounts.ts"
 import { type Answer, Journal, type Tier, TIERS } from "./journal.ts"
 import { RETRY_AFTER, type Scene } from "./script.ts"
@@ -96,7 +96,7 @@ const call = Effect.fnUntraced(function*(accountId: string) {
 /** Asks for an account. The tiers report who served, the answer itself tells which server gave it. */
 const lookUp = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Answer, never, Accounts> {
   const accounts = yield* Accounts
-  const [exit, reports] = yield* Tiers.collect(accounts.getAccount(id))
+  const [exit, reports] = yield* Tiers.collect(Effect.exit(accounts.getAccount(id)))
   const tier = reports[0]?.servedBy ?? "none"
   if (Exit.isSuccess(exit)) return { _tag: "Found", tier, receipt: exit.value.receipt, accountId: exit.value.id }
   const error = Cause.findErrorOption(exit.cause)
@@ -180,7 +180,7 @@ const observeCircuits = Effect.gen(function*() {
           tier: event.circuit,
           from: event.from,
           to: event.to,
-          why: why(event),
+          why: CircuitEvent.describeReason(event),
           openFor: Duration.toMillis(event.retryAfter)
         })
       default:
@@ -188,27 +188,6 @@ const observeCircuits = Effect.gen(function*() {
     }
   })
 })
-
-const why = (event: CircuitEvent.StateChanged): string => {
-  switch (event.reason) {
-    case "ConsecutiveFailures":
-      return `${event.consecutiveFailures} failures in a row`
-    case "FailureRate":
-      return `${Math.round(event.failureRate * 100)} % of ${event.calls} calls failed`
-    case "SlowCallRate":
-      return `${Math.round(event.slowCallRate * 100)} % of ${event.calls} calls were slow`
-    case "ProbeFailed":
-      return "a probe failed"
-    case "ProbesSucceeded":
-      return "the probes succeeded"
-    case "ProbeTimedOut":
-      return "the probes took too long"
-    case "OpenTimeEnded":
-      return "the open time has ended"
-    case "Manual":
-      return event.note ?? "by hand"
-  }
-}
 
 const count = Effect.gen(function*() {
   const journal = yield* Journal

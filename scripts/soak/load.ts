@@ -267,7 +267,7 @@ export const makeLoad = Effect.fnUntraced(function*(options: {
       bulkhead: slots.target,
       attemptTimeout: "250 millis"
     })
-    scenario("orders", 24, pipeline.apply(request("a")))
+    scenario("orders", 24, pipeline.execute(request("a")))
   }
 
   // Hedged reads.
@@ -282,7 +282,7 @@ export const makeLoad = Effect.fnUntraced(function*(options: {
       bulkhead: slots.target,
       attemptTimeout: "250 millis"
     })
-    scenario("search", 12, pipeline.apply(request("b")))
+    scenario("search", 12, pipeline.execute(request("b")))
   }
 
   // Tiers, whose timeouts leave what ignores them behind.

@@ -66,12 +66,12 @@ import { closest, distance, TYPO } from "../internal/spelling.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What a health source says.
+ * The health of the program as a health source returns it.
  *
  * @category models
  * @since 0.1.0
  */
-export interface HealthReport {
+export interface HealthSummary {
   readonly status: "healthy" | "degraded" | "unhealthy"
   /** Goes into `/health/detailed` as `checks`. */
   readonly details?: Schema.Json | undefined
@@ -120,7 +120,7 @@ export type ReadAccess = "loopback" | "token" | "anyone"
  */
 export interface CommonOptions {
   readonly prefix?: `/${string}` | undefined
-  readonly health?: Effect.Effect<HealthReport> | undefined
+  readonly health?: Effect.Effect<HealthSummary> | undefined
   readonly maxBodySize?: number | undefined
   readonly maxRequests?: number | undefined
   readonly maxAnswerBytes?: number | undefined

@@ -66,6 +66,7 @@ import { presets } from "../admin/internal/config.ts"
 import { CommandError, exitCodes } from "./CommandError.ts"
 import { connect, type Connection, invalid, listCircuits, variable, withSuggestion } from "./internal/client.ts"
 import { adminSettings, type Declared, inspect, isPreset, type Report, reportLines } from "./internal/config.ts"
+import { count, healthReasons, VERSION } from "../internal/words.ts"
 import * as Text from "./internal/text.ts"
 import * as Watch from "./internal/watch.ts"
 
@@ -156,7 +157,7 @@ const statusOfAll = Effect.fnUntraced(
   function*(connection: Connection, state: Option.Option<AdminApi.Circuit["state"]>) {
     const { ask, client } = connection
     const { checks, status } = yield* ask(client.circuits.status())
-    const reasons = Text.reasonsOf(checks)
+    const reasons = healthReasons(checks)
     const all = yield* listCircuits(connection)
     const rows = Option.isNone(state) ? all : all.filter((row) => row.state === state.value)
     const open = all.filter(Text.isOpen).length
@@ -171,7 +172,7 @@ const statusOfAll = Effect.fnUntraced(
       const view = yield* layout
       const color = status === "healthy" ? "green" : status === "degraded" ? "yellow" : "red"
       yield* printLines([
-        `${view.paint(color, status)}, ${Text.count(all.length, "circuit")}${open === 0 ? "" : `, ${open} open`}`,
+        `${view.paint(color, status)}, ${count(all.length, "circuit")}${open === 0 ? "" : `, ${open} open`}`,
         ...reasons.map((reason) => `  ${Text.clean(reason)}`),
         ...(rows.length === 0 ? [] : Text.table(Text.circuitColumns, Text.sorted(rows), view))
       ])
@@ -351,7 +352,7 @@ const reset = Command.make("reset", {
     if (Option.isSome(input.name)) return yield* changeOne("reset", input.name.value, input)
     const to = yield* connection
     const result = yield* to.ask(to.client.circuits.resetAll({ payload: yield* whoAndWhy(input) }))
-    yield* (yield* Json) ? printJson(result) : Console.log(`${Text.count(result.reset, "circuit")} reset`)
+    yield* (yield* Json) ? printJson(result) : Console.log(`${count(result.reset, "circuit")} reset`)
   })).pipe(Command.withDescription("Make a circuit as new, or all of them"))
 
 // -----------------------------------------------------------------------------
@@ -456,8 +457,6 @@ export const command: Command.Command<
   Command.withSubcommands([status, watch, open, close, disable, metricsOnly, reset, config]),
   Command.withGlobalFlags([Url, Token, TokenFile, Json])
 )
-
-const VERSION = "0.1.0"
 
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions]
 

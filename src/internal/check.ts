@@ -56,6 +56,10 @@ export const checkKnown = (constructor: string, options: object, known: Readonly
   )
 }
 
+/** The names of the options of a type. A name that is forgotten does not compile. */
+export const optionNames = <O>(names: { readonly [K in keyof O]-?: true }): ReadonlyArray<keyof O & string> =>
+  Object.keys(names) as Array<keyof O & string>
+
 export const checkFunction = <F>(field: string, value: F): F =>
   value === undefined || typeof value === "function" ? value : refuse(field, "a function", value)
 

@@ -152,7 +152,7 @@ describe("the configuration in force", () => {
       assert.strictEqual(json.circuits[0].preset, "fastFail")
       assert.strictEqual(json.circuits[0].settings[0].value, 3)
       assert.strictEqual(json.circuits[0].settings[0].source, "preset")
-      assert.strictEqual(json.circuits[0].policy, CircuitPolicy.describe(CircuitPolicy.fastFail))
+      assert.strictEqual(json.circuits[0].policy, CircuitPolicy.fastFail.description)
     }))
 
   it.effect("says what is wrong with the environment, and shows what is in force", () =>

@@ -82,7 +82,7 @@ const LARGE = "x".repeat(16_000_000)
 /** A source of large answers that counts how often it is asked. */
 const counted = () => {
   const made = { value: 0 }
-  const health = Effect.sync((): Admin.HealthReport => {
+  const health = Effect.sync((): Admin.HealthSummary => {
     made.value++
     return { status: "healthy", details: LARGE }
   })

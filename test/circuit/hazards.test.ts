@@ -537,8 +537,8 @@ describe("combinations", () => {
           bulkhead,
           attemptTimeout: "30 seconds"
         })
-        assert.strictEqual(yield* pipeline.apply(Effect.succeed("served")), "served")
-        const failing = yield* start(pipeline.apply(Effect.fail("down")))
+        assert.strictEqual(yield* pipeline.execute(Effect.succeed("served")), "served")
+        const failing = yield* start(pipeline.execute(Effect.fail("down")))
         yield* TestClock.adjust("2 minutes")
         assert.strictEqual(yield* Fiber.join(failing), "fallback", order.join())
       }
@@ -776,7 +776,7 @@ describe("the wall clock, an hour forward, backward, and frozen", () => {
     const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
     for (let i = 0; i < 120; i++) {
       const call = Tiers.make("read", [
-        Tiers.tier("first", pipeline.apply(Effect.suspend(() => kinds[random(kinds.length)]!)), { circuit: "tier" }),
+        Tiers.tier("first", pipeline.execute(Effect.suspend(() => kinds[random(kinds.length)]!)), { circuit: "tier" }),
         Tiers.tier("second", Effect.succeed("second"), { circuit: "other" })
       ], { deadline: "25 seconds" }).pipe(
         Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, registry),
@@ -968,7 +968,7 @@ describe("callbacks that call the breaker", () => {
                 }
               }),
             Retry.withRetry({ maxAttempts: 3, baseDelay: 0, while: yes, onRetry }),
-            Hedge.withHedge({ delay: "1 second", maxHedges: 2, when: yes, onHedge: onRetry })
+            Hedge.withHedge({ delay: "1 second", maxHedges: 2, while: yes, onHedge: onRetry })
           ),
           { circuit: breaker }
         )
@@ -1320,7 +1320,7 @@ describe("shutdown with calls in flight", () => {
       timeout: "1 hour",
       hedge: { delay: 1 }
     })
-    const call = pipeline.apply(Effect.flatMap(Quotes, ({ quote }) => quote))
+    const call = pipeline.execute(Effect.flatMap(Quotes, ({ quote }) => quote))
     const fibers = Array.from({ length: 5 }, () => runtime.runFork(call))
     await runtime.runPromise(Effect.sleep(20))
     const [breaker, bulkhead] = await runtime.runPromise(Effect.all([

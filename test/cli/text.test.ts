@@ -173,12 +173,12 @@ describe("a change in one line", () => {
   for (
     const [reason, text] of [
       ["ConsecutiveFailures", "1 failure in a row"],
-      ["FailureRate", "failure rate 50% over 20 calls"],
-      ["SlowCallRate", "slow call rate 25% over 20 calls"],
+      ["FailureRate", "50% of 20 calls failed"],
+      ["SlowCallRate", "25% of 20 calls were slow"],
       ["ProbeFailed", "a probe failed"],
-      ["ProbesSucceeded", "probes succeeded"],
-      ["ProbeTimedOut", "no verdict of the probes in time"],
-      ["OpenTimeEnded", "open time ended"],
+      ["ProbesSucceeded", "the probes succeeded"],
+      ["ProbeTimedOut", "the probes timed out"],
+      ["OpenTimeEnded", "the open time ended"],
       ["Manual", "by hand"]
     ] as const
   ) {
@@ -194,7 +194,7 @@ describe("a change in one line", () => {
       "payment-api: closed → open, a probe failed (ConnectionError: refused�[2J)"
     )
     const closing = { ...facts, from: "HalfOpen", to: "Closed", reason: "ProbesSucceeded", lastFailure } as const
-    assert.strictEqual(Text.change(closing, Text.plain), "payment-api: half-open → closed, probes succeeded")
+    assert.strictEqual(Text.change(closing, Text.plain), "payment-api: half-open → closed, the probes succeeded")
   })
 
   it("by hand says why, if that is known, and controls no terminal", () => {

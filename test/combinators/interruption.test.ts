@@ -875,7 +875,7 @@ const COMBINATORS: ReadonlyArray<Combinator> = [
         })
         const { again, check } = allFree(bulkhead, 2)
         return {
-          run: pipeline.apply(call),
+          run: pipeline.execute(call),
           check: () => {
             check()
             idle(breaker)()

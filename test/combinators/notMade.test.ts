@@ -42,7 +42,7 @@ const wraps: Record<string, Effect.Effect<Wrap, unknown, CircuitBreakerRegistry.
       Tiers.make("op", [Tiers.tier("one", self, { retry: { maxAttempts: 2, baseDelay: 0 } }), Tiers.tier("two", self)])
     ),
     "a pipeline": always((self) =>
-      Resilience.make({ name: "pipeline", retry: { maxAttempts: 2 }, attemptTimeout: "1 minute" }).apply(self)
+      Resilience.make({ name: "pipeline", retry: { maxAttempts: 2 }, attemptTimeout: "1 minute" }).execute(self)
     ),
     "a circuit that opens": Effect.map(
       CircuitBreaker.make({ name: "opens", policy: CircuitPolicy.make({ consecutiveFailures: 1 }) }),

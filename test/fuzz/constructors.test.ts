@@ -59,7 +59,7 @@ const exercise = (policy: CircuitPolicy.CircuitPolicy) =>
     for (let i = 0; i < 12; i++) yield* Effect.exit(breaker.execute(Effect.fail("down")))
     yield* breaker.forceOpen({ duration: 0 })
     yield* Effect.exit(breaker.execute(Effect.void))
-    CircuitPolicy.describe(policy)
+    void policy.description
     yield* breaker.metrics
     return breaker
   }))
@@ -195,7 +195,7 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
   "Hedge.make": {
     make: (o) => Hedge.make(o).description,
     base: { delay: 1 },
-    options: { delay: time, maxHedges: count(100), when: aFunction, onHedge: aFunction, budget: anObject }
+    options: { delay: time, maxHedges: count(100), while: aFunction, onHedge: aFunction, budget: anObject }
   },
   "Timeout.withTimeout": {
     make: (o) => Effect.runSync(Timeout.withTimeout(Effect.void, o)),
@@ -213,7 +213,7 @@ const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
     options: { timeout: time, retry: anObject, policy: anObject, circuit: anObject }
   },
   "Resilience.make": {
-    make: (o) => Resilience.make(o).describe,
+    make: (o) => Resilience.make(o).description,
     base: { name: "fuzzed" },
     options: {
       timeout: time,

@@ -255,7 +255,7 @@ describe("any environment", () => {
       const exit = await run(Effect.scoped(Layer.build(layer)), provider)
       assertFailsWell(exit, env)
     }
-    assertFailsWell(await run(Resilience.config("payment-api"), provider), env)
+    assertFailsWell(await run(Resilience.standardConfig("payment-api"), provider), env)
     assertFailsWell(await run(Environment.circuitPolicy(random.pick(CIRCUITS)), provider), env)
     assert.strictEqual(built, 0)
   })

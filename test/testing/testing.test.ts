@@ -583,7 +583,7 @@ describe("a call that chaos has broken, interrupted anywhere", () => {
         breaker,
         bulkhead,
         point,
-        run: pipeline.apply(point.inject(attempts.call)) as Effect.Effect<unknown, unknown>
+        run: pipeline.execute(point.inject(attempts.call)) as Effect.Effect<unknown, unknown>
       }
     })
 

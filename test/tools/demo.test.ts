@@ -360,7 +360,7 @@ describe("the timeline of the demo", () => {
     return [
       ...Timeline.drawIntro(timeline, {
         servers: TIERS.map((tier) => ({ tier, what: "a server", pid: 1_234_567, url: "http://127.0.0.1:54321" })),
-        rules: TIERS.map((tier) => [tier, CircuitPolicy.describe(CircuitPolicy.production)])
+        rules: TIERS.map((tier) => [tier, CircuitPolicy.production.description])
       }),
       ...entries.flatMap((entry) => Timeline.draw(timeline, entry)),
       ...Timeline.drawSummary(timeline, entries, check(entries))

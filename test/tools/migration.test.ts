@@ -584,7 +584,7 @@ describe("External dependency breaker", () => {
         [breaker.name, yield* breaker.state, policy.consecutiveFailures, metrics.totalCalls, metrics.callsInWindow],
         ["my-service", "Closed", 5, 2, 2]
       )
-      assert.include(CircuitPolicy.describe(policy), "opens after 5 failures in a row, for 1m")
+      assert.include(policy.description, "opens after 5 failures in a row, for 1m")
     }).pipe(withRegistry()))
 
   it.effect("slow recovery: a shorter open time without backoff probes sooner, and always as soon", () =>

@@ -115,7 +115,7 @@ const exercise = Effect.gen(function*() {
 
   let attempts = 0
   const flaky = Effect.suspend(() => ++attempts === 1 ? fail : Effect.void)
-  yield* Resilience.make({ name: "quote", retry: { maxAttempts: 2, baseDelay: 0 }, spans: true }).apply(flaky)
+  yield* Resilience.make({ name: "quote", retry: { maxAttempts: 2, baseDelay: 0 }, spans: true }).execute(flaky)
 })
 
 /** What a Prometheus server gets. */

@@ -407,9 +407,9 @@ describe("policies", () => {
 
   typed("are compared and described", () => {
     expectTypeOf(CircuitPolicy.difference(policy, policy)).toEqualTypeOf<
-      ReadonlyArray<keyof CircuitPolicy.CircuitPolicy>
+      ReadonlyArray<keyof CircuitPolicy.Options>
     >()
-    expectTypeOf(CircuitPolicy.describe(policy)).toEqualTypeOf<string>()
+    expectTypeOf(policy.description).toEqualTypeOf<string>()
   })
 })
 

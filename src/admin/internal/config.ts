@@ -58,7 +58,7 @@ const settingsOf = (
   const preset = presetOf(ofCode)
   return {
     circuit,
-    policy: CircuitPolicy.describe(policy),
+    policy: policy.description,
     preset,
     settings: settings.map((setting) =>
       toJson(setting, setting.source === "Policy" && preset !== null ? "preset" : SOURCES[setting.source])

@@ -32,9 +32,9 @@ import type { unhandled } from "effect/Types"
 import { type CircuitBreaker, withNote } from "../../CircuitBreaker.ts"
 import { CircuitBreakerRegistry, type SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
-import * as HealthMonitor from "../../HealthMonitor.ts"
-import type { HealthReport } from "../Admin.ts"
+import { HealthMonitor } from "../../HealthMonitor.ts"
+import * as HealthReport from "../../HealthReport.ts"
+import type { HealthSummary } from "../Admin.ts"
 import * as AdminApi from "../AdminApi.ts"
 import { effectiveConfig } from "./config.ts"
 import { Feed, History } from "./feed.ts"
@@ -45,6 +45,7 @@ import * as Page from "./dashboardPage.ts"
 import { parseDuration } from "../../internal/time/durationText.ts"
 import { type TierFlows, watchFlows } from "../../internal/tiers/flow.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
+import { ALARMING_FAILURE_RATE, urgency } from "../../internal/words.ts"
 
 export interface Settings {
   readonly token: Redacted.Redacted | undefined
@@ -61,7 +62,7 @@ export interface Settings {
   readonly heartbeat: Duration.Duration
   readonly historyPerCircuit: number
   readonly historyTotal: number
-  readonly health: Effect.Effect<HealthReport> | undefined
+  readonly health: Effect.Effect<HealthSummary> | undefined
   readonly dashboard: boolean
 }
 
@@ -109,7 +110,7 @@ interface Memory {
   readonly admission: Admission
   /** Feeds calls, too, until the scope closes. */
   readonly calls: Effect.Effect<unknown, never, Scope.Scope>
-  readonly health: Effect.Effect<HealthReport> | undefined
+  readonly health: Effect.Effect<HealthSummary> | undefined
 }
 
 const remember = Effect.fnUntraced(function*(settings: Settings) {
@@ -415,17 +416,14 @@ const SOURCE_TIMEOUT = "5 seconds"
 
 /** The `HealthMonitor`, if there is one: it knows which circuits are critical, and more than circuits. */
 const healthOfMonitor = Effect.map(
-  Effect.serviceOption(HealthMonitor.HealthMonitor),
+  Effect.serviceOption(HealthMonitor),
   Option.match({
     onNone: () => undefined,
     onSome: ({ latest }) =>
-      Effect.map(latest, (report): HealthReport => {
-        const worstFirst = [
-          ...report.checks.filter(({ status }) => status !== "healthy"),
-          ...report.checks.filter(({ status }) => status === "healthy")
-        ]
-        const shown = HealthMonitor.toJson({ ...report, checks: worstFirst.slice(0, SHOWN_CIRCUITS) })
-        const details = { ...shown, checks_not_shown: Math.max(0, worstFirst.length - SHOWN_CIRCUITS) }
+      Effect.map(latest, (report): HealthSummary => {
+        const checks = HealthReport.worstFirst(report)
+        const shown = HealthReport.toJson({ ...report, checks: checks.slice(0, SHOWN_CIRCUITS) })
+        const details = { ...shown, checks_not_shown: Math.max(0, checks.length - SHOWN_CIRCUITS) }
         return { status: report.status, details }
       })
   })
@@ -438,12 +436,12 @@ const askHealth = Effect.fnUntraced(function*({ health, registry }: Memory) {
   const report = yield* health.pipe(
     Effect.timeoutOrElse({
       duration: SOURCE_TIMEOUT,
-      orElse: () => Effect.succeed<HealthReport>({ status: "unhealthy", details: `no answer in ${SOURCE_TIMEOUT}` })
+      orElse: () => Effect.succeed<HealthSummary>({ status: "unhealthy", details: `no answer in ${SOURCE_TIMEOUT}` })
     }),
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.as(
         writeLog(Effect.logError("admin_health_source_failed", cause)),
-        { status: "unhealthy", details: "the health source failed" } satisfies HealthReport
+        { status: "unhealthy", details: "the health source failed" } satisfies HealthSummary
       )
     )
   )
@@ -470,7 +468,7 @@ const statusOf = (memory: Memory) =>
 
 const detailsOf = Effect.fnUntraced(function*({ registry }: Memory, system: SystemStatus) {
   const notable = (yield* registry.statuses).filter(({ failureRate, state }) =>
-    state !== "Closed" || failureRate > CircuitMetrics.ALARMING_FAILURE_RATE
+    state !== "Closed" || failureRate > ALARMING_FAILURE_RATE
   )
   const shown = notable.slice(0, SHOWN_CIRCUITS).map(CircuitMetrics.toJson)
   return {
@@ -512,7 +510,7 @@ const find = ({ registry }: Memory, name: string) =>
 const toJson = (breaker: CircuitBreaker): Effect.Effect<AdminApi.Circuit> =>
   Effect.zipWith(breaker.metrics, breaker.policy, (metrics, policy) => ({
     ...CircuitMetrics.toJson(metrics),
-    policy: CircuitPolicy.describe(policy),
+    policy: policy.description,
     thresholds: {
       failure_count: policy.consecutiveFailures ?? null,
       error_rate: policy.failureRate ?? null,
@@ -530,23 +528,6 @@ const living = ({ registry }: Memory, names: ReadonlyArray<string>) =>
       return breaker === undefined ? [] : [breaker]
     })
   )
-
-/** What needs attention comes first. */
-const urgency = ({ error_rate, state }: ReturnType<typeof CircuitMetrics.toJson>): number => {
-  switch (state) {
-    case "open":
-      return 0
-    case "forced_open":
-      return 1
-    case "half_open":
-      return 2
-    case "closed":
-      return error_rate > CircuitMetrics.ALARMING_FAILURE_RATE ? 3 : 5
-    case "metrics_only":
-    case "disabled":
-      return 4
-  }
-}
 
 const listCircuits = Effect.fnUntraced(function*(memory: Memory, query: {
   readonly offset?: number | undefined

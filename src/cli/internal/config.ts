@@ -11,11 +11,11 @@ import * as Result from "effect/Result"
 import * as Admin from "../../admin/Admin.ts"
 import type * as AdminApi from "../../admin/AdminApi.ts"
 import * as CircuitBreakerRegistry from "../../CircuitBreakerRegistry.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import * as Environment from "../../Environment.ts"
 import { presets, toJson } from "../../admin/internal/config.ts"
 import type { CommandError } from "../CommandError.ts"
 import { checkUrl, variable } from "./client.ts"
+import { count } from "../../internal/words.ts"
 import * as Text from "./text.ts"
 import { printDuration } from "../../internal/time/durationText.ts"
 
@@ -60,7 +60,7 @@ export const inspect = Effect.fnUntraced(function*(
     settings,
     circuits: Array.from(circuits, ([circuit, settings]) => ({
       circuit,
-      policy: CircuitPolicy.describe(environment.circuitPolicy(circuit)),
+      policy: environment.circuitPolicy(circuit).description,
       preset: presetOf.get(circuit) ?? null,
       settings
     })),
@@ -190,7 +190,7 @@ export const reportLines = (
     ...(problems.length === 0
       ? [paint("green", "No mistakes.")]
       : [
-        paint("red", `${Text.count(problems.length, "mistake")}, left out above:`),
+        paint("red", `${count(problems.length, "mistake")}, left out above:`),
         ...problems.map((problem) => `  ${Text.clean(problem)}`)
       ])
   ]

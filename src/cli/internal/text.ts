@@ -7,23 +7,18 @@ import * as CliOutput from "effect/cli/CliOutput"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Order from "effect/Order"
-import * as Predicate from "effect/Predicate"
-import type * as Schema from "effect/Schema"
 import type { CircuitEvent } from "../../CircuitEvent.ts"
 import type { Circuit } from "../../admin/AdminApi.ts"
 import { formatDuration, parseDuration as durationOf } from "../../internal/time/durationText.ts"
-import { failureText } from "../../internal/error/lastFailure.ts"
+import { replaceUnsafe } from "../../internal/plainText.ts"
+import { failureText, percent, reasonText, STATE_LABELS, STATE_NAMES, urgency } from "../../internal/words.ts"
 
 // -----------------------------------------------------------------------------
 // text
 // -----------------------------------------------------------------------------
 
-/** Control characters, and those that turn the direction of text around. */
-// eslint-disable-next-line no-control-regex
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/gu
-
 /** Text of others, which cannot move the cursor, change colors or break lines. */
-export const clean = (text: string): string => text.replace(UNSAFE, "\ufffd")
+export const clean = (text: string): string => replaceUnsafe(text, () => "\ufffd")
 
 const graphemes = new Intl.Segmenter()
 
@@ -51,10 +46,6 @@ export const plain: Paint = (_, text) => text
 
 export const colored: Paint = (color, text) =>
   color === undefined || text === "" ? text : `\u001b[${CODES[color]}m${text}\u001b[0m`
-
-export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
-
-export const percent = (rate: number): string => `${Number((rate * 100).toFixed(rate < 0.0995 ? 1 : 0))}%`
 
 // -----------------------------------------------------------------------------
 // durations
@@ -141,29 +132,23 @@ export const table = <A>(
 // circuits
 // -----------------------------------------------------------------------------
 
-/** Why the program is not healthy, where its health source says so. */
-export const reasonsOf = (checks: Schema.Json): ReadonlyArray<string> =>
-  Predicate.hasProperty(checks, "reasons") && Array.isArray(checks.reasons)
-    ? checks.reasons.filter(Predicate.isString)
-    : []
-
-const STATE: Readonly<Record<Circuit["state"], Cell & { readonly rank: number }>> = {
-  open: { text: "open", color: "red", rank: 0 },
-  forced_open: { text: "forced open", color: "red", rank: 1 },
-  half_open: { text: "half-open", color: "yellow", rank: 2 },
-  metrics_only: { text: "metrics only", color: "cyan", rank: 3 },
-  disabled: { text: "disabled", color: "cyan", rank: 4 },
-  closed: { text: "closed", color: "green", rank: 5 }
+const STATE_COLORS: Readonly<Record<Circuit["state"], Color>> = {
+  open: "red",
+  forced_open: "red",
+  half_open: "yellow",
+  metrics_only: "cyan",
+  disabled: "cyan",
+  closed: "green"
 }
 
-export const stateCell = (state: Circuit["state"]): Cell => STATE[state]
+export const stateCell = (state: Circuit["state"]): Cell => ({ text: STATE_LABELS[state], color: STATE_COLORS[state] })
 
 /** Whether a circuit rejects its calls. */
 export const isOpen = ({ state }: Pick<Circuit, "state">): boolean => state === "open" || state === "forced_open"
 
-/** Circuits in trouble come first, as a small screen shows no others. */
+/** The most urgent circuits first, as a small screen shows no others. */
 export const sorted: <A extends Circuit>(circuits: ReadonlyArray<A>) => ReadonlyArray<A> = Arr.sortBy(
-  Order.mapInput(Order.Number, ({ state }: Circuit) => STATE[state].rank),
+  Order.mapInput(Order.Number, urgency),
   Order.mapInput(Order.String, ({ name }: Circuit) => name)
 )
 
@@ -187,7 +172,7 @@ export const untilWhen = (circuit: Pick<Circuit, "state" | "time_until_retry">):
 
 export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
   { title: "CIRCUIT", cell: ({ name }) => ({ text: clean(name) }) },
-  { title: "STATE", cell: ({ state }) => STATE[state] },
+  { title: "STATE", cell: ({ state }) => stateCell(state) },
   {
     title: "FAILURES",
     align: "right",
@@ -215,7 +200,7 @@ export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
 /** All of one circuit, as labels and values. */
 export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string, cell: Cell]> => {
   const lines: Array<readonly [string, Cell]> = [
-    ["state", STATE[circuit.state]],
+    ["state", stateCell(circuit.state)],
     ["policy", { text: clean(circuit.policy) }],
     ["failures in a row", { text: String(circuit.failure_count) }],
     ["failure rate", rateCell(circuit.error_rate, circuit.thresholds.error_rate)],
@@ -247,15 +232,6 @@ export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string
 // events
 // -----------------------------------------------------------------------------
 
-export const STATE_OF_EVENT = {
-  Closed: "closed",
-  Open: "open",
-  HalfOpen: "half_open",
-  ForcedOpen: "forced_open",
-  Disabled: "disabled",
-  MetricsOnly: "metrics_only"
-} as const
-
 export const timeOf = ({ timestamp }: { readonly timestamp: number }): string =>
   DateTime.formatIso(DateTime.makeUnsafe(timestamp))
 
@@ -266,29 +242,8 @@ export const clock = (timestamp: number): string => `${timeOf({ timestamp }).sli
 export const change = (event: Exclude<CircuitEvent, { readonly _tag: "CallEnded" }>, paint: Paint): string => {
   const circuit = clean(event.circuit)
   if (event._tag === "Reconfigured") return `${circuit}: reconfigured, ${clean(event.changed.join(", "))}`
-  const from = STATE[STATE_OF_EVENT[event.from]]
-  const to = STATE[STATE_OF_EVENT[event.to]]
+  const from = stateCell(STATE_NAMES[event.from])
+  const to = stateCell(STATE_NAMES[event.to])
   const failure = event.to === "Open" && event.lastFailure !== undefined ? ` (${failureText(event.lastFailure)})` : ""
-  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${reasonOf(event)}${clean(failure)}`
-}
-
-const reasonOf = (event: Extract<CircuitEvent, { readonly _tag: "StateChanged" }>): string => {
-  switch (event.reason) {
-    case "ConsecutiveFailures":
-      return `${count(event.consecutiveFailures, "failure")} in a row`
-    case "FailureRate":
-      return `failure rate ${percent(event.failureRate)} over ${count(event.calls, "call")}`
-    case "SlowCallRate":
-      return `slow call rate ${percent(event.slowCallRate)} over ${count(event.calls, "call")}`
-    case "ProbeFailed":
-      return "a probe failed"
-    case "ProbesSucceeded":
-      return "probes succeeded"
-    case "ProbeTimedOut":
-      return "no verdict of the probes in time"
-    case "OpenTimeEnded":
-      return "open time ended"
-    case "Manual":
-      return `by hand${event.note === undefined ? "" : `: ${clean(event.note)}`}`
-  }
+  return `${circuit}: ${from.text} → ${paint(to.color, to.text)}, ${clean(reasonText(event) + failure)}`
 }

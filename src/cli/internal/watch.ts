@@ -19,6 +19,7 @@ import type { CircuitChange } from "../../CircuitEvent.ts"
 import { type Circuit, type Health, LiveEvent } from "../../admin/AdminApi.ts"
 import { CommandError, exitCodes } from "../CommandError.ts"
 import { type Connection, listCircuits } from "./client.ts"
+import { count, STATE_NAMES } from "../../internal/words.ts"
 import * as Text from "./text.ts"
 
 interface Circuits {
@@ -183,7 +184,7 @@ export const lines = (
             return notice(event.lost === null ? "some events are missing" : `${event.lost} events are missing`)
           }
           if (event._tag === "CallEnded") return Effect.void
-          if (event._tag === "StateChanged") known.set(event.circuit, Text.STATE_OF_EVENT[event.to])
+          if (event._tag === "StateChanged") known.set(event.circuit, STATE_NAMES[event.to])
           return write(`${Text.timeOf(event)} ${Text.change(event, paint)}`)
         }
         case "Lost": {
@@ -226,7 +227,7 @@ export const render = ({ changes, circuits, error, size, url }: View, paint: Tex
   const { at, rows, status } = circuits
 
   const open = rows.filter(Text.isOpen).length
-  const summary = `${status}, ${Text.count(rows.length, "circuit")}${open === 0 ? "" : `, ${open} open`}`
+  const summary = `${status}, ${count(rows.length, "circuit")}${open === 0 ? "" : `, ${open} open`}`
   const time = Text.clock(at)
   const head = [
     line(

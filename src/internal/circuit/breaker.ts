@@ -11,7 +11,7 @@ import * as MutableRef from "effect/MutableRef"
 import * as Ref from "effect/Ref"
 import type { CallEnded } from "../../CircuitEvent.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
+import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Outcome } from "../../Outcome.ts"
 import type { CircuitOpenError } from "../../ResilienceError.ts"
 import { describeFailure } from "../error/lastFailure.ts"
@@ -22,6 +22,7 @@ import type { Handle } from "./handle.ts"
 import type { Home } from "./home.ts"
 import { Journal, type Observer, type Parent } from "./journal.ts"
 import * as Circuit from "./machine.ts"
+import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
 import { type Settings, settingsOf, withNeeds } from "./rules.ts"
 import { emptyTally, type Failed, snapshot, type Tally, tallySince } from "./snapshot.ts"
@@ -31,7 +32,7 @@ export type Admission = undefined | "Probe" | Effect.Effect<never, CircuitOpenEr
 
 export interface BreakerOptions {
   readonly name: string
-  readonly policy: CircuitPolicy.CircuitPolicy
+  readonly policy: CircuitPolicy
   readonly home: Home
   /** Keep `lastUsedAt`, which costs a clock reading per call. */
   readonly trackUse?: boolean | undefined
@@ -77,7 +78,7 @@ export class Breaker {
     MutableRef.set(this.ref.ref, next)
   }
 
-  get policy(): CircuitPolicy.CircuitPolicy {
+  get policy(): CircuitPolicy {
     return this.settings.policy
   }
 
@@ -304,8 +305,8 @@ export class Breaker {
   }
 
   /** Follows another policy from now on; `false` if it is the same. */
-  follow(policy: CircuitPolicy.CircuitPolicy): boolean {
-    const changed = CircuitPolicy.difference(this.policy, policy)
+  follow(policy: CircuitPolicy): boolean {
+    const changed = difference(this.policy, policy)
     if (changed.length === 0) return false
     const circuit = this.elapse(this.now())
     this.settings = settingsOf(policy, this.settings.needs, this.home.context)

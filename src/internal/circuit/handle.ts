@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import type { CircuitBreaker, Permit } from "../../CircuitBreaker.ts"
 import type { CircuitChange, CircuitEvent, CircuitState } from "../../CircuitEvent.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
+import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { CircuitOpenError } from "../../ResilienceError.ts"
 import { checkDuration, checkOneOf, checkOptions, refuse } from "../check.ts"
 import { type Definition, ORIGIN } from "../serviceNames.ts"
@@ -19,6 +19,7 @@ import { Execution } from "./execution.ts"
 import * as Circuit from "./machine.ts"
 import { CommandNote } from "./note.ts"
 import { CallPermit } from "./permit.ts"
+import { from } from "./policy.ts"
 
 /** The version of what is inside of a circuit, as the registry has one. */
 const INSIDE = "~effect-resilience/circuit"
@@ -91,7 +92,7 @@ export class Handle implements CircuitBreaker {
   // reading
   // ---------------------------------------------------------------------------
 
-  get policy(): Effect.Effect<CircuitPolicy.CircuitPolicy> {
+  get policy(): Effect.Effect<CircuitPolicy> {
     return Effect.sync(() => this.live.policy)
   }
 
@@ -185,7 +186,7 @@ export class Handle implements CircuitBreaker {
       if (policyOrOptions === undefined) {
         refuse("CircuitBreaker.reconfigure: policy", "a policy or its options", undefined)
       }
-      const policy = CircuitPolicy.from("CircuitBreaker.reconfigure: policy", policyOrOptions)
+      const policy = from("CircuitBreaker.reconfigure: policy", policyOrOptions)
       return Effect.sync(() => {
         const breaker = this.live
         if (breaker.follow(policy)) handleOf(breaker).reconfigured = true

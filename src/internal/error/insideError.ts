@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 export const ERROR_TYPE_ID = "~effect-resilience/ResilienceError"
@@ -19,6 +20,10 @@ export const propertyOf = (error: unknown, key: string): unknown => {
     return undefined
   }
 }
+
+/** The typed error of a cause, unless it has a defect as well. */
+export const errorOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
+  Cause.hasDies(cause) ? Option.none() : Cause.findErrorOption(cause)
 
 interface Holder {
   readonly lastError?: unknown

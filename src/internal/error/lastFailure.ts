@@ -5,6 +5,7 @@ import type { FailureDescription } from "../../CircuitPolicy.ts"
 import type { LastFailure } from "../../ResilienceError.ts"
 import { leavesOf } from "./insideError.ts"
 import { messageOf, statusOf } from "./messageOf.ts"
+import { replaceUnsafe } from "../plainText.ts"
 
 const LONGEST = 200
 
@@ -90,18 +91,14 @@ const messageWithCause = (error: unknown): string => {
   }
 }
 
-/** Control characters, and those that turn the direction of text around. */
-// eslint-disable-next-line no-control-regex
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g
-
 const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
 
 /** The beginning of a text, in one line that is safe to show. */
 const line = (text: string): string => {
   // A message may be a whole page.
   const start = text.slice(0, LONGEST + 1)
-  const escaped = start.replace(
-    UNSAFE,
+  const escaped = replaceUnsafe(
+    start,
     (char) => ESCAPES[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
   return escaped.length <= LONGEST
@@ -109,7 +106,3 @@ const line = (text: string): string => {
     // Without half a character at the cut.
     : `${escaped.slice(0, LONGEST - 1).replace(/[\ud800-\udbff]$/, "")}…`
 }
-
-/** A failure in one line. */
-export const failureText = ({ error, message }: LastFailure): string =>
-  message === "" || message === error ? error : error === "string" ? message : `${error}: ${message}`

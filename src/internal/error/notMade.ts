@@ -1,4 +1,5 @@
-/** Errors that say that a call was not made. */
+/** Which errors say that the call was not made. */
+import type { Rejection } from "../../Outcome.ts"
 import { brandOf, MAX_DEPTH, propertyOf, tierFailuresOf } from "./insideError.ts"
 
 const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenError", "RateLimitExceededError"]
@@ -6,7 +7,7 @@ const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenErr
 // Told by their tags, since importing them would make every program load them.
 const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
 
-export const isRejection = (error: unknown): boolean =>
+export const isRejection = (error: unknown): error is Rejection =>
   REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.includes(propertyOf(error, "_tag"))
 
 export const isNotMade = (error: unknown): boolean => isNotMadeWithin(error, MAX_DEPTH)

@@ -1,36 +1,25 @@
-/**
- * Why something is not healthy: plain functions from what a circuit has
- * counted, or from how a check ended, to reasons.
- */
+/** The reasons that the metrics of a circuit, or the result of a check, give not to be healthy: plain functions. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
-import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "../../CircuitMetrics.ts"
-import type { Reason, Status } from "../../HealthMonitor.ts"
+import type { CircuitMetrics } from "../../CircuitMetrics.ts"
+import type { Reason } from "../../HealthReport.ts"
 import type { CallTimeoutError } from "../../ResilienceError.ts"
 import { formatDuration } from "../time/durationText.ts"
 import { messageOf } from "../error/messageOf.ts"
-
-const severity = { healthy: 0, degraded: 1, unhealthy: 2 } as const
-
-/** The worst of what there is, `healthy` if there is nothing. */
-export const worst = (statuses: Iterable<Status>): Status => {
-  let worst: Status = "healthy"
-  for (const status of statuses) if (severity[status] > severity[worst]) worst = status
-  return worst
-}
+import { ALARMING_FAILURE_RATE, count, percent } from "../words.ts"
 
 export const notChecked: Reason = { code: "NotChecked", status: "degraded", message: "has not been checked yet" }
 
-export const goesOn = (since: Duration.Duration): Reason => ({
+export const hanging = (since: Duration.Duration): Reason => ({
   code: "CheckHanging",
   status: "unhealthy",
   message: `a run that timed out has not ended, it began ${formatDuration(since)} ago`
 })
 
-/** `name` is there for a circuit that goes by another name than what it is shown under. */
+/** `name` is given for a circuit that is shown under another name than its own. */
 export const ofCircuit = (circuit: CircuitMetrics, name?: string): ReadonlyArray<Reason> => {
   const subject = name === undefined ? "circuit" : `circuit "${name}"`
   const { callsInWindow, failureRate, state, timeUntilRetry = Duration.zero } = circuit
@@ -60,20 +49,18 @@ export const ofCircuit = (circuit: CircuitMetrics, name?: string): ReadonlyArray
           code: "FailureRate",
           status: "degraded",
           message: `${subject} has a failure rate of ${percent(failureRate)} over ${
-            callsInWindow === 1 ? "1 call" : `${callsInWindow} calls`
+            count(callsInWindow, "call")
           }, above ${percent(ALARMING_FAILURE_RATE)}`
         }]
         : []
   }
 }
 
-const percent = (rate: number): string => `${Number((rate * 100).toFixed(1))} %`
-
 const ACCEPTED =
   "true, false, nothing, or an object with status \"healthy\", \"degraded\" or \"unhealthy\" and a reason"
 
-/** A check written in JavaScript may answer with anything. */
-export const ofCheck = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Reason> => {
+/** A check written in JavaScript may return anything, even what cannot be formatted. */
+export const ofExit = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Reason> => {
   try {
     return judge(exit)
   } catch {

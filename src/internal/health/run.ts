@@ -1,7 +1,4 @@
-/**
- * Effects that a health monitor runs again and again, in fibers that end with
- * their check.
- */
+/** The effects of a check, run in fibers that end with the check. */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,7 +7,7 @@ import type { CallTimeoutError } from "../../ResilienceError.ts"
 import { RunningProbe } from "../circuit/probe.ts"
 import { callTimeoutError } from "../error/rejection.ts"
 
-/** The fibers of one check. They have the services of where it was registered, not of who asks. */
+/** The fibers of one check, with the services of where it was registered rather than of the caller. */
 export class Fibers {
   private readonly context: Context.Context<never>
   private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
@@ -20,7 +17,7 @@ export class Fibers {
     this.context = context
   }
 
-  /** Starts a fiber at once, in one step of whoever calls. `undefined` once stopped. */
+  /** Starts a fiber within the current step of the caller. `undefined` once stopped. */
   start<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> | undefined {
     if (this.stopped) return undefined
     const fiber = Effect.runForkWith(this.context)(effect)
@@ -29,7 +26,7 @@ export class Fibers {
     return fiber
   }
 
-  /** Ends all fibers and waits for them. None starts any more. */
+  /** Interrupts all fibers, waits for them, and starts no more. */
   get stop(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.stopped = true
@@ -38,7 +35,7 @@ export class Fibers {
   }
 }
 
-/** An effect whose time is limited, and of which one run at most goes on. */
+/** An effect with a time limit. A run that ignores its interruption is known to be still running. */
 export class Run<A, E> {
   private readonly fibers: Fibers
   private readonly effect: Effect.Effect<A, E>
@@ -53,14 +50,14 @@ export class Run<A, E> {
     this.timeout = timeout
   }
 
-  /** Whether the last run goes on, though it was interrupted when its time was up. */
-  get goesOn(): boolean {
+  /** Whether the last run is still running, perhaps although it timed out. */
+  get isRunning(): boolean {
     return this.last !== undefined && this.last.pollUnsafe() === undefined
   }
 
   /**
-   * One run. It has no finalizer: only the end of the check interrupts it, which ends the fiber of the effect too.
-   * If it is the probe of a circuit, so is the effect: it may go through that circuit itself.
+   * One run. It needs no finalizer: only the end of the check interrupts it, which ends the fiber of the effect as well.
+   * The effect inherits `RunningProbe`, so a probe may itself go through the circuit that it probes.
    */
   get attempt(): Effect.Effect<A, E | CallTimeoutError> {
     return Effect.withFiber((caller) => {

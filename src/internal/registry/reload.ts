@@ -1,8 +1,8 @@
 /** Living circuits become what the environment says. */
 import type { Reloaded } from "../../CircuitBreakerRegistry.ts"
-import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import type { Environment } from "../../Environment.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import { difference } from "../circuit/policy.ts"
 import { isReconfigured, policyOf, type State } from "./state.ts"
 
 /** Takes over what was read of the environment. Returns the circuits that it changed. */
@@ -19,7 +19,7 @@ export const update = (state: State, breaker: Breaker): Reloaded["changed"] => {
   const changed: Array<Reloaded["changed"][number]> = []
   if (!isReconfigured(breaker)) {
     const policy = policyOf(state, breaker.name, state.declared.get(breaker)?.first)
-    changed.push(...CircuitPolicy.difference(breaker.policy, policy))
+    changed.push(...difference(breaker.policy, policy))
     breaker.follow(policy)
   }
   const isOn = environment.enabled(breaker.name)

@@ -3,8 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
-import { ALARMING_FAILURE_RATE, type CircuitMetrics } from "../../CircuitMetrics.ts"
+import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import { ALARMING_FAILURE_RATE } from "../words.ts"
 import { now, type State } from "./state.ts"
 
 export const isOpen = (breaker: Breaker): boolean => {

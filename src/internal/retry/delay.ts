@@ -3,7 +3,7 @@
  * [0, 1).
  */
 
-export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
+import type { Jitter } from "../../Retry.ts"
 
 export interface Backoff {
   readonly baseDelay: number

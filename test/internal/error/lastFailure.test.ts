@@ -18,7 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import * as Schema from "effect/Schema"
-import { describeFailure, failureText } from "../../../src/internal/error/lastFailure.ts"
+import { describeFailure } from "../../../src/internal/error/lastFailure.ts"
 import { call, fail, make, settle, touchy } from "../../support/circuits.ts"
 
 class ConnectionError extends Data.TaggedError("ConnectionError")<{ readonly message: string }> {}
@@ -303,13 +303,6 @@ describe("a failure is described", () => {
   for (const [name, [exit, error, message]] of Object.entries(cases)) {
     it(name, () => assert.deepStrictEqual(describeFailure(exit, undefined), { error, message }))
   }
-
-  it("in a line of its own, without saying anything twice", () => {
-    assert.strictEqual(failureText({ error: "TypeError", message: "down" }), "TypeError: down")
-    assert.strictEqual(failureText({ error: "TypeError", message: "" }), "TypeError")
-    assert.strictEqual(failureText({ error: "TypeError", message: "TypeError" }), "TypeError")
-    assert.strictEqual(failureText({ error: "string", message: "down" }), "down")
-  })
 
   it("not at all if the policy says so, though it was interrupted", () =>
     assert.isUndefined(describeFailure(Exit.interrupt(), false)))

@@ -13,7 +13,7 @@ describe("a run of a check", () => {
       yield* fibers.stop
 
       assert.isTrue(Exit.hasInterrupts(yield* Effect.exit(run.attempt)))
-      assert.deepStrictEqual([runs, run.goesOn], [1, false])
+      assert.deepStrictEqual([runs, run.isRunning], [1, false])
     }))
 
   it.effect("goes on without whoever asked for it, until the end", () =>
@@ -23,9 +23,9 @@ describe("a run of a check", () => {
       const run = new Run(fibers, Deferred.await(gate), "check", Duration.seconds(5))
       const asking = yield* Effect.forkChild(run.attempt, { startImmediately: true })
       yield* Fiber.interrupt(asking)
-      assert.isTrue(run.goesOn)
+      assert.isTrue(run.isRunning)
 
       yield* fibers.stop
-      assert.isFalse(run.goesOn)
+      assert.isFalse(run.isRunning)
     }))
 })

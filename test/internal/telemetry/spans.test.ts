@@ -37,7 +37,7 @@ describe("a pipeline", () => {
       const call = Effect.suspend(() => ++calls < 2 ? fail : Effect.void)
       const pipeline = Resilience.make({ name: "api", retry, spans: true })
 
-      assert.deepStrictEqual(yield* traced(pipeline.apply(call)), [
+      assert.deepStrictEqual(yield* traced(pipeline.execute(call)), [
         "api: success",
         "api > api attempt 1: failure",
         "api > api attempt 2: success"
@@ -48,7 +48,7 @@ describe("a pipeline", () => {
     Effect.gen(function*() {
       const pipeline = Resilience.make({ name: "api", retry, attemptTimeout: "1 second", spans: true })
 
-      assert.deepStrictEqual(yield* traced(pipeline.apply(fail)), [
+      assert.deepStrictEqual(yield* traced(pipeline.execute(fail)), [
         // Not rejected: two attempts were made.
         "api: failure",
         "api > api attempt 1: failure",
@@ -63,15 +63,15 @@ describe("a pipeline", () => {
         attemptTimeout: "1 second",
         spans: true
       })
-      const slow = yield* Effect.forkChild(traced(free.apply(Effect.never)), { startImmediately: true })
+      const slow = yield* Effect.forkChild(traced(free.execute(Effect.never)), { startImmediately: true })
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(slow.pollUnsafe(), Exit.succeed(["free: failure", "free > free attempt 1: timeout"]))
 
-      assert.deepStrictEqual(yield* traced(free.apply(Effect.die("bug"))), [
+      assert.deepStrictEqual(yield* traced(free.execute(Effect.die("bug"))), [
         "free: defect",
         "free > free attempt 1: defect"
       ])
-      assert.deepStrictEqual(yield* traced(free.apply(Effect.interrupt)), [
+      assert.deepStrictEqual(yield* traced(free.execute(Effect.interrupt)), [
         "free: interrupted",
         "free > free attempt 1: interrupted"
       ])
@@ -82,8 +82,8 @@ describe("a pipeline", () => {
       const once = Resilience.make({ name: "once", spans: true })
       const dark = Resilience.make({ name: "dark", retry })
 
-      assert.deepStrictEqual(yield* traced(once.apply(Effect.void)), ["once: success"])
-      assert.deepStrictEqual(yield* traced(dark.apply(fail)), [])
+      assert.deepStrictEqual(yield* traced(once.execute(Effect.void)), ["once: success"])
+      assert.deepStrictEqual(yield* traced(dark.execute(fail)), [])
     }).pipe(Effect.provide(registry)))
 
   it.effect("numbers attempts without a call as well, which are all of one", () =>
@@ -110,7 +110,7 @@ describe("a pipeline", () => {
         "inner > inner attempt 1: failure",
         "inner > inner attempt 2: success"
       ]
-      const nested = outer.apply(inner.apply(call))
+      const nested = outer.execute(inner.execute(call))
       assert.deepStrictEqual(yield* traced(nested), expected)
       assert.deepStrictEqual(yield* traced(nested), expected)
     }))

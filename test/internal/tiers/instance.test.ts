@@ -162,7 +162,7 @@ describe("building", () => {
       const accounts = yield* Accounts
       const [, reports] = yield* during(
         "1 second",
-        Tiers.collect(Effect.forEach(["x", "y"], accounts.get, { concurrency: "unbounded" }))
+        Tiers.collect(Effect.exit(Effect.forEach(["x", "y"], accounts.get, { concurrency: "unbounded" })))
       )
       assert.deepStrictEqual(reports.map(({ duration, servedBy }) => `${servedBy} ${duration}`), [
         "b 1000 millis",
@@ -218,7 +218,7 @@ describe("building", () => {
       const layer = Tiers.layer(Accounts, [["a", tier.layer], ["b", second.layer]])
       return Effect.gen(function*() {
         const accounts = yield* Accounts
-        const [, [report]] = yield* during("1 second", Tiers.collect(accounts.number))
+        const [, [report]] = yield* during("1 second", Tiers.collect(Effect.exit(accounts.number)))
         assert.strictEqual(report!.servedBy, "b")
         assert.deepStrictEqual(report!.attempts.map(({ outcome }) => outcome), ["failed"])
         assert.deepStrictEqual(releasedBefore, [1])
@@ -883,7 +883,7 @@ describe("under load", () => {
         const calls = yield* Effect.forEach(Array.from({ length: CALLS }), (_, i) =>
           Effect.gen(function*() {
             yield* Effect.sleep(random() * 20_000)
-            const call = Tiers.collect(accounts.get(String(i)))
+            const call = Tiers.collect(Effect.exit(accounts.get(String(i))))
             const fiber = yield* Effect.forkChild(call)
             if (random() < 0.05) {
               yield* Effect.sleep(random() * 20)
@@ -907,7 +907,7 @@ describe("under load", () => {
         for (const name of ["a", "b", "c"]) {
           yield* (yield* registry.getOrCreate(name)).execute(Effect.void)
         }
-        const last = yield* Tiers.collect(accounts.get("last"))
+        const last = yield* Tiers.collect(Effect.exit(accounts.get("last")))
         yield* Effect.sleep(1000)
         const statuses = yield* registry.statuses
         const living = states.map(({ tier }) => tier.builds - tier.released.length)

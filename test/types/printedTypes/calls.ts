@@ -15,24 +15,24 @@ export const usual = Resilience.make({
   timeout: "10 seconds",
   retry: { maxAttempts: 3 },
   attemptTimeout: "2 seconds"
-}).apply(call)
+}).execute(call)
 
-export const standard = Resilience.standard("payment-api").apply(call)
+export const standard = Resilience.standard("payment-api").execute(call)
 
-export const withFallback = Resilience.make({ name: "a", fallback: Effect.succeed(1) }).apply(call)
+export const withFallback = Resilience.make({ name: "a", fallback: Effect.succeed(1) }).execute(call)
 
 export const withAnswers = Resilience.make({
   name: "a",
   fallback: Effect.succeed(1),
   isAnswer: (error): error is NotFound => error instanceof NotFound
-}).apply(call)
+}).execute(call)
 
 export const withInlinePolicies = Resilience.make({
   name: "a",
   circuitBreaker: false,
   retry: Retry.make({ maxAttempts: 3, while: (error) => error !== "no" }),
-  hedge: Hedge.make({ delay: "1 second", when: (error) => error !== "no" })
-}).apply(call)
+  hedge: Hedge.make({ delay: "1 second", while: (error) => error !== "no" })
+}).execute(call)
 
 export const withServices = Resilience.make({
   name: "a",

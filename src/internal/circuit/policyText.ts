@@ -1,0 +1,43 @@
+/** Policies in words. */
+import * as Duration from "effect/Duration"
+import * as Schedule from "effect/Schedule"
+import { percent as rateText } from "../words.ts"
+import type { CircuitPolicy } from "../../CircuitPolicy.ts"
+
+export const describePolicy = (self: CircuitPolicy<never>): string => {
+  const window = "calls" in self.window ? `the last ${self.window.calls} calls` : Duration.format(self.window.duration)
+  const percent = (rate: number) => rateText(rate, 2)
+  const trips: Array<string> = []
+  if (self.consecutiveFailures !== undefined) {
+    trips.push(self.consecutiveFailures === 1 ? "a failure" : `${self.consecutiveFailures} failures in a row`)
+  }
+  const atLeast = `(at least ${self.minimumCalls})`
+  if (self.failureRate !== undefined) trips.push(`${percent(self.failureRate)} failures in ${window} ${atLeast}`)
+  if (self.slowCallRate !== undefined && self.slowCallDuration !== undefined) {
+    trips.push(
+      `${percent(self.slowCallRate)} calls over ${Duration.format(self.slowCallDuration)} in ${window} ${atLeast}`
+    )
+  }
+  const probes = self.halfOpenMaxCalls === 1 ? "one probe at a time" : `up to ${self.halfOpenMaxCalls} probes at once`
+  const recovery = self.halfOpenSample === undefined
+    ? self.successThreshold === 1 ? "a success closes it" : `${self.successThreshold} successes close it`
+    : `closes unless ${percent(self.halfOpenSample.failureRate)} of ${self.halfOpenSample.calls} probes fail`
+  const ramp = self.recovery === undefined
+    ? ""
+    : `, after a ramp of ${Duration.format(self.recovery.duration)} from ${percent(self.recovery.initial)} of the calls`
+  const interrupted = self.interruptedAfter === undefined
+    ? ""
+    : `; a call interrupted after ${Duration.format(self.interruptedAfter)} counts as failed`
+  return `opens after ${trips.join(" or ")}, for ${
+    describeOpenDuration(self.openDuration)
+  }; ${probes}, ${recovery}${ramp}${interrupted}`
+}
+
+const describeOpenDuration = (openDuration: CircuitPolicy["openDuration"]): string => {
+  if (Schedule.isSchedule(openDuration)) return "the delays of its schedule"
+  if (Duration.isDuration(openDuration)) return Duration.format(openDuration)
+  const { initial, maximum, multiplier } = openDuration
+  return multiplier === 1 || Duration.equals(initial, maximum)
+    ? Duration.format(initial)
+    : `${Duration.format(initial)} × ${multiplier} each time up to ${Duration.format(maximum)}`
+}

@@ -1,0 +1,149 @@
+/** A health monitor: its registered checks, the fibers that run them, and what it tells its subscribers. */
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type * as Stream from "effect/Stream"
+import type { CircuitBreaker } from "../../CircuitBreaker.ts"
+import type { StatusChanged } from "../../HealthMonitor.ts"
+import type { CheckHealth, HealthReport } from "../../HealthReport.ts"
+import { isKnown } from "../circuit/handle.ts"
+import { EventHub } from "../eventHub.ts"
+import { allHealthy, changesSince } from "./changes.ts"
+import { type Circuits, ObservedCircuits } from "./circuits.ts"
+import { type Entry, makeEntry } from "./entry.ts"
+import { makeProber } from "./probe.ts"
+import { circuitOf, otherCircuits, readAll, readCircuit, readEntry, type Sources } from "./read.ts"
+import { Fibers } from "./run.ts"
+import { runCheck, runForever, type Runner } from "./runner.ts"
+import type { CheckSettings, Settings } from "./settings.ts"
+import { Lookouts } from "./wake.ts"
+
+export interface Monitor {
+  readonly latest: Effect.Effect<HealthReport>
+  readonly checkAll: Effect.Effect<HealthReport>
+  /** Fails with the names there are. */
+  readonly check: (name: string) => Effect.Effect<CheckHealth, ReadonlyArray<string>>
+  /** Fails if the name is taken. */
+  readonly register: (name: string, settings: CheckSettings) => Effect.Effect<void, "taken", Scope.Scope>
+  readonly changes: Stream.Stream<StatusChanged>
+  readonly stop: Effect.Effect<void>
+}
+
+export const makeMonitor = (settings: Settings, circuits: Circuits, context: Context.Context<never>): Monitor => {
+  const entries = new Map<string, Entry>()
+  const sources: Sources = { entries, circuits, includes: settings.includes }
+  const lookouts = new Lookouts()
+  const observed = new ObservedCircuits(() => lookouts.wake())
+  const hub = new EventHub<StatusChanged>()
+  const own = new Fibers(context)
+  // A caller of a check that is removed gets no result of it; one of a monitor that has stopped gets nothing at all.
+  const onStopped = Effect.suspend(() => own.stopped ? Effect.interrupt : Effect.void)
+  const runner: Runner = {
+    slots: Semaphore.makeUnsafe(settings.concurrency),
+    onResult: () => lookouts.wake(),
+    onStopped
+  }
+  const latest = Effect.suspend(() => readAll(sources))
+
+  const stopWatching = circuits.watch({
+    onKept: (breaker) => {
+      if (settings.includes(breaker.name) || isBound(entries, breaker.name)) observed.add(breaker)
+    },
+    onForgotten: (breaker) => observed.remove(breaker)
+  })
+
+  const add = (name: string, check: CheckSettings, context: Context.Context<never>): Entry => {
+    const entry = makeEntry(name, check, context)
+    entries.set(name, entry)
+    const breaker = circuitOf(circuits, entry)
+    if (isKnown(breaker)) observed.add(breaker.breaker)
+    else if (breaker !== undefined) entry.fibers.start(warnUnobservable(breaker))
+    if (entry.check !== undefined) entry.fibers.start(runForever(runner, entry, settings.jitter))
+    if (entry.probe !== undefined) {
+      entry.fibers.start(lookouts.repeat(makeProber(() => circuitOf(circuits, entry), entry, entry.probe)))
+    }
+    return entry
+  }
+
+  const remove = (entry: Entry): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      entries.delete(entry.name)
+      const { circuit } = entry.settings
+      if (isKnown(circuit) && circuits.find(circuit.name) !== circuit) observed.remove(circuit.breaker)
+      lookouts.wake()
+      return entry.fibers.stop
+    })
+
+  for (const [name, check] of settings.checks) add(name, check, context)
+  own.start(lookouts.repeat(publishing(latest, hub, settings.interval)))
+
+  return {
+    latest,
+    checkAll: Effect.suspend(() =>
+      Effect.forEach(Array.from(entries.values()), (entry) => runCheck(runner, entry), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    ).pipe(Effect.andThen(onStopped), Effect.andThen(latest)),
+    check: Effect.fnUntraced(function*(name) {
+      yield* onStopped
+      const entry = entries.get(name)
+      if (entry !== undefined) {
+        yield* runCheck(runner, entry)
+        if (!entry.fibers.stopped) return yield* readEntry(sources, entry)
+        yield* onStopped
+      }
+      const others = yield* otherCircuits(sources)
+      const circuit = others.find((breaker) => breaker.name === name)
+      if (circuit !== undefined) return yield* readCircuit(circuit)
+      return yield* Effect.fail([...entries.keys(), ...others.map((breaker) => breaker.name)])
+    }),
+    register: (name, check) =>
+      Effect.contextWith((context: Context.Context<never>) =>
+        Effect.acquireRelease(
+          Effect.suspend(() => {
+            if (own.stopped) return Effect.interrupt
+            return entries.has(name) ? Effect.fail("taken" as const) : Effect.succeed(add(name, check, context))
+          }),
+          remove
+        )
+      ).pipe(Effect.asVoid),
+    changes: hub.stream,
+    stop: Effect.suspend(() => {
+      own.stopped = true
+      stopWatching()
+      observed.clear()
+      const fibers = [own, ...Array.from(entries.values(), (entry) => entry.fibers)]
+      return Effect.forEach(fibers, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
+    }).pipe(Effect.andThen(hub.end))
+  }
+}
+
+/** Publishes what has changed since it was last run. Returns the milliseconds to the next time. */
+const publishing = (
+  latest: Effect.Effect<HealthReport>,
+  hub: EventHub<StatusChanged>,
+  interval: Duration.Duration
+): Effect.Effect<number> => {
+  let known = allHealthy
+  return Effect.map(latest, (report) => {
+    const since = changesSince(known, report)
+    known = since.known
+    for (const change of since.changes) hub.publish(change)
+    return Duration.toMillis(interval)
+  })
+}
+
+/** Whether a check names a circuit. */
+const isBound = (entries: ReadonlyMap<string, Entry>, circuit: string): boolean => {
+  for (const { settings } of entries.values()) if (settings.circuit === circuit) return true
+  return false
+}
+
+const warnUnobservable = (breaker: CircuitBreaker): Effect.Effect<void> =>
+  Effect.logWarning(
+    `HealthMonitor learns of the changes of circuit ${JSON.stringify(breaker.name)} only at its intervals: it was ` +
+      "made by hand or by another version of effect-resilience"
+  )

@@ -1,0 +1,22 @@
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { CircuitBreaker } from "../../CircuitBreaker.ts"
+
+/** The options of a monitor, checked and with defaults filled in. */
+export interface Settings {
+  readonly checks: ReadonlyArray<readonly [name: string, check: CheckSettings]>
+  readonly includes: (circuit: string) => boolean
+  readonly interval: Duration.Duration
+  readonly jitter: number
+  readonly concurrency: number
+}
+
+/** The options of a check, checked and with defaults filled in. The context of its fibers has the services it needs. */
+export interface CheckSettings {
+  readonly check: Effect.Effect<unknown, unknown> | undefined
+  readonly probe: Effect.Effect<unknown, unknown> | undefined
+  readonly circuit: string | CircuitBreaker | undefined
+  readonly interval: Duration.Duration
+  readonly timeout: Duration.Duration
+  readonly critical: boolean
+}

@@ -1,0 +1,71 @@
+/** The two limits of time in a pipeline, and how they bear on each other. */
+import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
+import type { Options, Step, TimeLimit } from "../../Resilience.ts"
+import { checkDuration, checkKnown, optionNames } from "../check.ts"
+import { isWithin } from "./order.ts"
+
+type LimitOptions = Exclude<TimeLimit, Duration.Input>
+
+export interface CheckedLimit {
+  readonly duration: Duration.Duration
+  readonly disconnect: boolean
+}
+
+export interface CheckedLimits {
+  readonly timeout: CheckedLimit | undefined
+  readonly attemptTimeout: CheckedLimit | undefined
+  /** How long a call must have run for its interruption to count as a timeout, for a circuit without one inside. */
+  readonly interruptedAfter: Duration.Duration | undefined
+}
+
+const LIMIT_OPTIONS = optionNames<LimitOptions>({ duration: true, disconnect: true })
+
+export const checkLimit = (
+  option: "timeout" | "attemptTimeout",
+  limit: TimeLimit | undefined
+): CheckedLimit | undefined => {
+  if (limit === undefined) return undefined
+  const field = `Resilience.make: ${option}`
+  if (!Predicate.hasProperty(limit, "duration")) return { duration: checkDuration(field, limit), disconnect: true }
+  const options = limit as LimitOptions
+  checkKnown(field, options, LIMIT_OPTIONS)
+  return { duration: checkDuration(`${field}.duration`, options.duration), disconnect: options.disconnect !== false }
+}
+
+/** The share of the total time after which a call that is interrupted has in effect timed out. */
+const NEARLY_ALL = 0.9
+
+/** The longest attempt that ends before the total time does. */
+export const nearlyAll = (total: Duration.Duration): Duration.Duration => Duration.times(total, NEARLY_ALL)
+
+/**
+ * Checks the limits. A total timeout that ends an attempt before its own
+ * timeout does would switch the circuit off for calls that hang: it interrupts,
+ * and an interrupted call says nothing of the dependency.
+ */
+export const checkLimits = (options: Options, steps: ReadonlyArray<Step>): CheckedLimits => {
+  const timeout = checkLimit("timeout", options.timeout)
+  const attemptTimeout = checkLimit("attemptTimeout", options.attemptTimeout)
+  const total = timeout?.duration
+  const isCutShort = total !== undefined && Duration.isFinite(total) && isWithin(steps, "timeout", "attemptTimeout") &&
+    attemptTimeout !== undefined && Duration.isFinite(attemptTimeout.duration) &&
+    !Duration.isLessThan(attemptTimeout.duration, total)
+  if (isCutShort) {
+    throw new RangeError(
+      `Resilience.make: attemptTimeout must be below timeout (${Duration.format(total)}), ` +
+        `got ${Duration.format(attemptTimeout.duration)}`
+    )
+  }
+  const limits = { timeout, attemptTimeout }
+  const finite = (["timeout", "attemptTimeout"] as const).flatMap((step) => {
+    const duration = limits[step]?.duration
+    return duration !== undefined && Duration.isFinite(duration) ? [{ step, duration }] : []
+  })
+  const around = finite.filter(({ step }) => isWithin(steps, step, "circuitBreaker"))
+  const isTimed = finite.some(({ step }) => isWithin(steps, "circuitBreaker", step))
+  const interruptedAfter = isTimed || around.length === 0
+    ? undefined
+    : nearlyAll(around.map(({ duration }) => duration).reduce(Duration.min))
+  return { ...limits, interruptedAfter }
+}
