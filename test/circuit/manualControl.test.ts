@@ -274,4 +274,34 @@ describe("forceOpen with a duration out of range", () => {
         yield* state(breaker, "Closed")
       }))
   }
+
+  it.effect("withNote gives every command inside its note, the inner one before the outer, also through a registry", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.make()
+      const breaker = yield* registry.getOrCreate("a")
+      const events = yield* watch(breaker.events)
+      yield* Effect.all([
+        breaker.forceOpen(),
+        breaker.disable,
+        CircuitBreaker.withNote(breaker.metricsOnly, "inner"),
+        breaker.forceClose,
+        breaker.disable,
+        registry.reset("a"),
+        breaker.disable,
+        registry.resetAll
+      ]).pipe(CircuitBreaker.withNote("outer"))
+      yield* breaker.disable
+      const notes = (yield* events).map((event) => event._tag === "StateChanged" ? event.note : event._tag)
+      assert.deepStrictEqual(notes, [
+        "outer",
+        "outer",
+        "inner",
+        "outer",
+        "outer",
+        "outer",
+        "outer",
+        "outer",
+        undefined
+      ])
+    }))
 })

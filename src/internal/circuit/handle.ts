@@ -126,7 +126,7 @@ export class Handle implements CircuitBreaker {
     return (tag, listener) => {
       checkOneOf("CircuitBreaker.on: tag", ["StateChanged", "CallEnded", "Reconfigured"], tag)
       if (typeof listener !== "function") {
-        refuse("CircuitBreaker: listener", "a function that returns an effect", listener)
+        refuse("CircuitBreaker.on: listener", "a function that returns an effect", listener)
       }
       return (tag === "CallEnded" ? this.events : Stream.suspend(() => this.live.journal.coming)).pipe(
         Stream.filter((event): event is Extract<CircuitEvent, { _tag: typeof tag }> => event._tag === tag),
