@@ -388,6 +388,7 @@ describe("the whole", () => {
 })
 
 describe("the interval", () => {
+  // migration: HealthMonitor(mcp_client, sdk_client, rest_client, check_interval)
   it.effect("runs each check at once, and then from start to start", () =>
     Effect.gen(function*() {
       const { at, run } = recorded(Effect.sleep("2 seconds"))
@@ -629,6 +630,7 @@ describe("whoever asks", () => {
       assert.deepStrictEqual(HealthReport.reasons(report), ["database: no route"])
     }))
 
+  // migration: check_all_tiers()
   it.effect("gets one check or one circuit by name", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -666,6 +668,7 @@ describe("whoever asks", () => {
 })
 
 describe("register", () => {
+  // migration: HealthMonitor.register_check("api_circuit", …)
   it.effect("adds a check until its scope closes", () =>
     Effect.gen(function*() {
       const monitor = yield* make({ checks: { database: Effect.void } })
@@ -1272,6 +1275,7 @@ describe("changes", () => {
 })
 
 describe("start and stop", () => {
+  // migration: HealthMonitor(mcp_client, sdk_client, rest_client, check_interval)
   it.effect("nothing runs once the scope has closed", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -1559,6 +1563,7 @@ describe("layerConfig", () => {
       return at.map((time) => time - start)
     })
 
+  // migration: HEALTH_CHECK_INTERVAL
   it.effect("takes the interval from HEALTH_CHECK_INTERVAL, over that of the code", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* runs({ HEALTH_CHECK_INTERVAL: "20" }), [0, 20, 40, 60])
@@ -1668,6 +1673,7 @@ describe("forms", () => {
     return { report: yield* monitor.latest, monitor }
   })
 
+  // migration: /health/detailed | get_health_status()
   it.effect("JSON has the names of the older systems", () =>
     Effect.gen(function*() {
       const json = HealthReport.toJson((yield* report).report)
@@ -1745,6 +1751,7 @@ describe("forms", () => {
       })
     }).pipe(withCircuits))
 
+  // migration: status.to_validation_result() | ValidationResult
   it.effect("a validation result has errors and warnings", () =>
     Effect.gen(function*() {
       const { report: all } = yield* report

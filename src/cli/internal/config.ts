@@ -11,17 +11,18 @@ import * as Result from "effect/Result"
 import * as Admin from "../../admin/Admin.ts"
 import type * as AdminApi from "../../admin/AdminApi.ts"
 import * as CircuitBreakerRegistry from "../../CircuitBreakerRegistry.ts"
+import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import * as Environment from "../../Environment.ts"
-import { presets, toJson } from "../../admin/internal/config.ts"
+import { report } from "../../internal/environment/report.ts"
 import type { CommandError } from "../CommandError.ts"
 import { checkUrl, variable } from "./client.ts"
 import { count } from "../../internal/words.ts"
 import * as Text from "./text.ts"
 import { printDuration } from "../../internal/time/durationText.ts"
 
-export type Preset = keyof typeof presets
+export type Preset = keyof typeof CircuitPolicy.presets
 
-export const isPreset = (name: string): name is Preset => Object.hasOwn(presets, name)
+export const isPreset = (name: string): name is Preset => Object.hasOwn(CircuitPolicy.presets, name)
 
 /** A circuit that the code names, and the preset it gives it. */
 export interface Declared {
@@ -45,25 +46,12 @@ export const inspect = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Report, CommandError> {
   const { environment, problems } = yield* Environment.inspect({
     circuits: Object.fromEntries(
-      declared.map(({ name, preset }) => [name, preset === undefined ? undefined : presets[preset]])
+      declared.map(({ name, preset }) => [name, preset === undefined ? undefined : CircuitPolicy.presets[preset]])
     )
   })
-  const presetOf = new Map(declared.map(({ name, preset }) => [name, preset]))
-  const settings: Array<AdminApi.Setting> = []
-  const circuits = new Map<string, Array<AdminApi.Setting>>()
-  for (const setting of environment.settings) {
-    const json = toJson(setting, SOURCES[setting.source])
-    if (setting.circuit === undefined) settings.push(json)
-    else circuits.set(setting.circuit, [...circuits.get(setting.circuit) ?? [], json])
-  }
+  const circuits = new Set(environment.settings.flatMap(({ circuit }) => circuit ?? []))
   return {
-    settings,
-    circuits: Array.from(circuits, ([circuit, settings]) => ({
-      circuit,
-      policy: environment.circuitPolicy(circuit).description,
-      preset: presetOf.get(circuit) ?? null,
-      settings
-    })),
+    ...report(environment, Array.from(circuits, (circuit) => [circuit, environment.circuitPolicy(circuit)])),
     problems: [...problems, ...yield* problemsOfAdmin]
   }
 })
@@ -71,8 +59,6 @@ export const inspect = Effect.fnUntraced(function*(
 /** One a line, and what follows indented belongs to the line above. */
 const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> =>
   cause.message.split(/\n(?!\s)/).map((problem) => problem.replace(/\s*\n\s*/g, " "))
-
-const SOURCES = { Default: "default", Policy: "preset", Variable: "variable" } as const
 
 // -----------------------------------------------------------------------------
 // the environment of the admin API

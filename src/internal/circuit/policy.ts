@@ -76,7 +76,7 @@ const checks: { readonly [K in keyof Options]-?: Check<K> } = {
 
 type FieldName = keyof Options
 
-const FIELDS = /* @__PURE__ */ Object.keys(checks) as ReadonlyArray<FieldName>
+export const FIELDS = /* @__PURE__ */ Object.keys(checks) as ReadonlyArray<FieldName>
 
 const checkWindow = (field: string, window: Window): CircuitPolicy["window"] => {
   const { buckets, calls, duration } = checkFields(
