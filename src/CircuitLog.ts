@@ -41,7 +41,8 @@ import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
+import { comingChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
@@ -102,7 +103,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * const program = Effect.gen(function*() {
  *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
  *   const circuit = yield* registry.getOrCreate("payment-api")
- *   yield* circuit.forceOpen({ note: "maintenance" })
+ *   yield* circuit.forceOpen().pipe(CircuitBreaker.withNote("maintenance"))
  *   yield* Effect.sleep("10 millis")
  * })
  *
