@@ -109,7 +109,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       )
       yield* go(() => row(page, "search").getByText(/^[1-9]\d(\.\d)?\/s$/).waitFor())
       yield* go(() => row(page, "search").getByText(/^[2-9]\d ms$/).waitFor())
-      yield* go(() => row(page, "search").getByText("of 50 %").waitFor())
+      yield* go(() => row(page, "search").getByText("of 50%").waitFor())
       yield* go(() => row(page, "search").getByText("over 1.0 s").waitFor())
       yield* Fiber.interrupt(calls)
       yield* go(() => row(page, "search").getByText("0/s").waitFor({ timeout: 20_000 }))
