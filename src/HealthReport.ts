@@ -197,13 +197,13 @@ export interface ValidationResult {
  *
  * const program = Effect.gen(function*() {
  *   const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
- *   yield* breaker.forceOpen({ duration: "30 seconds" })
+ *   yield* breaker.forceOpen()
  *   return HealthReport.toValidationResult(HealthReport.fromCircuit(yield* breaker.metrics))
  * })
  *
  * const validation = await Effect.runPromise(program)
  * validation.valid // => false
- * validation.errors // => ["circuit was forced open, retry after 30s"]
+ * validation.errors // => ["circuit was forced open and stays so until it is released"]
  * ```
  *
  * @category constructors

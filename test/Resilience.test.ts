@@ -273,6 +273,7 @@ describe("Resilience.make", () => {
       assert.strictEqual(yield* breaker.state, "Open")
     }))
 
+  // migration: request_timeout_seconds
   it.effect("an attempt timeout is a failure for the circuit, and so is a total timeout that a single attempt used up", () =>
     Effect.gen(function*() {
       const attempt = Resilience.make({ name: "attempt", attemptTimeout: "1 second" })
@@ -508,6 +509,7 @@ describe("Resilience.standardConfig", () => {
       assert.include(pipeline.description, "1m for the whole call")
     }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: {} }))))
 
+  // migration: MAX_RETRY_ATTEMPTS
   it.effect("reads retry and attempt timeout from the environment", () =>
     Effect.gen(function*() {
       const pipeline = yield* Resilience.standardConfig("payment-api")

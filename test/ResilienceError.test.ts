@@ -133,6 +133,7 @@ for (const [name, { made, message, rejection, schema }] of Object.entries(exampl
   describe(name, () => {
     const both = rejection === undefined ? [made] : [made, rejection]
 
+    // migration: meaningful names
     it("says what happened and what to do", () => {
       for (const error of both) assert.strictEqual(error.message, message)
     })
@@ -493,6 +494,7 @@ describe("a rejection", () => {
       assert.strictEqual(Error.stackTraceLimit, limit)
     }))
 
+  // migration: no fallback
   it.effect("by a circuit is handled by its tag, after which only the call's errors are left", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "a" })
