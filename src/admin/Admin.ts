@@ -1,18 +1,18 @@
 /**
- * An HTTP API to look at the circuits of a running program and to change them
- * by hand: health, metrics, history, live events, configuration and commands,
- * and a page for browsers that shows and does all that, at `/dashboard`.
+ * Serves an HTTP API for the circuits of a running program: health, metrics,
+ * history, live events, configuration and manual changes, and a page for
+ * browsers at `/dashboard`.
  *
- * It is a Layer that adds routes to an `HttpRouter`, that of a program or one
- * of its own, and needs the `CircuitBreakerRegistry`.
+ * The API is a Layer that adds routes to an `HttpRouter`, either the program's or
+ * one of its own. It requires the `CircuitBreakerRegistry`.
  *
  * **Details**
  *
- * - Every change needs a bearer token, and says who made it and why; both are
- *   logged. Without a token the API only reads.
- * - Reading needs no token from the same machine, unless told otherwise.
- * - Requests of other sites, and for hosts this is not, are refused.
- * - It costs calls nothing, unless a client asks for their events.
+ * - Every change needs a bearer token, an author and a reason, and is logged.
+ *   Without a token the API is read-only.
+ * - By default, reading from the same machine needs no token.
+ * - Requests from other sites, or for hosts that are not allowed, are refused.
+ * - The API adds no cost to calls, unless a client subscribes to their events.
  *
  * **Example** (Adding it to the routes of a program)
  *
@@ -39,7 +39,6 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
@@ -49,17 +48,14 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import { Api } from "./AdminApi.ts"
-import { isHost, isLoopback } from "./internal/guard.ts"
-import { routes, type Settings } from "./internal/routes.ts"
-import { checkCount, checkDuration, checkOptions } from "../internal/check.ts"
-import { readAll } from "../internal/environment/source.ts"
-import { closest, distance, TYPO } from "../internal/spelling.ts"
+import { routes } from "./internal/routes.ts"
+import type { Settings } from "./internal/settings.ts"
+import * as Variables from "./internal/variables.ts"
+import { checkCount, checkDuration, checkOptions, optionNames } from "../internal/check.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -73,18 +69,18 @@ import { closest, distance, TYPO } from "../internal/spelling.ts"
  */
 export interface HealthSummary {
   readonly status: "healthy" | "degraded" | "unhealthy"
-  /** Goes into `/health/detailed` as `checks`. */
+  /** Shown in `/health/detailed` as `checks`. */
   readonly details?: Schema.Json | undefined
 }
 
 /**
- * Who may read without a token: whoever asks from the same machine, nobody, or
- * anyone.
+ * Which requests may read without a token: those from the same machine
+ * (`"loopback"`), none (`"token"`) or all (`"anyone"`).
  *
  * **Gotchas**
  *
- * Behind a proxy on the same machine everybody seems to ask from there. A
- * proxy that says so, by a header such as `X-Forwarded-For`, is told apart.
+ * Behind a proxy on the same machine, all requests come from that machine. A
+ * proxy that sets a header such as `X-Forwarded-For` is recognised.
  *
  * @category models
  * @since 0.1.0
@@ -92,28 +88,29 @@ export interface HealthSummary {
 export type ReadAccess = "loopback" | "token" | "anyone"
 
 /**
- * Limits and the like, which are set in code.
+ * Options that are set in code, with or without `layerConfig`.
  *
  * **Details**
  *
- * - `prefix`: of all paths, as `/resilience`. None.
- * - `health`: decides `/health`. The `HealthMonitor` if there is one where the
- *   Layer is built, else the circuits. It has five seconds, and stands for
- *   `unhealthy` if it fails.
- * - `maxBodySize`: of a request, in bytes, 16,384.
- * - `maxRequests`: requests that are worked on, or whose answers are not read
- *   yet, 64. One address has half of them, one connection an eighth. The rest
- *   are answered with 503 and `Retry-After`, except `/health/live`.
- * - `maxAnswerBytes`: of these answers, 33,554,432, shared likewise.
- * - `maxSubscribers`: clients that read the events at once, 100.
- * - `subscriberBuffer`: events that wait for one slow reader, 256. It loses
- *   the oldest, and is told how many.
- * - `replay`: changes that are kept for clients that reconnect, 1,000.
- * - `heartbeat`: how often an idle connection is written to, 15 seconds.
- * - `historyPerCircuit`: transitions that are remembered of a circuit, 100.
- * - `historyTotal`: of all circuits, 10,000. Those of the circuit that has not
- *   changed for longest are forgotten first.
- * - `dashboard`: whether there is a page for browsers at `/dashboard`, `true`.
+ * - `prefix`: prefix of all paths, such as `/resilience`; none by default.
+ * - `health`: decides `/health`; by default the `HealthMonitor`, if there is one
+ *   where the Layer is built, otherwise the circuits. A source that fails, or
+ *   takes longer than five seconds, counts as `unhealthy`.
+ * - `maxBodySize`: bytes of a request body; 16,384 by default.
+ * - `maxRequests`: requests in progress or with unread answers; 64 by default.
+ *   One address may have half of them, one connection an eighth. Further
+ *   requests, except `/health/live`, are answered with 503 and `Retry-After`.
+ * - `maxAnswerBytes`: bytes of these answers, shared the same way; 33,554,432 by
+ *   default.
+ * - `maxSubscribers`: clients that read events at once; 100 by default.
+ * - `subscriberBuffer`: events that wait for one slow reader; 256 by default.
+ *   The oldest are dropped, and the reader is told how many.
+ * - `replay`: changes kept for clients that reconnect; 1,000 by default.
+ * - `heartbeat`: interval of writes to an idle connection; 15 seconds by default.
+ * - `historyPerCircuit`: transitions kept per circuit; 100 by default.
+ * - `historyTotal`: transitions kept in total; 10,000 by default. The circuit
+ *   that has not changed for longest loses its transitions first.
+ * - `dashboard`: serves the page at `/dashboard`; `true` by default.
  *
  * @category models
  * @since 0.1.0
@@ -138,13 +135,13 @@ export interface CommonOptions {
  *
  * **Details**
  *
- * - `token`: of 16 characters or more, ASCII without spaces. Needed unless
+ * - `token`: at least 16 ASCII characters without spaces. Required unless
  *   `changes` is `false`.
- * - `changes`: whether circuits can be changed, `true`.
- * - `readAccess`: who may read without a token, `"loopback"`.
- * - `allowedHosts`: names under which this is reached, as
- *   `"admin.example.com"`, with a port or for all ports. `localhost` and
- *   addresses are always accepted.
+ * - `changes`: allows changes of circuits; `true` by default.
+ * - `readAccess`: which requests may read without a token; `"loopback"` by
+ *   default.
+ * - `allowedHosts`: host names of the API, such as `"admin.example.com"`, with a
+ *   port or for all ports. `localhost` and addresses are always accepted.
  *
  * @category models
  * @since 0.1.0
@@ -156,28 +153,24 @@ export interface Options extends CommonOptions {
   readonly allowedHosts?: ReadonlyArray<string> | undefined
 }
 
-const COMMON_OPTIONS = [
-  "prefix",
-  "health",
-  "maxBodySize",
-  "maxRequests",
-  "maxAnswerBytes",
-  "maxSubscribers",
-  "subscriberBuffer",
-  "replay",
-  "heartbeat",
-  "historyPerCircuit",
-  "historyTotal",
-  "dashboard"
-] as const satisfies ReadonlyArray<keyof CommonOptions>
+const COMMON: { readonly [K in keyof CommonOptions]-?: true } = {
+  prefix: true,
+  health: true,
+  maxBodySize: true,
+  maxRequests: true,
+  maxAnswerBytes: true,
+  maxSubscribers: true,
+  subscriberBuffer: true,
+  replay: true,
+  heartbeat: true,
+  historyPerCircuit: true,
+  historyTotal: true,
+  dashboard: true
+}
 
-const OPTIONS = [
-  ...COMMON_OPTIONS,
-  "token",
-  "changes",
-  "readAccess",
-  "allowedHosts"
-] as const satisfies ReadonlyArray<keyof Options>
+const COMMON_OPTIONS = optionNames<CommonOptions>(COMMON)
+
+const OPTIONS = optionNames<Options>({ ...COMMON, token: true, changes: true, readAccess: true, allowedHosts: true })
 
 // -----------------------------------------------------------------------------
 // layers
@@ -188,13 +181,12 @@ const OPTIONS = [
  *
  * **Details**
  *
- * Throws `RangeError` for options that are not accepted, among them changes
- * without a token.
+ * Throws a `RangeError` for invalid options, including changes without a token.
  *
  * **Gotchas**
  *
- * The router of the program limits the length of a circuit's name in a path, to
- * 100 characters unless `maxParamLength` of its `routerConfig` says more.
+ * The program's router limits a circuit's name in a path to 100 characters,
+ * unless its `routerConfig` sets a higher `maxParamLength`.
  *
  * @see {@link layerConfig} for options from the environment
  * @see {@link serve} for a server of its own
@@ -204,18 +196,19 @@ const OPTIONS = [
  */
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | CircuitBreakerRegistry> => {
   checkOptions("Admin.layer", options, OPTIONS)
-  const problem = problems({
-    token: { name: "token", value: options.token },
+  const [problem] = Variables.problemsOfAccess({
+    token: options.token,
     changes: options.changes ?? true,
     readAccess: options.readAccess ?? "loopback",
-    allowedHosts: { name: "allowedHosts", value: options.allowedHosts ?? [] }
-  })[0]
+    allowedHosts: options.allowedHosts ?? []
+  }, (option) => option)
   if (problem !== undefined) throw new RangeError(`Admin.layer: ${problem}`)
   return routes(toSettings(options))
 }
 
 /**
- * Adds the admin API to the routes of an `HttpRouter`, as the environment says.
+ * Adds the admin API to the routes of an `HttpRouter`, with options from the
+ * environment.
  *
  * **Details**
  *
@@ -255,21 +248,17 @@ export const layerConfig = (
   // Options are checked where they are written, not where the Layer is built.
   toSettings(checkOptions("Admin.layerConfig", options, COMMON_OPTIONS))
   return Layer.unwrap(
-    noMisspelt.pipe(
-      Effect.andThen(access),
-      Effect.map((access) => routes(toSettings({ ...options, ...access })))
-    )
+    Effect.map(Variables.loadAccess, (access) => routes(toSettings({ ...options, ...access })))
   )
 }
 
 /**
- * Runs the admin API as a server of its own, on the `HttpServer` of your
- * platform.
+ * Runs the admin API as its own server, on the `HttpServer` of your platform.
  *
  * **Details**
  *
- * Reads the variables of `layerConfig`. Where it listens is up to the server:
- * give it `listen`. `/` leads to the dashboard.
+ * Reads the variables of `layerConfig`. Configure the server with `listen`. `/`
+ * redirects to the dashboard.
  *
  * **Example** (Running it with Node)
  *
@@ -298,7 +287,7 @@ export const serve = (
     ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`))
     : Layer.empty
   return HttpRouter.serve(Layer.merge(layerConfig(options), start), {
-    // A log line for each probe of an orchestrator helps nobody; changes are logged anyway.
+    // A log line per health probe is noise; changes are logged anyway.
     disableLogger: true,
     routerConfig: { maxParamLength: MAX_NAME_LENGTH }
   })
@@ -309,51 +298,6 @@ const MAX_NAME_LENGTH = 1000
 // -----------------------------------------------------------------------------
 // config
 // -----------------------------------------------------------------------------
-
-const DEFAULT_PORT = 9700
-
-interface Read<A> {
-  readonly value: A
-  readonly problem?: string | undefined
-}
-
-/** A variable that `parse` takes, or what is wrong with it, so that all mistakes are told at once. */
-const variable = <A>(
-  name: string,
-  { accepts, otherwise, parse }: {
-    readonly otherwise: A
-    readonly accepts: string
-    readonly parse: (text: string) => A | undefined
-  }
-): Config.Config<Read<A>> =>
-  Config.map(Config.option(Config.String(name)), (given): Read<A> => {
-    if (Option.isNone(given)) return { value: otherwise }
-    const value = parse(given.value.trim())
-    return value === undefined
-      ? { value: otherwise, problem: `${name}=${JSON.stringify(given.value)} must be ${accepts}` }
-      : { value }
-  })
-
-const oneOf = <A>(words: Readonly<Record<string, A>>) => (text: string): A | undefined =>
-  Object.hasOwn(words, text) ? words[text] : undefined
-
-const VARIABLES = ["TOKEN", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS", "HOST", "PORT"].map((key) =>
-  `RESILIENCE_ADMIN_${key}`
-)
-
-/** What is misspelt would count as not set, and leave open what was meant to be closed. */
-const noMisspelt: Effect.Effect<void, Config.ConfigError> = Effect.gen(function*() {
-  const isOurs = (word: string) => distance(word, "RESILIENCE") <= TYPO
-  // What is read by name alone can fail, and nothing is.
-  const texts = yield* Effect.orDie(readAll(yield* ConfigProvider.ConfigProvider, [], isOurs))
-  const found = Array.from(texts.keys()).flatMap((name) => {
-    const meant = VARIABLES.includes(name) ? undefined : closest(name, VARIABLES, TYPO)
-    return meant === undefined ? [] : [`${name} is unknown; did you mean ${meant}?`]
-  })
-  if (found.length > 0) return yield* Effect.fail(configError(found))
-})
-
-const token = Config.option(Config.Redacted("RESILIENCE_ADMIN_TOKEN"))
 
 /**
  * Where a server of its own listens.
@@ -386,117 +330,68 @@ export const listen: Config.Config<{
   readonly host: string
   readonly port: number
   readonly gracefulShutdownTimeout: Duration.Input
-}> = Config.all({
-  host: Config.String("RESILIENCE_ADMIN_HOST").pipe(Config.withDefault("127.0.0.1")),
-  port: variable("RESILIENCE_ADMIN_PORT", {
-    otherwise: DEFAULT_PORT,
-    accepts: "a port from 0 to 65535, 0 for any that is free",
-    parse: (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined
-  }),
-  token
-}).pipe(
-  Config.mapEffect(({ host, port, token }) => {
-    const found = port.problem === undefined ? [] : [port.problem]
-    if (!isLoopback(host) && Option.isNone(token)) {
-      found.push(
-        `RESILIENCE_ADMIN_HOST=${
-          JSON.stringify(host)
-        } is not a loopback address such as 127.0.0.1, so RESILIENCE_ADMIN_TOKEN must be set`
-      )
-    }
-    return found.length === 0
-      ? Effect.succeed({ host, port: port.value, gracefulShutdownTimeout: "1 second" as const })
-      : Effect.fail(configError(found))
-  })
-)
+}> = Config.map(Variables.orFail(Variables.address), ({ host, port }) => ({
+  host,
+  port,
+  gracefulShutdownTimeout: "1 second" as const
+}))
 
-const access = Config.all({
-  token,
-  changes: variable("RESILIENCE_ADMIN_CHANGES", {
-    otherwise: true,
-    accepts: "true or false",
-    parse: oneOf({
-      true: true,
-      yes: true,
-      on: true,
-      "1": true,
-      y: true,
-      false: false,
-      no: false,
-      off: false,
-      "0": false,
-      n: false
-    })
-  }),
-  readAccess: variable<ReadAccess>("RESILIENCE_ADMIN_READ_ACCESS", {
-    otherwise: "loopback",
-    accepts: "loopback, token or anyone",
-    parse: oneOf<ReadAccess>({ loopback: "loopback", token: "token", anyone: "anyone" })
-  }),
-  allowedHosts: Config.Array(Schema.String, "RESILIENCE_ADMIN_ALLOWED_HOSTS").pipe(Config.withDefault([]))
-}).pipe(
-  Config.mapEffect((given) => {
-    const access = {
-      token: Option.getOrUndefined(given.token),
-      changes: given.changes.value,
-      readAccess: given.readAccess.value,
-      allowedHosts: given.allowedHosts.map((host) => host.trim()).filter((host) => host !== "")
-    }
-    const found = [
-      ...[given.changes, given.readAccess].flatMap(({ problem }) => problem === undefined ? [] : [problem]),
-      ...problems({
-        ...access,
-        token: { name: "RESILIENCE_ADMIN_TOKEN", value: access.token },
-        allowedHosts: { name: "RESILIENCE_ADMIN_ALLOWED_HOSTS", value: access.allowedHosts }
-      })
-    ]
-    return found.length === 0 ? Effect.succeed(access) : Effect.fail(configError(found))
-  })
-)
-
-const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
-  const [first, ...others] = problems.map((message) => new SchemaIssue.InvalidValue({ message }))
-  return new Config.ConfigError(
-    new Schema.SchemaError(new SchemaIssue.Composite(Schema.Unknown.ast, [first!, ...others]))
-  )
+/**
+ * What the variables of `layerConfig` and `listen` set.
+ *
+ * **Details**
+ *
+ * - `settings`: the decoded values, with the default of what is not set or is
+ *   wrong.
+ * - `variables`: the names of those that are set.
+ * - `problems`: what `layerConfig` and `listen` would fail with, a line each.
+ *   They never have the token.
+ *
+ * @see {@link inspect}
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly settings: {
+    readonly token: Redacted.Redacted | undefined
+    readonly changes: boolean
+    readonly readAccess: ReadAccess
+    readonly allowedHosts: ReadonlyArray<string>
+    readonly host: string
+    readonly port: number
+  }
+  readonly variables: ReadonlyArray<string>
+  readonly problems: ReadonlyArray<string>
 }
 
-interface Named<A> {
-  readonly name: string
-  readonly value: A
-}
-
-const problems = ({ allowedHosts, changes, readAccess, token }: {
-  readonly token: Named<Redacted.Redacted | undefined>
-  readonly changes: boolean
-  readonly readAccess: ReadAccess
-  readonly allowedHosts: Named<ReadonlyArray<string>>
-}): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  const accepted = "16 or more ASCII characters without spaces"
-  const isNeeded = changes || readAccess === "token"
-  if (token.value === undefined && isNeeded) {
-    const name = token.name === "token" ? ["changes", "readAccess"] : [
-      "RESILIENCE_ADMIN_CHANGES",
-      "RESILIENCE_ADMIN_READ_ACCESS"
-    ]
-    const reason = changes ? `unless ${name[0]} is false` : `since ${name[1]} is "token"`
-    found.push(`${token.name} must be set to ${accepted}, ${reason}`)
-  }
-  if (token.value !== undefined && !/^[\x21-\x7e]{16,}$/.test(Redacted.value(token.value))) {
-    found.push(`${token.name} must be ${accepted}; what is set is not shown`)
-  }
-  for (const host of allowedHosts.value) {
-    if (!isHost(host)) {
-      found.push(
-        `${allowedHosts.name} must be names such as "a.example.com" or "a.example.com:8080", got ${
-          JSON.stringify(host)
-        }`
-      )
-    }
-  }
-  return found
-}
+/**
+ * Reads the variables of `layerConfig` and `listen`, as far as they are right.
+ * Never fails.
+ *
+ * **Example** (Finding the mistakes before a deployment)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect } from "effect"
+ * import { Admin } from "effect-resilience/admin"
+ *
+ * const provider = ConfigProvider.fromEnv({
+ *   env: { RESILIENCE_ADMIN_CHANGES: "no", RESILIENCE_ADMIN_PORT: "many" }
+ * })
+ *
+ * const { problems, settings } = await Effect.runPromise(
+ *   Effect.provideService(Admin.inspect, ConfigProvider.ConfigProvider, provider)
+ * )
+ *
+ * problems // => ['RESILIENCE_ADMIN_PORT="many" must be a port from 0 to 65535, 0 for any that is free']
+ * settings.changes // => false
+ * settings.port // => 9700
+ * ```
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const inspect: Effect.Effect<Inspection> = Variables.inspect
 
 const toSettings = (options: Options): Settings => {
   const count = (field: keyof CommonOptions, value: number | undefined, otherwise: number) =>
@@ -535,7 +430,7 @@ const checkPrefix = (prefix: string): string => {
 // -----------------------------------------------------------------------------
 
 /**
- * A typed client, as `client` makes it.
+ * A typed client of the admin API.
  *
  * @category models
  * @since 0.1.0
@@ -547,8 +442,8 @@ export type Client = HttpApiClient.ForApi<typeof Api>
  *
  * **Details**
  *
- * - `baseUrl`: with the prefix, as `http://127.0.0.1:9700/resilience`.
- * - `token`: sent with each request.
+ * - `baseUrl`: URL with the prefix, such as `http://127.0.0.1:9700/resilience`.
+ * - `token`: sent with every request.
  *
  * **Example** (Forcing a circuit open)
  *
