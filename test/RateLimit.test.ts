@@ -1160,9 +1160,8 @@ describe("RateLimit", () => {
   })
 
   const hasRedis = spawnSync("redis-server", ["--version"]).status === 0
-  if (!hasRedis) process.stderr.write("RateLimit: no redis-server here, the tests against Redis are skipped\n")
 
-  describe.skipIf(!hasRedis)("on Redis", () => {
+  describe.skipIf(!hasRedis)(`on Redis${hasRedis ? "" : ", skipped for want of redis-server"}`, () => {
     const redisServer = Effect.acquireRelease(
       Effect.flatMap(
         freePort,

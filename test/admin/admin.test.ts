@@ -13,10 +13,8 @@ import * as HealthMonitor from "effect-resilience/HealthMonitor"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as http from "node:http"
-import { ask, bearer, client, logged, type Server, start, TOKEN, trip, who } from "./support.ts"
-
-const callOnce = ({ registry }: Server, name: string) =>
-  Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.execute(Effect.void))
+import { callOnce, trip } from "../support/registry.ts"
+import { ask, bearer, client, logged, start, TOKEN, who } from "./support.ts"
 
 const commands = ["force-open", "force-close", "disable", "metrics-only", "reset"]
 

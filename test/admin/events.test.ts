@@ -5,7 +5,8 @@ import { AdminApi } from "effect-resilience/admin"
 import { TestClock } from "effect/testing"
 import type * as CircuitEvent from "../../src/CircuitEvent.ts"
 import { Feed } from "../../src/admin/internal/feed.ts"
-import { ask, bearer, client, read, type Reader, type Server, start, trip, until, who } from "./support.ts"
+import { trip } from "../support/registry.ts"
+import { ask, bearer, client, read, type Reader, type Server, start, until, who } from "./support.ts"
 
 const changes = (reader: Reader) =>
   reader.frames.map(({ data, event }) => event === "StateChanged" ? `${data.from} -> ${data.to}` : event)

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
 import { CircuitBreaker } from "effect-resilience"
 import * as net from "node:net"
-import { ask, bearer, read, start, TOKEN, trip, until, who } from "./support.ts"
+import { trip } from "../support/registry.ts"
+import { ask, bearer, read, start, TOKEN, until, who } from "./support.ts"
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY"]
 

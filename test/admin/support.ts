@@ -126,14 +126,6 @@ export const logged = <A, E, R>(
   return Effect.provide(body(lines), Logger.layer([logger]))
 }
 
-/** Fails the circuit's calls until it opens. */
-export const trip = (server: Server, name: string) =>
-  Effect.gen(function*() {
-    const breaker = yield* server.registry.getOrCreate(name)
-    yield* breaker.execute(Effect.fail("down")).pipe(Effect.ignore, Effect.repeat({ times: 1 }))
-    return breaker
-  })
-
 /** Lets real I/O happen until something holds. */
 export const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.promise(() =>

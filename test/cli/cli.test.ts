@@ -8,7 +8,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Admin from "../admin/support.ts"
-import { answerJson, callOnce, execute, inFront, otherServer, restartable, run, start, trip, until } from "./support.ts"
+import { callOnce, trip } from "../support/registry.ts"
+import { answerJson, execute, inFront, otherServer, restartable, run, start, until } from "./support.ts"
 
 const env = (server: Pick<Admin.Server, "url">, more: Readonly<Record<string, string>> = {}) => ({
   RESILIENCE_ADMIN_URL: server.url,

@@ -244,18 +244,6 @@ export const execute = (
 
 export type Server = Pick<AdminSupport.Server, "port" | "url" | "registry">
 
-/** Fails the circuit's calls until it opens. */
-export const trip = ({ registry }: Server, name: string) =>
-  Effect.gen(function*() {
-    const breaker = yield* registry.getOrCreate(name)
-    yield* breaker.execute(Effect.fail("down")).pipe(Effect.ignore, Effect.repeat({ times: 1 }))
-    return breaker
-  })
-
-/** Calls a circuit once, with success. */
-export const callOnce = ({ registry }: Server, name: string) =>
-  Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.execute(Effect.void))
-
 /** An admin API that can be stopped, and be started again on the port it had. */
 export const restartable = (
   known?: number,

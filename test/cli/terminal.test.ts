@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { CliOutput } from "effect/cli"
 import { Effect } from "effect"
 import * as Admin from "../admin/support.ts"
-import { callOnce, hasPty, open, restartable, trip, type Tty, until } from "./support.ts"
+import { callOnce, trip } from "../support/registry.ts"
+import { hasPty, open, restartable, type Tty, until } from "./support.ts"
 
 const env = ({ url }: Pick<Admin.Server, "url">, more: Readonly<Record<string, string>> = {}) => ({
   RESILIENCE_ADMIN_URL: url,
@@ -25,8 +26,10 @@ const isRestored = ({ screen }: Tty, modesKept: boolean) => {
   assert.isTrue(modesKept)
 }
 
+const wanting = hasPty ? "" : ", skipped for want of python3 with its module pty"
+
 describe.skipIf(!hasPty)(
-  `watch in a terminal${hasPty ? "" : ", skipped for want of python3 with its module pty"}`,
+  `watch in a terminal${wanting}`,
   () => {
     it.live("draws a table in place, and q ends it with 0", () =>
       Effect.gen(function*() {
@@ -200,7 +203,7 @@ describe.skipIf(!hasPty)(
   }
 )
 
-describe.skipIf(!hasPty)("other commands in a terminal", () => {
+describe.skipIf(!hasPty)(`other commands in a terminal${wanting}`, () => {
   it.live("fit their tables into its columns", () =>
     Effect.gen(function*() {
       const server = yield* Admin.start()

@@ -5,7 +5,8 @@ import type { ServerResponse } from "node:http"
 import { LiveEvent } from "../../src/admin/AdminApi.ts"
 import * as Admin from "../admin/support.ts"
 import { Screen } from "./screen.ts"
-import { callOnce, inFront, makeHands, press, restartable, type Running, start, trip, until } from "./support.ts"
+import { callOnce, trip } from "../support/registry.ts"
+import { inFront, makeHands, press, restartable, type Running, start, until } from "./support.ts"
 
 const env = ({ url }: Pick<Admin.Server, "url">) => ({
   RESILIENCE_ADMIN_URL: url,

@@ -5,6 +5,7 @@ import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy, Tiers } from "ef
 import type { Browser, Page } from "playwright-core"
 import * as Admin from "../admin/support.ts"
 import { restartable } from "../cli/support.ts"
+import { callOnce, trip } from "../support/registry.ts"
 import { browserPath, launch, PHONE, visit } from "./support.ts"
 
 if (browserPath === undefined) {
@@ -36,10 +37,9 @@ const fillIn = (page: Page, reason: string) =>
     await page.getByLabel("Reason").fill(reason)
   })
 
-const callOnce = ({ registry }: Pick<Admin.Server, "registry">, name: string) =>
-  Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.execute(Effect.void))
+const inBrowser = `the dashboard in a browser${browserPath === undefined ? ", skipped for want of chromium" : ""}`
 
-describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeout: 60_000 }, () => {
+describe.skipIf(browserPath === undefined)(inBrowser, { timeout: 60_000 }, () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await launch()
@@ -79,7 +79,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       yield* shows(page, "healthy")
       assert.match(yield* go(() => page.title()), /^Circuits · 127/)
 
-      yield* Admin.trip(server, "payment-api")
+      yield* trip(server, "payment-api")
       yield* go(() => row(page, "payment-api").getByText("✕ open").waitFor())
       yield* go(() => row(page, "payment-api").getByText(/retry in (1 min|\d+ s)/).waitFor())
       yield* go(() => row(page, "payment-api").getByText("2 of 2 in a row").waitFor())
@@ -191,8 +191,8 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
 
   opened("resets all circuits", (page, server) =>
     Effect.gen(function*() {
-      yield* Admin.trip(server, "a")
-      yield* Admin.trip(server, "b")
+      yield* trip(server, "a")
+      yield* trip(server, "b")
       yield* unlock(page)
       yield* go(() => page.getByRole("button", { name: "Reset all…" }).click())
       yield* fillIn(page, "the network is back")
@@ -222,7 +222,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       yield* go(() => page.getByLabel("Token", { exact: true }).fill(Admin.TOKEN))
       yield* go(() => page.keyboard.press("Enter"))
       yield* go(() => row(page, "payment-api").waitFor())
-      yield* Admin.trip(server, "payment-api")
+      yield* trip(server, "payment-api")
       yield* go(() => row(page, "payment-api").getByText("✕ open").waitFor())
     }), {
     admin: { readAccess: "token" },
@@ -290,7 +290,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
     }))
 
   opened("shows what happened before it was opened", (page) => shows(page, "2 failures in a row"), {
-    before: (server) => Effect.andThen(Admin.trip(server, "payment-api"), Effect.sleep(10))
+    before: (server) => Effect.andThen(trip(server, "payment-api"), Effect.sleep(10))
   })
 
   opened("finds circuits among many, by page, name and state", (page, server) =>
@@ -319,7 +319,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
     before: (server) =>
       Effect.andThen(
         Effect.forEach(Array.from({ length: 250 }, (_, i) => `c${i}`), (name) => callOnce(server, name)),
-        Admin.trip(server, "broken")
+        trip(server, "broken")
       )
   })
 
@@ -330,7 +330,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       yield* go(() => dialog(page).getByRole("heading", { name, exact: true }).waitFor())
       yield* go(() => dialog(page).getByText("2, opens at 2").waitFor())
       assert.strictEqual(yield* go(() => page.locator("img").count()), 0)
-    }), { before: (server) => Admin.trip(server, `<img src=x onerror="document.title='taken'"> & "b"/../c`) })
+    }), { before: (server) => trip(server, `<img src=x onerror="document.title='taken'"> & "b"/../c`) })
 
   opened("is used by keyboard alone", (page) =>
     Effect.gen(function*() {
@@ -386,7 +386,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
             assert.strictEqual(yield* go(width), 0)
           }),
         {
-          before: (server) => Effect.andThen(callOnce(server, "payment-api"), Admin.trip(server, "search")),
+          before: (server) => Effect.andThen(callOnce(server, "payment-api"), trip(server, "search")),
           browser: { colorScheme, ...(viewport === undefined ? {} : { viewport, hasTouch: true }) }
         }
       )
@@ -416,7 +416,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       yield* go(() => row(page, "search").waitFor())
       yield* go(() => page.getByText("live", { exact: true }).waitFor())
       assert.strictEqual(yield* go(() => page.getByRole("alert").count()), 0)
-      yield* Admin.trip({ ...first.server, ...second.server } as Admin.Server, "search")
+      yield* trip({ ...first.server, ...second.server } as Admin.Server, "search")
       yield* shows(page, "2 failures in a row")
       // The circuits of the program that was there before are no more.
       yield* shows(page, "The program has restarted")

@@ -15,3 +15,20 @@ export const namedCircuit = (
   policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options
 ): CircuitBreaker.CircuitBreaker =>
   Effect.runSync(policy === undefined ? registry.getOrCreate(name) : registry.getOrCreate(name, policy))
+
+/** Whatever has a registry, as a server with the admin API. */
+interface HasRegistry {
+  readonly registry: Registry
+}
+
+/** Fails the calls of a circuit that opens after two failures. */
+export const trip = ({ registry }: HasRegistry, name: string) =>
+  Effect.gen(function*() {
+    const breaker = yield* registry.getOrCreate(name)
+    yield* breaker.execute(Effect.fail("down")).pipe(Effect.ignore, Effect.repeat({ times: 1 }))
+    return breaker
+  })
+
+/** Calls a circuit once, with success. */
+export const callOnce = ({ registry }: HasRegistry, name: string) =>
+  Effect.flatMap(registry.getOrCreate(name), (breaker) => breaker.execute(Effect.void))

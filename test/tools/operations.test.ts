@@ -458,37 +458,40 @@ if (!hasPromtool) {
   fs.writeSync(2, "operations.test.ts: promtool is not installed (Debian: prometheus); its checks are skipped\n")
 }
 
-describe.skipIf(!hasPromtool)(hasPromtool ? "promtool" : "promtool, which is not installed", () => {
-  const promtool = (args: ReadonlyArray<string>, input = "") => {
-    const { status, stderr, stdout } = spawnSync("promtool", args, { encoding: "utf8", input, cwd: operations })
-    assert.strictEqual(status, 0, stdout + stderr)
-    return stdout
-  }
-
-  it.effect("finds no fault with the exposition", () =>
-    Effect.gen(function*() {
-      assert.strictEqual(promtool(["check", "metrics"], (yield* exposed).text), "")
-    }))
-
-  it("accepts the alert rules, and they fire when they should", () => {
-    promtool(["check", "rules", "alerts.yml"])
-    promtool(["test", "rules", "alerts.test.yml"])
-  })
-
-  it("accepts the queries of the dashboard and of the runbooks", () => {
-    const fill = (expr: string) => expr.replaceAll(/\$__\w+/g, "1m").replaceAll(/\$\w+_threshold/g, "0.5")
-    const rules = [...targets().map(({ expr }) => expr), ...runbookQueries()]
-      .map((expr, i) => ({ record: `query_${i}`, expr: fill(expr) }))
-    const directory = fs.mkdtempSync(path.join(os.tmpdir(), "operations-"))
-    try {
-      const file = path.join(directory, "queries.yml")
-      fs.writeFileSync(file, JSON.stringify({ groups: [{ name: "queries", rules }] }))
-      assert.include(promtool(["check", "rules", file]), `${rules.length} rules found`)
-    } finally {
-      fs.rmSync(directory, { recursive: true })
+describe.skipIf(!hasPromtool)(
+  `promtool${hasPromtool ? "" : ", skipped for want of it: Debian has it in prometheus"}`,
+  () => {
+    const promtool = (args: ReadonlyArray<string>, input = "") => {
+      const { status, stderr, stdout } = spawnSync("promtool", args, { encoding: "utf8", input, cwd: operations })
+      assert.strictEqual(status, 0, stdout + stderr)
+      return stdout
     }
-  })
-})
+
+    it.effect("finds no fault with the exposition", () =>
+      Effect.gen(function*() {
+        assert.strictEqual(promtool(["check", "metrics"], (yield* exposed).text), "")
+      }))
+
+    it("accepts the alert rules, and they fire when they should", () => {
+      promtool(["check", "rules", "alerts.yml"])
+      promtool(["test", "rules", "alerts.test.yml"])
+    })
+
+    it("accepts the queries of the dashboard and of the runbooks", () => {
+      const fill = (expr: string) => expr.replaceAll(/\$__\w+/g, "1m").replaceAll(/\$\w+_threshold/g, "0.5")
+      const rules = [...targets().map(({ expr }) => expr), ...runbookQueries()]
+        .map((expr, i) => ({ record: `query_${i}`, expr: fill(expr) }))
+      const directory = fs.mkdtempSync(path.join(os.tmpdir(), "operations-"))
+      try {
+        const file = path.join(directory, "queries.yml")
+        fs.writeFileSync(file, JSON.stringify({ groups: [{ name: "queries", rules }] }))
+        assert.include(promtool(["check", "rules", file]), `${rules.length} rules found`)
+      } finally {
+        fs.rmSync(directory, { recursive: true })
+      }
+    })
+  }
+)
 
 // -----------------------------------------------------------------------------
 // OTLP
