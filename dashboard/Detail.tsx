@@ -99,7 +99,7 @@ const Content = ({ store }: { readonly store: Store }) => {
     <>
       {problem === undefined ? null : <p class="form__problem" role="alert">{problem}</p>}
       {circuit === undefined ? null : <Facts circuit={circuit} last={history?.at(-1)} />}
-      {name === undefined ? <p>All circuits become as new: closed, with nothing counted.</p> : null}
+      {name === undefined ? <p>All circuits return to their initial state: closed, with nothing counted.</p> : null}
       {problem === undefined ? <Control store={store} /> : null}
       {history === undefined ? null : <History history={history} />}
       {settings === undefined ? null : <Settings settings={settings} />}
@@ -171,7 +171,7 @@ const ACTIONS: ReadonlyArray<{ readonly action: Action; readonly text: string; r
   { action: "force-close", text: "Close", what: "lets calls through again, with empty counts" },
   { action: "disable", text: "Disable", what: "lets all calls through and counts nothing" },
   { action: "metrics-only", text: "Metrics only", what: "lets all calls through, counts them, never opens" },
-  { action: "reset", text: "Reset", what: "makes it as new" }
+  { action: "reset", text: "Reset", what: "resets it to its initial state" }
 ]
 
 const DURATIONS = [

@@ -1,16 +1,16 @@
 /**
- * A limit on how many calls run at once, so that a slow dependency cannot take
- * all of a program's fibers, connections or memory.
+ * Limits how many calls run at once, so that a slow dependency cannot take all
+ * fibers, connections or memory of a program.
  *
  * **Details**
  *
- * A bulkhead has slots, and a queue of bounded length for callers who would
- * rather wait than be turned away. Slots are handed over in order of arrival:
- * a newcomer never overtakes someone who waits. A call that finds no slot and
- * no place in the queue, or has waited its longest, fails with
- * `BulkheadFullError` and does not run.
+ * A bulkhead has slots, and may have a queue of bounded length. Calls get slots
+ * in order of arrival. A call that finds no slot and no place in the queue, or
+ * has waited for `maxWait`, fails with `BulkheadFullError` and does not run.
+ * Circuits ignore such a rejection.
  *
- * A rejection is no verdict on the dependency: circuits ignore it.
+ * Constructors and combinators throw a `RangeError` if an option is unknown or
+ * out of its range.
  *
  * **Gotchas**
  *
@@ -19,7 +19,7 @@
  *   until `maxWait` ends: use two bulkheads.
  * - A slot is held until the call has ended, finalizers included. A call that
  *   is cut off by a timeout with `disconnect` keeps its slot until it has ended
- *   in the background, which is what it costs.
+ *   in the background.
  *
  * **Example** (Limiting concurrent calls)
  *
@@ -42,29 +42,28 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import { setAlarm } from "./internal/time/alarm.ts"
-import { checkCount, checkDuration, checkOptions, checkString, refuse } from "./internal/check.ts"
-import { isolated } from "./internal/isolated.ts"
-import { countLeftBehind, leftBehindSince } from "./internal/time/leftBehind.ts"
-import { LinkedQueue } from "./internal/linkedQueue.ts"
-import { onExitInStep } from "./internal/oneStep.ts"
-import { Recorder, recorderOf } from "./internal/telemetry/recorder.ts"
-import { bulkheadFullError } from "./internal/error/rejection.ts"
-import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
+import { describe, NAMED_OPTIONS, OPTIONS, parse } from "./internal/bulkhead/size.ts"
+import * as Slots from "./internal/bulkhead/slots.ts"
+import { checkString } from "./internal/check.ts"
+import { type Definition, guard, remember } from "./internal/serviceNames.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
+import { Recorder } from "./internal/telemetry/recorder.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
 /**
+ * Identifies a `Bulkhead` at runtime.
+ *
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId: TypeId = "~effect-resilience/Bulkhead"
+export const TypeId: TypeId = Slots.TypeId
 
 /**
+ * Identifies a `Bulkhead` in types.
+ *
  * @category type IDs
  * @since 0.1.0
  */
@@ -82,13 +81,13 @@ export interface Bulkhead {
   /** Names the bulkhead in errors. */
   readonly name: string
 
-  /** How it limits, as `at most 10 calls at once, queue of 5, waiting up to 1s`. */
+  /** The bulkhead in words, as `at most 10 calls at once, queue of 5, waiting up to 1s`. */
   readonly description: string
 
   /** Runs an effect in a slot, or fails with `BulkheadFullError` without running it. */
   readonly execute: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFullError, R>
 
-  /** How many calls may run at once. */
+  /** The number of calls that may run at once. */
   readonly limit: Effect.Effect<number>
 
   /** Slots that are taken. */
@@ -100,13 +99,13 @@ export interface Bulkhead {
   /** Calls that wait for a slot. */
   readonly queued: Effect.Effect<number>
 
-  /** Calls that were turned away since the bulkhead was made. */
+  /** Calls that were rejected since the bulkhead was created. */
   readonly rejected: Effect.Effect<number>
 
   /**
-   * Sets how many calls may run at once, from 1. A higher limit lets queued
-   * calls run at once. A lower one stops no call that runs: until enough have
-   * ended, more are in flight than the limit.
+   * Sets how many calls may run at once, from 1. A higher limit starts queued
+   * calls. A lower one stops no call that runs: until enough have ended, more
+   * are in flight than the limit.
    */
   readonly resize: (limit: number) => Effect.Effect<void>
 }
@@ -137,15 +136,10 @@ export interface Options {
  * @category guards
  * @since 0.1.0
  */
-export const isBulkhead = (u: unknown): u is Bulkhead => Predicate.hasProperty(u, TypeId)
+export const isBulkhead: (u: unknown) => u is Bulkhead = Slots.isBulkhead
 
 /**
- * Makes a bulkhead.
- *
- * **Details**
- *
- * Its name is `"bulkhead"` by default. Throws a `RangeError` if an option is
- * out of its range.
+ * Creates a bulkhead. Its name is `"bulkhead"` by default.
  *
  * **Example** (Waiting for a slot)
  *
@@ -173,9 +167,9 @@ export const isBulkhead = (u: unknown): u is Bulkhead => Predicate.hasProperty(u
  * @since 0.1.0
  */
 export const make = (options: Options & { readonly name?: string | undefined }): Effect.Effect<Bulkhead> => {
-  const size = parse("Bulkhead.make", options, ["name", ...OPTIONS])
+  const size = parse("Bulkhead.make", options, NAMED_OPTIONS)
   const name = checkString("Bulkhead.make: name", options.name ?? "bulkhead")
-  return Effect.sync(() => new Slots(name, size))
+  return Effect.sync(() => new Slots.Slots(name, size))
 }
 
 // -----------------------------------------------------------------------------
@@ -183,7 +177,7 @@ export const make = (options: Options & { readonly name?: string | undefined }):
 // -----------------------------------------------------------------------------
 
 /**
- * What to run a call in: a bulkhead, or the class of a bulkhead service.
+ * Where a call runs: in a bulkhead, or in that of a service by its class.
  *
  * @category models
  * @since 0.1.0
@@ -191,8 +185,7 @@ export const make = (options: Options & { readonly name?: string | undefined }):
 export type Target = Bulkhead | Context.Key<unknown, Bulkhead>
 
 /**
- * What a call in a target needs: the service for its class, nothing for a
- * bulkhead.
+ * The service that a target needs: that of its class, nothing for a bulkhead.
  *
  * @category utility types
  * @since 0.1.0
@@ -205,9 +198,9 @@ export type TargetServices<T> = T extends Context.Key<infer Identifier, Bulkhead
  *
  * **Details**
  *
- * Waiting for a slot can be interrupted at any moment, and so can the call. A
- * slot that was handed to a caller who is interrupted before it runs goes to
- * the next in the queue.
+ * Waiting for a slot can be interrupted at any moment, and so can the call. The
+ * slot of a call that is interrupted before it runs goes to the next in the
+ * queue.
  *
  * **Example** (Running a call in a bulkhead)
  *
@@ -236,17 +229,28 @@ export const withBulkhead: {
   ): Effect.Effect<A, E | BulkheadFullError, R | TargetServices<T>>
 } = ((...args: [self: AnyCall, target: Target] | [target: Target]) => {
   const [first, second] = args
-  if (args.length > 1) return runIn(checkTarget(second), first as AnyCall)
-  const target = checkTarget(first)
-  return (self: AnyCall) => runIn(target, self)
+  if (isDataFirst(isTarget, args)) return executeIn(check(second), first as AnyCall)
+  const target = check(first)
+  return (self: AnyCall) => executeIn(target, self)
 }) as never
+
+const isTarget = (u: unknown): u is Target => isTargetOf(Slots.BULKHEAD, u)
+
+const check = (target: unknown): Target => checkTarget(Slots.BULKHEAD, "Bulkhead.withBulkhead: the bulkhead", target)
+
+const executeIn = (target: Target, self: AnyCall): AnyCall =>
+  isBulkhead(target)
+    ? target.execute(self)
+    : Effect.withFiber((fiber) => findTarget(Slots.BULKHEAD, fiber.context, target).execute(self))
+
+type AnyCall = Effect.Effect<unknown, unknown>
 
 // -----------------------------------------------------------------------------
 // services
 // -----------------------------------------------------------------------------
 
 /**
- * Class of a service that is one bulkhead, see `Service`.
+ * Class of a bulkhead service, see `Service`.
  *
  * @category models
  * @since 0.1.0
@@ -254,29 +258,25 @@ export const withBulkhead: {
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `effect-resilience/Bulkhead/${Name}`, Bulkhead>
 {
-  /** How its bulkhead limits, unless it is resized. */
+  /** The bulkhead in words, unless it is resized. */
   readonly description: string
-  /** A bulkhead of its own. */
+  /** Provides a bulkhead of its own. */
   readonly layer: Layer.Layer<Self>
 }
 
 /**
- * Makes the class of a service that is one bulkhead.
+ * Creates the class of a bulkhead service with its own layer.
  *
  * **When to use**
  *
  * Use when calls from several places share their slots, and a program should
  * name the bulkhead it needs in its type.
  *
- * **Details**
- *
- * Throws a `RangeError` if an option is out of its range.
- *
  * **Gotchas**
  *
  * The name is the key of the service. Where two classes of one name and
- * different options are provided together, the one that meets the bulkhead of
- * the other dies with a `RangeError`.
+ * different options are provided together, calls that find the bulkhead of the
+ * other class die with a `RangeError`.
  *
  * **Example** (Providing a bulkhead by Layer)
  *
@@ -308,240 +308,11 @@ export const Service = <Self>() =>
     layer: Layer.effect(
       tag,
       Effect.gen(function*() {
-        const slots = remember(new Slots(name, size), definition)
+        const slots = remember(new Slots.Slots(name, size), definition)
         const recorder = yield* Recorder
         if (recorder !== undefined) yield* recorder.watchBulkhead(slots)
         return slots
       })
     )
   })
-}
-
-// -----------------------------------------------------------------------------
-// internal
-// -----------------------------------------------------------------------------
-
-interface Size {
-  readonly limit: number
-  readonly queue: number
-  readonly maxWait: Duration.Duration
-}
-
-const OPTIONS = ["limit", "queue", "maxWait"]
-
-/** Longer than callers are ready to wait, and short of never. */
-const DEFAULT_MAX_WAIT: Duration.Input = "30 seconds"
-
-const parse = (caller: string, options: Options, known: ReadonlyArray<string>): Size => {
-  const { limit, maxWait, queue } = checkOptions(caller, options, known)
-  if (maxWait !== undefined && queue === undefined) {
-    throw new RangeError(`${caller}: maxWait must come with a queue to wait in, got no queue`)
-  }
-  const size = {
-    limit: checkCount(`${caller}: limit`, limit),
-    queue: queue === undefined ? 0 : checkQueue(caller, queue),
-    maxWait: checkDuration(`${caller}: maxWait`, maxWait ?? DEFAULT_MAX_WAIT)
-  }
-  if (size.queue === Infinity && !Duration.isFinite(size.maxWait)) {
-    throw new RangeError(`${caller}: queue must be finite where maxWait is infinite, got Infinity`)
-  }
-  return size
-}
-
-const checkQueue = (caller: string, queue: number): number => {
-  if ((Number.isSafeInteger(queue) && queue >= 0) || queue === Infinity) return queue
-  return refuse(`${caller}: queue`, "an integer >= 0 or Infinity", queue)
-}
-
-type AnyCall = Effect.Effect<unknown, unknown>
-
-const checkTarget = (target: unknown): Target =>
-  isBulkhead(target) || Context.isKey(target)
-    ? target as Target
-    : refuse(
-      "Bulkhead.withBulkhead: the bulkhead",
-      "a value made with Bulkhead.make or the class of a service",
-      target
-    )
-
-const runIn = (target: Target, self: AnyCall): AnyCall =>
-  isBulkhead(target)
-    ? target.execute(self)
-    : Effect.withFiber((fiber) => getService(fiber.context, target).execute(self))
-
-const describe = ({ limit, maxWait, queue }: Size): string => {
-  const calls = `at most ${limit} ${limit === 1 ? "call" : "calls"} at once`
-  if (queue === 0 || Duration.isZero(maxWait)) return `${calls}, no queue`
-  const waiting = queue === Infinity ? `${calls}, queue without bound` : `${calls}, queue of ${queue}`
-  return Duration.isFinite(maxWait) ? `${waiting}, waiting up to ${Duration.format(maxWait)}` : waiting
-}
-
-/**
- * One call that has to queue. One that is handed a slot is `Inside` from that
- * moment, though its fiber has yet to be resumed.
- */
-class Call {
-  place: "Outside" | "Queued" | "Inside" = "Outside"
-  previous: Call | undefined = undefined
-  next: Call | undefined = undefined
-  /** Resumes the fiber. Absent until it is suspended. */
-  resume: (() => void) | undefined = undefined
-  cancelAlarm: (() => void) | undefined = undefined
-  readonly before = countLeftBehind()
-  readonly fiber: Fiber.Fiber<unknown, unknown>
-
-  constructor(fiber: Fiber.Fiber<unknown, unknown>) {
-    this.fiber = fiber
-  }
-}
-
-/**
- * The slots and the queue. While anyone waits no slot is free: a slot that is
- * given back goes to the first in the queue in the same step. So there is
- * nothing a newcomer could snatch.
- */
-class Slots implements Bulkhead {
-  readonly [TypeId]: TypeId = TypeId
-  readonly name: string
-  private size: Size
-  private taken = 0
-  private waiting = 0
-  private turnedAway = 0
-  private readonly queue = new LinkedQueue<Call>()
-  private granted: Array<Call> = []
-
-  constructor(name: string, size: Size) {
-    this.name = name
-    this.size = size
-  }
-
-  get description(): string {
-    return describe(this.size)
-  }
-
-  get limit(): Effect.Effect<number> {
-    return Effect.sync(() => this.size.limit)
-  }
-
-  get inFlight(): Effect.Effect<number> {
-    return Effect.sync(() => this.taken)
-  }
-
-  get available(): Effect.Effect<number> {
-    return Effect.sync(() => Math.max(0, this.size.limit - this.taken))
-  }
-
-  get queued(): Effect.Effect<number> {
-    return Effect.sync(() => this.waiting)
-  }
-
-  get rejected(): Effect.Effect<number> {
-    return Effect.sync(() => this.turnedAway)
-  }
-
-  get resize(): Bulkhead["resize"] {
-    return (limit) => {
-      checkCount("Bulkhead.resize: limit", limit)
-      return Effect.withFiber((fiber) => {
-        this.size = { ...this.size, limit }
-        this.grant(fiber)
-        return Effect.void
-      })
-    }
-  }
-
-  get execute(): Bulkhead["execute"] {
-    return <A, E, R>(self: Effect.Effect<A, E, R>) =>
-      Effect.withFiber((fiber) => {
-        if (this.taken < this.size.limit) {
-          this.taken++
-          const before = countLeftBehind()
-          return onExitInStep(fiber, self, () => this.end(fiber, before))
-        }
-        if (this.waiting >= this.size.queue || Duration.isZero(this.size.maxWait)) {
-          return Effect.fail(this.reject(fiber))
-        }
-        const call = new Call(fiber)
-        this.enqueue(call)
-        return onExitInStep(fiber, this.wait(call, self), () => this.leave(call))
-      })
-  }
-
-  private wait<A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFullError, R> {
-    return Effect.callback((resume) => {
-      // Handed a slot before its fiber got here.
-      if (call.place === "Inside") return resume(self)
-      call.resume = () => resume(self)
-      if (!Duration.isFinite(this.size.maxWait)) return
-      call.cancelAlarm = setAlarm(call.fiber, Duration.toMillis(this.size.maxWait), () => {
-        if (call.place !== "Queued") return
-        this.leave(call)
-        resume(Effect.fail(this.reject(call.fiber)))
-      })
-    })
-  }
-
-  private leave(call: Call): undefined {
-    const { place } = call
-    call.place = "Outside"
-    if (place === "Queued") {
-      this.dequeue(call)
-    } else if (place === "Inside") {
-      this.end(call.fiber, call.before)
-    }
-  }
-
-  /** Gives the slot back, once what a timeout inside the call has left behind has ended as well. */
-  private end(fiber: Fiber.Fiber<unknown, unknown>, before: number): undefined {
-    if (before === countLeftBehind()) return this.giveBack(fiber)
-    const left = leftBehindSince(fiber, before)
-    let running = left.length
-    if (running === 0) return this.giveBack(fiber)
-    for (const call of left) {
-      call.addObserver(() => {
-        if (--running === 0) this.giveBack(call)
-      })
-    }
-  }
-
-  private giveBack(fiber: Fiber.Fiber<unknown, unknown>): undefined {
-    this.taken--
-    this.grant(fiber)
-  }
-
-  private reject(fiber: Fiber.Fiber<unknown, unknown>): BulkheadFullError {
-    this.turnedAway++
-    recorderOf(fiber)?.onBulkheadFull(this.name)
-    return bulkheadFullError(this.name, this.size.limit)
-  }
-
-  private grant(fiber: Fiber.Fiber<unknown, unknown>): void {
-    while (this.queue.first !== undefined && this.taken < this.size.limit) {
-      const call = this.queue.first
-      this.dequeue(call)
-      this.taken++
-      call.place = "Inside"
-      // Resumed in a task of its own: a call must not run inside the end of another.
-      if (this.granted.push(call) === 1) fiber.currentDispatcher.scheduleTask(this.resumeGranted, 0)
-    }
-  }
-
-  private readonly resumeGranted = (): void => {
-    const calls = this.granted
-    this.granted = []
-    for (const call of calls) isolated(() => call.resume?.())
-  }
-
-  private enqueue(call: Call): void {
-    call.place = "Queued"
-    this.queue.append(call)
-    this.waiting++
-  }
-
-  private dequeue(call: Call): void {
-    this.queue.remove(call)
-    this.waiting--
-    call.cancelAlarm?.()
-    call.cancelAlarm = undefined
-  }
 }

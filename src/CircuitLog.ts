@@ -1,34 +1,34 @@
 /**
- * Log lines of what changes circuits, for people and for log pipelines.
+ * Logs the changes of circuits, for people and for log pipelines.
  *
  * **Details**
  *
- * The message is the name of the event, and its fields are annotations:
+ * The message is the name of the event; the fields are annotations:
  *
  * | message | level | when |
  * | --- | --- | --- |
- * | `circuit_opened` | Warning, or `openedLevel` | a rule opened it, or a probe failed |
- * | `circuit_half_opened` | Info | its open time is over, and a call was let through as a probe |
- * | `circuit_closed` | Info | it has recovered |
- * | `circuit_changed` | Info | an operator changed its state |
- * | `circuit_reconfigured` | Info | it has another policy |
- * | `circuit_flapping` | Warning | it has changed more often than lines are written |
+ * | `circuit_opened` | Warning, or `openedLevel` | a rule opened the circuit, or a probe failed |
+ * | `circuit_half_opened` | Info | the open time ended, and a call runs as a probe |
+ * | `circuit_closed` | Info | the circuit recovered |
+ * | `circuit_changed` | Info | an operator changed the state |
+ * | `circuit_reconfigured` | Info | the policy changed |
+ * | `circuit_flapping` | Warning | there were more changes than `maxLines` |
  * | `call_failed` | Debug | a call counted as a failure; only with `calls` |
- * | `call_ignored` | Debug | a call said nothing, as one that is interrupted; only with `calls` |
+ * | `call_ignored` | Debug | a call had no outcome, for example because it was interrupted; only with `calls` |
  *
  * | field | |
  * | --- | --- |
  * | `circuit_breaker` | name of the circuit |
  * | `state`, `old_state` | as in `CircuitMetrics.toJson` |
- * | `reason` | of a change, as in `CircuitEvent` |
- * | `note` | what the operator said |
- * | `failure_count`, `threshold` | failures in a row, and how many open it |
- * | `error_rate`, `slow_call_rate`, `requests_in_window` | what the window had counted |
- * | `recovery_timeout` | seconds until a probe, of an open circuit; absent if it has no end |
- * | `last_error` | what failed last, of `circuit_opened` and `call_failed` |
- * | `elapsed_seconds` | in the state before |
- * | `changed` | fields of the policy |
- * | `suppressed` | changes that were not logged |
+ * | `reason` | why it changed, as in `CircuitEvent.StateChanged` |
+ * | `note` | the note of the operator |
+ * | `failure_count`, `threshold` | failures in a row, and the number that opens the circuit |
+ * | `error_rate`, `slow_call_rate`, `requests_in_window` | counts of the window |
+ * | `recovery_timeout` | seconds until an open circuit probes; absent if that has no end |
+ * | `last_error` | the last failure, of `circuit_opened` and `call_failed` |
+ * | `elapsed_seconds` | time in the previous state |
+ * | `changed` | the changed fields of the policy |
+ * | `suppressed` | number of changes that were not logged |
  *
  * @since 0.1.0
  */
@@ -49,16 +49,15 @@ import { writeLog } from "./internal/telemetry/writeLog.ts"
 import { failureText, STATE_NAMES } from "./internal/words.ts"
 
 /**
- * What to log.
+ * Options of the log.
  *
  * **Details**
  *
- * - `calls`: log each call that fails or is ignored as well; `false` by
- *   default. It makes every call publish an event.
- * - `openedLevel`: the level of `circuit_opened`, `"Warn"` by default.
- * - `maxLines`: lines for the changes of one circuit within `window`; 10 by
- *   default. What is beyond is counted, and told in one line at the end of the
- *   window.
+ * - `calls`: also logs calls that fail or are ignored; `false` by default. Every
+ *   call then publishes an event.
+ * - `openedLevel`: the level of `circuit_opened`; `"Warn"` by default.
+ * - `maxLines`: lines per circuit and `window`; 10 by default. Further changes
+ *   are counted and reported in one line at the end of the window.
  * - `window`: 1 minute by default.
  *
  * @category models
@@ -76,16 +75,16 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
 })
 
 /**
- * Logs what changes the circuits of the registry, until the scope of the Layer
+ * Logs the changes of the registry's circuits until the scope of the Layer
  * closes.
  *
  * **Details**
  *
- * Lines go to the loggers of where the Layer is built. Logging is done by a
- * fiber of its own and never delays a call. A logger that throws loses the line
- * it threw at, and no other.
+ * Lines go to the loggers that are in place where the Layer is built. Logging
+ * runs in its own fiber and never delays a call. If a logger throws, only that
+ * line is lost.
  *
- * Throws a `RangeError` if an option is out of its range.
+ * Throws a `RangeError` if an option is out of range.
  *
  * **Example** (Logging beside the registry)
  *
@@ -109,7 +108,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * lines // => [["circuit_changed"]]
  * ```
  *
- * @see {@link layerSilent} for turning it off from outside
+ * @see {@link layerSilent} for turning the log off, for example in tests
  *
  * @category layers
  * @since 0.1.0
@@ -153,7 +152,8 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
 }
 
 /**
- * Turns off every `CircuitLog.layer` it is provided to, in tests for instance.
+ * Turns off every `CircuitLog.layer` that it is provided to, for example in
+ * tests.
  *
  * **Example** (A program that logs, without its log)
  *
@@ -251,7 +251,7 @@ const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effe
     Effect.annotateLogs(line, Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)))
   )
 
-/** Lets so many lines of a circuit pass in each window, and tells at its end how many did not. */
+/** Lets `maxLines` lines of a circuit pass per window, and reports at its end how many did not. */
 const makeLimit = Effect.fnUntraced(function*(
   maxLines: number,
   window: Duration.Duration
@@ -261,11 +261,11 @@ const makeLimit = Effect.fnUntraced(function*(
   const millis = Duration.toMillis(window)
   const windows = new Map<string, { readonly endsAt: number; lines: number; suppressed: number }>()
 
-  const tellAtEnd = (circuit: string, current: { readonly suppressed: number }) =>
+  const reportAtEnd = (circuit: string, current: { readonly suppressed: number }) =>
     Effect.andThen(
       Effect.sleep(window),
       Effect.suspend(() => {
-        // Not the next one, which a change at the very end of this has begun.
+        // Not a later window, which a change at the very end of this one has opened.
         if (windows.get(circuit) === current) windows.delete(circuit)
         return current.suppressed === 0 ? Effect.void : write(Effect.logWarning("circuit_flapping"), {
           circuit_breaker: circuit,
@@ -281,7 +281,7 @@ const makeLimit = Effect.fnUntraced(function*(
       if (current === undefined || now >= current.endsAt) {
         const next = { endsAt: now + millis, lines: 1, suppressed: 0 }
         windows.set(circuit, next)
-        return Effect.andThen(line, Effect.forkIn(tellAtEnd(circuit, next), scope))
+        return Effect.andThen(line, Effect.forkIn(reportAtEnd(circuit, next), scope))
       }
       if (current.lines < maxLines) {
         current.lines++

@@ -1,19 +1,19 @@
 /**
- * What to do instead when a call fails: serve from a cache, answer with a
- * default, queue the work for later.
+ * Runs a fallback when a call fails: answers from a cache or with a default, or
+ * queues the work for later.
  *
  * **Details**
  *
- * A fallback runs on typed errors, all of them or those you choose. What it
- * handles leaves the error channel, and what it may fail with itself enters it.
+ * A fallback runs on typed errors, all of them or a choice. Errors it handles
+ * leave the error channel, and its own errors enter it.
  *
  * **Gotchas**
  *
- * - A defect is a bug and an interruption is a decision of the caller: neither
- *   runs a fallback. Use `Effect.catchDefect` inside where a dependency dies
- *   instead of failing.
- * - A fallback for every error hides the ones that deserve attention, and those
- *   that are answers, such as not-found. Prefer `onUnavailable`, or `when`.
+ * - Defects and interruptions run no fallback: a defect is a bug, and an
+ *   interruption is a decision of the caller. Use `Effect.catchDefect` inside
+ *   where a dependency dies instead of failing.
+ * - A fallback for every error hides the errors that deserve attention, and
+ *   those that are answers, such as not-found. Prefer `onUnavailable`, or `when`.
  * - Put it outermost. Inside a circuit breaker or a retry, its answers make a
  *   failing dependency look healthy.
  *
@@ -39,7 +39,7 @@
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type { NoInfer } from "effect/Types"
-import { checkFunction, checkOptions, refuse } from "./internal/check.ts"
+import { checkFunction, checkOptions, optionNames, refuse } from "./internal/check.ts"
 import * as Outcome from "./Outcome.ts"
 import {
   type AllTiersFailedError,
@@ -51,14 +51,47 @@ import {
 } from "./ResilienceError.ts"
 
 /**
+ * What runs when a call fails: an effect, or a function that gets the error and
+ * returns one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fallback<E, A, E2, R> = Effect.Effect<A, E2, R> | ((error: E) => Effect.Effect<A, E2, R>)
+
+/**
+ * When a fallback runs.
+ *
+ * **Details**
+ *
+ * - `when`: whether to run the fallback for an error; the other errors pass
+ *   through. If it is a refinement, the errors it tells apart leave the error
+ *   channel.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E> {
+  readonly when: (error: E) => boolean
+}
+
+/**
+ * Options whose `when` is a refinement.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RefinementOptions<in E, out EH extends E> extends Options<E> {
+  readonly when: (error: E) => error is EH
+}
+
+/**
  * Runs a fallback when a call fails.
  *
  * **Details**
  *
- * The fallback is an effect, or a function that gets the error. With `when` it
- * runs only for the errors that satisfy it, and the others pass through; if it
- * is a refinement, the errors it tells apart leave the error channel. If the
- * fallback fails, the call fails with the fallback's error.
+ * If the fallback fails, the call fails with the fallback's error. `when`
+ * chooses the errors it runs for.
  *
  * **Example** (Falling back on some errors)
  *
@@ -90,46 +123,45 @@ import {
  * @since 0.1.0
  */
 export const withFallback: {
-  <E, EH extends E, A2, E2, R2>(
-    fallback: Effect.Effect<A2, E2, R2> | ((error: NoInfer<E>) => Effect.Effect<A2, E2, R2>),
-    options: { readonly when: (error: NoInfer<E>) => error is EH }
+  <E, A2, E2, R2, EH extends E>(
+    fallback: Fallback<NoInfer<E>, A2, E2, R2>,
+    options: RefinementOptions<NoInfer<E>, EH>
   ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, EH> | E2, R | R2>
   <E, A2, E2, R2>(
-    fallback: Effect.Effect<A2, E2, R2> | ((error: NoInfer<E>) => Effect.Effect<A2, E2, R2>),
-    options: { readonly when: (error: NoInfer<E>) => boolean }
+    fallback: Fallback<NoInfer<E>, A2, E2, R2>,
+    options: Options<NoInfer<E>>
   ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, E | E2, R | R2>
-  <A2, E2, R2>(
-    fallback: Effect.Effect<A2, E2, R2>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, E2, R | R2>
   <E, A2, E2, R2>(
-    fallback: (error: NoInfer<E>) => Effect.Effect<A2, E2, R2>
+    fallback: Fallback<NoInfer<E>, A2, E2, R2>
   ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, E2, R | R2>
-  <A, E, R, EH extends E, A2, E2, R2>(
+  <A, E, R, A2, E2, R2, EH extends E>(
     self: Effect.Effect<A, E, R>,
-    fallback: Effect.Effect<A2, E2, R2> | ((error: NoInfer<E>) => Effect.Effect<A2, E2, R2>),
-    options: { readonly when: (error: NoInfer<E>) => error is EH }
+    fallback: Fallback<NoInfer<E>, A2, E2, R2>,
+    options: RefinementOptions<NoInfer<E>, EH>
   ): Effect.Effect<A | A2, Exclude<E, EH> | E2, R | R2>
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,
-    fallback: Effect.Effect<A2, E2, R2> | ((error: NoInfer<E>) => Effect.Effect<A2, E2, R2>),
-    options: { readonly when: (error: NoInfer<E>) => boolean }
+    fallback: Fallback<NoInfer<E>, A2, E2, R2>,
+    options: Options<NoInfer<E>>
   ): Effect.Effect<A | A2, E | E2, R | R2>
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,
-    fallback: Effect.Effect<A2, E2, R2> | ((error: NoInfer<E>) => Effect.Effect<A2, E2, R2>)
+    fallback: Fallback<NoInfer<E>, A2, E2, R2>
   ): Effect.Effect<A | A2, E2, R | R2>
 } = dual(
   isDataFirst,
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,
     fallback: Fallback<E, A2, E2, R2>,
-    options?: { readonly when: (error: E) => boolean }
+    options?: Options<E>
   ): Effect.Effect<A | A2, E | E2, R | R2> => {
     if (options === undefined) return Effect.catch(self, handler(fallback))
-    const { when } = checkOptions("Fallback.withFallback", options, ["when"])
+    const { when } = checkOptions("Fallback.withFallback", options, OPTIONS)
     return Effect.catchIf(self, checkFunction("Fallback.withFallback: when", when), handler(fallback))
   }
 )
+
+const OPTIONS = /* @__PURE__ */ optionNames<Options<never>>({ when: true })
 
 /**
  * Answers with a value when a call fails.
@@ -160,8 +192,27 @@ export const withFallbackValue: {
 )
 
 /**
- * An error by which a circuit, bulkhead or rate limit rejects a call, see
- * `Outcome`.
+ * A combinator that runs a fallback for the errors `Handled`, and removes the
+ * errors `Removed` from the error channel.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnErrors<Handled, Removed = Handled> {
+  <A2, E2, R2>(
+    fallback: Effect.Effect<A2, E2, R2>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Removed> | E2, R | R2>
+  <E, A2, E2, R2>(
+    fallback: (error: Extract<NoInfer<E>, Handled>) => Effect.Effect<A2, E2, R2>
+  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Removed> | E2, R | R2>
+  <A, E, R, A2, E2, R2>(
+    self: Effect.Effect<A, E, R>,
+    fallback: Fallback<Extract<NoInfer<E>, Handled>, A2, E2, R2>
+  ): Effect.Effect<A | A2, Exclude<E, Removed> | E2, R | R2>
+}
+
+/**
+ * A rejection by a circuit, bulkhead or rate limit, see `Outcome`.
  *
  * @category models
  * @since 0.1.0
@@ -183,14 +234,13 @@ export type NotMade = Rejection | AllTiersFailedError
  *
  * **When to use**
  *
- * Use when the fallback must not repeat what the call may have done, such as
- * keeping a message that could not be sent to send it later.
+ * Use when the fallback must not repeat an effect of the call, such as storing a
+ * message that could not be sent.
  *
  * **Gotchas**
  *
- * A call whose first attempt was made and whose second was rejected fails with
- * `RetryExhaustedError`, for which this does not run: see
- * `Outcome.isNotMade`.
+ * Does not run for a `RetryExhaustedError`: a retry that was rejected follows an
+ * attempt that was made, see `Outcome.isNotMade`.
  *
  * **Example** (Keeping a message for later)
  *
@@ -217,33 +267,26 @@ export type NotMade = Rejection | AllTiersFailedError
  * @category combinators
  * @since 0.1.0
  */
-export const onRejection: {
-  <A2, E2, R2>(
-    fallback: Effect.Effect<A2, E2, R2>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2>
-  <E, A2, E2, R2>(
-    fallback: (error: Extract<NoInfer<E>, NotMade>) => Effect.Effect<A2, E2, R2>
-  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2>
-  <A, E, R, A2, E2, R2>(
-    self: Effect.Effect<A, E, R>,
-    fallback: Effect.Effect<A2, E2, R2> | ((error: Extract<NoInfer<E>, NotMade>) => Effect.Effect<A2, E2, R2>)
-  ): Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2>
-} = dual(
-  2,
-  <A, E, R, A2, E2, R2>(
-    self: Effect.Effect<A, E, R>,
-    fallback: Fallback<Extract<E, NotMade>, A2, E2, R2>
-  ): Effect.Effect<A | A2, Exclude<E, Rejection> | E2, R | R2> => catchOnly(self, Outcome.isNotMade, fallback)
-)
+export const onRejection: OnErrors<NotMade, Rejection> = /* @__PURE__ */ onErrors(Outcome.isNotMade)
 
 /**
- * A call that the dependency did not serve, by what this package knows: it was
- * rejected, it timed out, its retries are used up, or all of its tiers failed.
+ * The errors of this package: the call was rejected, it timed out, its retries
+ * are used up, or all of its tiers failed.
  *
  * @category models
  * @since 0.1.0
  */
 export type Unavailable = Rejection | CallTimeoutError | RetryExhaustedError | AllTiersFailedError
+
+/**
+ * Whether an error says that a call could not be served.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isUnavailable = (error: unknown): error is Unavailable =>
+  Outcome.isRejection(error) || isCallTimeoutError(error) || isRetryExhaustedError(error) ||
+  isAllTiersFailedError(error)
 
 /**
  * Runs a fallback when a call could not be served: it was rejected, it timed
@@ -274,36 +317,7 @@ export type Unavailable = Rejection | CallTimeoutError | RetryExhaustedError | A
  * @category combinators
  * @since 0.1.0
  */
-export const onUnavailable: {
-  <A2, E2, R2>(
-    fallback: Effect.Effect<A2, E2, R2>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Unavailable> | E2, R | R2>
-  <E, A2, E2, R2>(
-    fallback: (error: Extract<NoInfer<E>, Unavailable>) => Effect.Effect<A2, E2, R2>
-  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, Exclude<E, Unavailable> | E2, R | R2>
-  <A, E, R, A2, E2, R2>(
-    self: Effect.Effect<A, E, R>,
-    fallback: Effect.Effect<A2, E2, R2> | ((error: Extract<NoInfer<E>, Unavailable>) => Effect.Effect<A2, E2, R2>)
-  ): Effect.Effect<A | A2, Exclude<E, Unavailable> | E2, R | R2>
-} = dual(
-  2,
-  <A, E, R, A2, E2, R2>(
-    self: Effect.Effect<A, E, R>,
-    fallback: Fallback<Extract<E, Unavailable>, A2, E2, R2>
-  ): Effect.Effect<A | A2, Exclude<E, Unavailable> | E2, R | R2> => catchOnly(self, isUnavailable, fallback)
-)
-
-/**
- * Whether an error says that a call could not be served.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isUnavailable = (error: unknown): error is Unavailable =>
-  Outcome.isRejection(error) || isCallTimeoutError(error) || isRetryExhaustedError(error) ||
-  isAllTiersFailedError(error)
-
-type Fallback<E, A, E2, R> = Effect.Effect<A, E2, R> | ((error: E) => Effect.Effect<A, E2, R>)
+export const onUnavailable: OnErrors<Unavailable> = /* @__PURE__ */ onErrors(isUnavailable)
 
 // An effect may be a function too: the class of a service is.
 const handler = <E, A, E2, R>(fallback: Fallback<E, A, E2, R>): (error: E) => Effect.Effect<A, E2, R> =>
@@ -314,16 +328,13 @@ const handler = <E, A, E2, R>(fallback: Fallback<E, A, E2, R>): (error: E) => Ef
     : refuse("Fallback: fallback", "an effect or a function that returns one", fallback)
 
 // The guard knows more than types do: of two errors of one type, one may say that the call was made.
-const catchOnly = <A, E, R, EH, A2, E2, R2, Removed>(
-  self: Effect.Effect<A, E, R>,
-  isHandled: (error: unknown) => boolean,
-  fallback: Fallback<EH, A2, E2, R2>
-): Effect.Effect<A | A2, Exclude<E, Removed> | E2, R | R2> =>
-  Effect.catchIf(self, isHandled as (error: E) => error is E & EH, handler(fallback)) as Effect.Effect<
-    A | A2,
-    Exclude<E, Removed> | E2,
-    R | R2
-  >
+function onErrors<Handled, Removed>(isHandled: (error: unknown) => boolean): OnErrors<Handled, Removed> {
+  return dual(
+    2,
+    <E, A2, E2, R2>(self: Effect.Effect<unknown, E>, fallback: Fallback<E, A2, E2, R2>) =>
+      Effect.catchIf(self, isHandled, handler(fallback))
+  )
+}
 
 function isDataFirst(args: IArguments): boolean {
   return Effect.isEffect(args[1]) || typeof args[1] === "function"

@@ -65,7 +65,7 @@ export type Status = typeof Status.Type
  * | `CircuitOpen` | `unhealthy` | the circuit rejects calls |
  * | `CircuitForcedOpen` | `unhealthy` | an operator forced the circuit open |
  * | `CircuitHalfOpen` | `degraded` | the circuit admits probes only |
- * | `FailureRate` | `degraded` | more than 10 % of the calls in the window of a `Closed` or `MetricsOnly` circuit failed |
+ * | `FailureRate` | `degraded` | more than 10% of the calls in the window of a `Closed` or `MetricsOnly` circuit failed |
  *
  * @category models
  * @since 0.1.0
@@ -197,13 +197,13 @@ export interface ValidationResult {
  *
  * const program = Effect.gen(function*() {
  *   const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
- *   yield* breaker.forceOpen({ duration: "30 seconds" })
+ *   yield* breaker.forceOpen()
  *   return HealthReport.toValidationResult(HealthReport.fromCircuit(yield* breaker.metrics))
  * })
  *
  * const validation = await Effect.runPromise(program)
  * validation.valid // => false
- * validation.errors // => ["circuit was forced open, retry after 30s"]
+ * validation.errors // => ["circuit was forced open and stays so until it is released"]
  * ```
  *
  * @category constructors

@@ -70,7 +70,7 @@ export const TypeId: TypeId = Policy.TypeId
 export type TypeId = "~effect-resilience/HedgePolicy"
 
 /**
- * When to hedge, whatever the error.
+ * When to hedge, for errors of any type.
  *
  * **Details**
  *

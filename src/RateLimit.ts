@@ -1,23 +1,26 @@
 /**
- * A limit on how many calls run in a window of time, in one process or in all
- * that share a store.
+ * Limits how many calls start in a window of time, in one process or in all
+ * processes that share a store.
  *
  * **Details**
  *
  * A call that finds no token left fails with `RateLimitExceededError`, or waits
- * for its turn, as `onExceeded` says. Calls wait in order of arrival. A
- * rejection is no verdict on the dependency: circuits ignore it.
+ * for its turn, as `onExceeded` says. Calls wait in order of arrival. Circuits
+ * ignore such a rejection.
  *
  * `makeMemory`, and `make` with `layerMemory`, keep tokens in this process.
  * `make` with `RateLimiter.layer` and `RateLimiter.layerStoreRedis`, both from
  * `effect/persistence/RateLimiter`, shares them between processes.
  *
+ * Constructors and combinators throw a `RangeError` if an option is unknown or
+ * out of its range.
+ *
  * **Gotchas**
  *
  * - In a store, a call that waits has taken its tokens already, and does not
- *   give them back if it is interrupted. Set `maxWait` to no more than callers
- *   are ready to wait. In memory a call takes its tokens when it begins, so one
- *   that gives up leaves its place to those behind it.
+ *   return them if it is interrupted. Set `maxWait` to no more than callers are
+ *   ready to wait. In memory a call takes its tokens when it begins, so that a
+ *   call that gives up leaves its place to those behind it.
  * - Stores know a limit by its name and key alone. Two limits of one name on
  *   one store share their tokens.
  *
@@ -43,37 +46,39 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
-import * as Predicate from "effect/Predicate"
-import * as References from "effect/References"
-import { checkCount, checkDuration, checkOneOf, checkOptions, checkString, refuse } from "./internal/check.ts"
-import { RateQueues } from "./internal/rateLimit/queue.ts"
-import * as Window from "./internal/rateLimit/window.ts"
-import { rateLimitExceededError } from "./internal/error/rejection.ts"
-import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
-import { writeLog } from "./internal/telemetry/writeLog.ts"
+import { checkString, refuse } from "./internal/check.ts"
+import { makeQueues, MemoryLimit, queuesIn, queuesOf, withQueues } from "./internal/rateLimit/memory.ts"
+import { inMonotonicTime } from "./internal/rateLimit/monotonicStore.ts"
+import * as Rules from "./internal/rateLimit/rules.ts"
+import { StoreLimit } from "./internal/rateLimit/store.ts"
+import { type Definition, guard, remember } from "./internal/serviceNames.ts"
+import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
+ * Identifies a `RateLimit` at runtime.
+ *
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId: TypeId = "~effect-resilience/RateLimit"
+export const TypeId: TypeId = Rules.TypeId
 
 /**
+ * Identifies a `RateLimit` in types.
+ *
  * @category type IDs
  * @since 0.1.0
  */
 export type TypeId = "~effect-resilience/RateLimit"
 
 /**
- * A limit on calls per time. `StoreError` is what a call can fail with when the
- * tokens cannot be read.
+ * A limit on calls per time. `StoreError` is the error of a call whose tokens
+ * cannot be read.
  *
  * @category models
  * @since 0.1.0
@@ -84,7 +89,7 @@ export interface RateLimit<out StoreError = never> {
   /** Names the limit in errors, and its tokens in the store. */
   readonly name: string
 
-  /** How it limits, as `at most 100 calls in any 1m (sliding-window), the rest delayed up to 5s`. */
+  /** The rate limit in words, as `at most 100 calls in any 1m (sliding-window), the rest delayed up to 5s`. */
   readonly description: string
 
   /** Runs an effect when there are tokens for it, or fails with `RateLimitExceededError` without running it. */
@@ -145,15 +150,15 @@ export interface Options<S extends OnStoreError = OnStoreError> {
 }
 
 /**
- * What one call differs in.
+ * Options of one call.
  *
  * **Details**
  *
- * - `key`: whose tokens it takes. Each key has a limit of its own, such as one
- *   per tenant; calls without a key share one.
- * - `tokens`: how many it takes, from 1 to `limit`.
+ * - `key`: chooses the tokens. Each key has a limit of its own, such as one per
+ *   tenant; calls without a key share one.
+ * - `tokens`: tokens of this call, from 1 to `limit`.
  * - `maxWait`: with `onExceeded: "delay"`, longest wait of this call, if it is
- *   shorter than that of the limit. Of no use with `"fail"`.
+ *   shorter than that of the limit. Ignored with `"fail"`.
  *
  * @category models
  * @since 0.1.0
@@ -170,10 +175,10 @@ export interface CallOptions {
  * @category guards
  * @since 0.1.0
  */
-export const isRateLimit = (u: unknown): u is RateLimit<unknown> => Predicate.hasProperty(u, TypeId)
+export const isRateLimit: (u: unknown) => u is RateLimit<unknown> = Rules.isRateLimit
 
 /**
- * What a call can fail with for the sake of the store.
+ * The error of a call whose tokens cannot be read, by `onStoreError`.
  *
  * @category utility types
  * @since 0.1.0
@@ -181,18 +186,18 @@ export const isRateLimit = (u: unknown): u is RateLimit<unknown> => Predicate.ha
 export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.RateLimitStoreError : never
 
 /**
- * Makes a rate limit whose tokens the `RateLimiter` service keeps.
+ * Creates a rate limit whose tokens the `RateLimiter` service keeps.
  *
  * **Details**
  *
- * Throws a `RangeError` if an option is out of its range. Dies with one if the
- * algorithm is `"sliding-window"` and the service is not that of `layerMemory`.
+ * Dies with a `RangeError` if the algorithm is `"sliding-window"` and the service
+ * is not that of `layerMemory`.
  *
  * **Gotchas**
  *
- * With `maxWait` in a store, calls that ask for the last places at the very
- * same time can find that they would wait too long after all. They are
- * rejected, but have taken their tokens.
+ * With `maxWait` in a store, calls that ask for the last places at the same
+ * moment may have to wait too long after all. They are rejected, but have taken
+ * their tokens.
  *
  * **Example** (Waiting for a turn)
  *
@@ -228,12 +233,12 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
 export const make = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
 ): Effect.Effect<RateLimit<StoreError<S>>, never, RateLimiter.RateLimiter> => {
-  const [name, rules] = parseNamed("RateLimit.make", options)
+  const [name, rules] = Rules.parseNamed("RateLimit.make", options)
   return makeParsed("RateLimit.make", name, rules)
 }
 
 /**
- * Makes a rate limit that keeps its own tokens in memory.
+ * Creates a rate limit that keeps its own tokens in memory.
  *
  * **Example** (Limiting the calls of one process)
  *
@@ -255,7 +260,7 @@ export const make = <const S extends OnStoreError = "allow">(
 export const makeMemory = <const S extends OnStoreError = "allow">(
   options: Options<S> & { readonly name: string }
 ): Effect.Effect<RateLimit<StoreError<S>>> => {
-  const [name, rules] = parseNamed("RateLimit.makeMemory", options)
+  const [name, rules] = Rules.parseNamed("RateLimit.makeMemory", options)
   return Effect.sync(() => new MemoryLimit(name, rules, makeQueues(rules)))
 }
 
@@ -264,7 +269,7 @@ export const makeMemory = <const S extends OnStoreError = "allow">(
 // -----------------------------------------------------------------------------
 
 /**
- * What to limit a call by: a rate limit, or the class of a rate limit service.
+ * What limits a call: a rate limit, or that of a service by its class.
  *
  * @category models
  * @since 0.1.0
@@ -272,8 +277,7 @@ export const makeMemory = <const S extends OnStoreError = "allow">(
 export type Target = RateLimit<unknown> | Context.Key<unknown, RateLimit<unknown>>
 
 /**
- * What a call through a target needs: the service for its class, nothing for a
- * rate limit.
+ * The service that a target needs: that of its class, nothing for a rate limit.
  *
  * @category utility types
  * @since 0.1.0
@@ -281,7 +285,7 @@ export type Target = RateLimit<unknown> | Context.Key<unknown, RateLimit<unknown
 export type TargetServices<T> = T extends Context.Key<infer Identifier, RateLimit<unknown>> ? Identifier : never
 
 /**
- * What a call through a target can fail with for the sake of the store.
+ * The error of a call through a target whose tokens cannot be read.
  *
  * @category utility types
  * @since 0.1.0
@@ -293,10 +297,6 @@ export type TargetStoreError<T> = T extends RateLimit<infer E> ? E
 /**
  * Runs an effect when a rate limit has tokens for it, or fails with
  * `RateLimitExceededError` without running it.
- *
- * **Details**
- *
- * Throws a `RangeError` if `tokens` is out of its range.
  *
  * **Example** (Limiting each tenant)
  *
@@ -337,22 +337,32 @@ export const withRateLimit: {
 } = ((
   ...args: [self: AnyCall, target: Target, options?: CallOptions] | [target: Target, options?: CallOptions]
 ) => {
-  // The class of a service is an effect too, so data-first calls are told by their second argument.
   const [first, second, third] = args
-  if (isTarget(second) || (second !== undefined && Effect.isEffect(first) && !isTarget(first))) {
-    return runWithin(checkTarget(second), first as AnyCall, third)
-  }
-  const target = checkTarget(first)
-  checkCall("RateLimit.withRateLimit", second)
-  return (self: AnyCall) => runWithin(target, self, second)
+  if (isDataFirst(isTarget, args)) return executeWithin(check(second), first as AnyCall, third)
+  const target = check(first)
+  Rules.checkCall("RateLimit.withRateLimit", second as CallOptions | undefined)
+  return (self: AnyCall) => executeWithin(target, self, second as CallOptions | undefined)
 }) as never
+
+const isTarget = (u: unknown): u is Target => isTargetOf(Rules.RATE_LIMIT, u)
+
+const check = (target: unknown): Target =>
+  checkTarget(Rules.RATE_LIMIT, "RateLimit.withRateLimit: the rate limit", target)
+
+const executeWithin = (target: Target, self: AnyCall, options: CallOptions | undefined): AnyCall => {
+  if (isRateLimit(target)) return target.execute(self, options)
+  Rules.checkCall("RateLimit.withRateLimit", options)
+  return Effect.withFiber((fiber) => findTarget(Rules.RATE_LIMIT, fiber.context, target).execute(self, options))
+}
+
+type AnyCall = Effect.Effect<unknown, unknown>
 
 // -----------------------------------------------------------------------------
 // services
 // -----------------------------------------------------------------------------
 
 /**
- * Class of a service that is one rate limit, see `Service`.
+ * Class of a rate limit service, see `Service`.
  *
  * @category models
  * @since 0.1.0
@@ -360,31 +370,27 @@ export const withRateLimit: {
 export interface ServiceClass<Self, Name extends string, out StoreError = never>
   extends Context.ServiceClass<Self, `effect-resilience/RateLimit/${Name}`, RateLimit<StoreError>>
 {
-  /** How it limits. */
+  /** The rate limit in words. */
   readonly description: string
-  /** A rate limit whose tokens the `RateLimiter` service keeps. */
+  /** Provides a rate limit whose tokens the `RateLimiter` service keeps. */
   readonly layer: Layer.Layer<Self, never, RateLimiter.RateLimiter>
-  /** A rate limit whose tokens are kept in memory. */
+  /** Provides a rate limit whose tokens are kept in memory. */
   readonly layerMemory: Layer.Layer<Self>
 }
 
 /**
- * Makes the class of a service that is one rate limit.
+ * Creates the class of a rate limit service with its own layers.
  *
  * **When to use**
  *
  * Use when calls from several places share a limit, and a program should name
  * the limit it needs in its type.
  *
- * **Details**
- *
- * Throws a `RangeError` if an option is out of its range.
- *
  * **Gotchas**
  *
  * The name is the key of the service. Where two classes of one name and
- * different options are provided together, the one that meets the rate limit
- * of the other dies with a `RangeError`.
+ * different options are provided together, calls that find the rate limit of
+ * the other class die with a `RangeError`.
  *
  * **Example** (Providing a rate limit by Layer)
  *
@@ -410,7 +416,7 @@ export const Service = <Self>() =>
   name: Name,
   options: Options<S>
 ): ServiceClass<Self, Name, StoreError<S>> => {
-  const rules = parse("RateLimit.Service", options, OPTIONS)
+  const rules = Rules.parse("RateLimit.Service", options)
   checkString("RateLimit.Service: name", name)
   const definition: Definition = { maker: "RateLimit.Service", name, settings: rules }
   const tag = guard(
@@ -425,7 +431,7 @@ export const Service = <Self>() =>
     )
   )
   return Object.assign(tag, {
-    description: describe(rules),
+    description: Rules.describe(rules),
     layer,
     layerMemory: Layer.provide(layer, layerMemory)
   })
@@ -436,9 +442,9 @@ export const Service = <Self>() =>
  *
  * **Details**
  *
- * Rate limits of one name, limit, window and algorithm share their tokens. It
- * counts in monotonic time, so that setting the machine's clock changes
- * nothing. A key of which all tokens are back is forgotten.
+ * Rate limits of one name, limit, window and algorithm share their tokens. The
+ * layer counts in monotonic time, so that setting the clock of the machine
+ * changes nothing. A key is forgotten once all its tokens are back.
  *
  * **Gotchas**
  *
@@ -462,130 +468,10 @@ export const layerMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PURE__ */
 // internal
 // -----------------------------------------------------------------------------
 
-interface Rules {
-  readonly algorithm: Window.Algorithm
-  readonly limit: number
-  readonly window: Duration.Duration
-  readonly tokens: number
-  /** Zero rejects what would have to wait. */
-  readonly maxWait: Duration.Duration
-  readonly onStoreError: OnStoreError
-}
-
-const OPTIONS = ["limit", "window", "algorithm", "onExceeded", "maxWait", "tokens", "onStoreError"]
-
-const parseNamed = (caller: string, options: Options & { readonly name: string }): readonly [string, Rules] => {
-  const rules = parse(caller, options, ["name", ...OPTIONS])
-  return [checkString(`${caller}: name`, options.name), rules]
-}
-
-const parse = (caller: string, options: Options, known: ReadonlyArray<string>): Rules => {
-  const { algorithm = "fixed-window", onExceeded = "fail", onStoreError = "allow" } = checkOptions(
-    caller,
-    options,
-    known
-  )
-  checkOneOf(`${caller}: algorithm`, ["fixed-window", "token-bucket", "sliding-window"], algorithm)
-  checkOneOf(`${caller}: onExceeded`, ["fail", "delay"], onExceeded)
-  checkOneOf(`${caller}: onStoreError`, ["allow", "fail"], onStoreError)
-  if (options.maxWait !== undefined && onExceeded !== "delay") {
-    throw new RangeError(`${caller}: maxWait must come with onExceeded "delay", got "${onExceeded}"`)
-  }
-  const limit = checkCount(`${caller}: limit`, options.limit)
-  const window = checkDuration(`${caller}: window`, options.window, { positive: true, finite: true })
-  return {
-    limit,
-    window,
-    algorithm,
-    tokens: checkCount(`${caller}: tokens`, options.tokens ?? 1, limit),
-    maxWait: onExceeded === "fail"
-      ? Duration.zero
-      : options.maxWait === undefined
-      ? Duration.infinity
-      : checkDuration(`${caller}: maxWait`, options.maxWait),
-    onStoreError
-  }
-}
-
-const checkCall = (caller: string, options: CallOptions | undefined): void => {
-  if (options === undefined) return
-  const { key, maxWait } = checkOptions(caller, options, ["key", "tokens", "maxWait"])
-  if (key !== undefined) checkString(`${caller}: key`, key)
-  if (maxWait !== undefined) checkDuration(`${caller}: maxWait`, maxWait)
-}
-
-/** What one call takes, with the defaults of its limit. */
-interface Take {
-  readonly key: string | undefined
-  readonly tokens: number
-  readonly maxWait: Duration.Duration
-}
-
-const takeOf = (rules: Rules, options: CallOptions): Take => {
-  checkCall("RateLimit.execute", options)
-  const { key, maxWait, tokens } = options
-  return {
-    key,
-    tokens: tokens === undefined ? rules.tokens : checkCount("RateLimit.execute: tokens", tokens, rules.limit),
-    maxWait: maxWait === undefined
-      ? rules.maxWait
-      : Duration.min(rules.maxWait, checkDuration("RateLimit.execute: maxWait", maxWait))
-  }
-}
-
-type AnyCall = Effect.Effect<unknown, unknown>
-
-const isTarget = (u: unknown): u is Target => isRateLimit(u) || Context.isKey(u)
-
-const checkTarget = (target: unknown): Target =>
-  isTarget(target)
-    ? target
-    : refuse(
-      "RateLimit.withRateLimit: the rate limit",
-      "a value made with RateLimit.make or RateLimit.makeMemory, or the class of a service",
-      target
-    )
-
-const runWithin = (target: Target, self: AnyCall, options: CallOptions | undefined): AnyCall => {
-  if (isRateLimit(target)) return target.execute(self, options)
-  checkCall("RateLimit.withRateLimit", options)
-  return Effect.withFiber((fiber) => getService(fiber.context, target).execute(self, options))
-}
-
-const describe = (rules: Rules): string => {
-  const { algorithm, limit, maxWait, tokens } = rules
-  const window = Duration.format(rules.window)
-  const count = `${limit} ${tokens !== 1 ? "tokens" : limit === 1 ? "call" : "calls"}`
-  const most = Window.mostInAnyWindow(rules)
-  const parts = most === limit
-    ? [`at most ${count} in any ${window} (${algorithm})`]
-    : [
-      algorithm === "fixed-window"
-        ? `at most ${count} per window of ${window} (fixed-window)`
-        : `up to ${count} at once, refilled at ${limit} per ${window} (${algorithm})`,
-      `at most ${most} in any ${window}`
-    ]
-  if (tokens !== 1) parts.push(`${tokens} per call`)
-  parts.push(
-    Duration.isZero(maxWait)
-      ? "the rest rejected"
-      : Duration.isFinite(maxWait)
-      ? `the rest delayed up to ${Duration.format(maxWait)}`
-      : "the rest delayed"
-  )
-  return parts.join(", ")
-}
-
-const exceeded = (
-  name: string,
-  rules: Rules,
-  retryAfter: Duration.Duration
-): Effect.Effect<never, RateLimitExceededError> => Effect.fail(rateLimitExceededError(name, rules.limit, retryAfter))
-
 const makeParsed = <E>(
   caller: string,
   name: string,
-  rules: Rules
+  rules: Rules.Rules
 ): Effect.Effect<RateLimit<E>, never, RateLimiter.RateLimiter> =>
   Effect.map(RateLimiter.RateLimiter, (limiter) => {
     const queues = queuesOf.get(limiter)
@@ -600,239 +486,3 @@ const makeParsed = <E>(
     }
     return new StoreLimit<E>(name, rules, algorithm, limiter)
   })
-
-// -----------------------------------------------------------------------------
-// in memory
-// -----------------------------------------------------------------------------
-
-/**
- * The queues of each `RateLimiter` that `layerMemory` has made. Its interface
- * knows no way to leave a queue, so a limit in memory goes past it.
- */
-const queuesOf = new WeakMap<RateLimiter.RateLimiter, Map<string, RateQueues>>()
-
-const withQueues = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter => {
-  queuesOf.set(limiter, new Map())
-  return limiter
-}
-
-const queuesIn = (queues: Map<string, RateQueues>, name: string, rules: Rules): RateQueues => {
-  const id = JSON.stringify([name, rules.algorithm, rules.limit, Duration.toMillis(rules.window)])
-  let found = queues.get(id)
-  if (found === undefined) queues.set(id, found = makeQueues(rules))
-  return found
-}
-
-const makeQueues = ({ algorithm, limit, window }: Rules): RateQueues =>
-  new RateQueues({ algorithm, limit, windowMillis: Duration.toMillis(window) })
-
-class MemoryLimit implements RateLimit {
-  readonly [TypeId]: TypeId = TypeId
-  readonly name: string
-  private readonly rules: Rules
-  private readonly queues: RateQueues
-  private readonly maxWaitMillis: number
-
-  constructor(name: string, rules: Rules, queues: RateQueues) {
-    this.name = name
-    this.rules = rules
-    this.queues = queues
-    this.maxWaitMillis = Duration.toMillis(rules.maxWait)
-  }
-
-  get description(): string {
-    return describe(this.rules)
-  }
-
-  get execute(): RateLimit["execute"] {
-    return (self, options) => {
-      if (options === undefined) {
-        return this.queues.run(undefined, {
-          self,
-          tokens: this.rules.tokens,
-          maxWait: this.maxWaitMillis,
-          reject: this.reject
-        })
-      }
-      const { key, maxWait, tokens } = takeOf(this.rules, options)
-      return this.queues.run(key, { self, tokens, maxWait: Duration.toMillis(maxWait), reject: this.reject })
-    }
-  }
-
-  private readonly reject = (wait: number): Effect.Effect<never, RateLimitExceededError> =>
-    exceeded(this.name, this.rules, Duration.millis(wait))
-}
-
-// -----------------------------------------------------------------------------
-// in a store
-// -----------------------------------------------------------------------------
-
-type Consumed = Effect.Effect<RateLimiter.ConsumeResult, RateLimiter.RateLimiterError>
-
-/** How to take the tokens of a call from a store. */
-interface Consume {
-  /** Takes them if no wait is needed, or however long the wait, if waits have no limit. */
-  readonly first: Consumed
-  /** Finds out how long the wait would be after `first` found none left. Takes none. */
-  readonly wait: (
-    exceeded: RateLimiter.RateLimitExceeded
-  ) => Effect.Effect<Duration.Duration, RateLimiter.RateLimiterError>
-  /** Takes them, however long the wait. */
-  readonly reserve: () => Consumed
-  readonly maxWait: Duration.Duration
-}
-
-class StoreLimit<E> implements RateLimit<E> {
-  readonly [TypeId]: TypeId = TypeId
-  readonly name: string
-  private readonly rules: Rules
-  private readonly algorithm: "fixed-window" | "token-bucket"
-  private readonly limiter: RateLimiter.RateLimiter
-  private readonly plain: Consume
-
-  constructor(
-    name: string,
-    rules: Rules,
-    algorithm: "fixed-window" | "token-bucket",
-    limiter: RateLimiter.RateLimiter
-  ) {
-    this.name = name
-    this.rules = rules
-    this.algorithm = algorithm
-    this.limiter = limiter
-    this.plain = this.consume({ key: undefined, tokens: rules.tokens, maxWait: rules.maxWait })
-  }
-
-  get description(): string {
-    return describe(this.rules)
-  }
-
-  get execute(): RateLimit<E>["execute"] {
-    return (self, options) => {
-      const consume = options === undefined ? this.plain : this.consume(takeOf(this.rules, options))
-      return Effect.matchEffect(consume.first, {
-        onSuccess: ({ delay }) => after(delay, self),
-        onFailure: (error) => Effect.flatMap(this.recover(error, consume), (delay) => after(delay, self))
-      })
-    }
-  }
-
-  private consume({ key, maxWait, tokens }: Take): Consume {
-    const { algorithm, limiter, rules: { limit, window } } = this
-    const ask = (tokens: number, onExceeded: "fail" | "delay"): Consumed =>
-      limiter.consume({
-        // A slash: the stores put a colon between a key and what they add to it.
-        key: key === undefined ? this.name : `${this.name}/${key}`,
-        tokens,
-        limit,
-        window,
-        algorithm,
-        onExceeded
-      })
-    return {
-      first: ask(tokens, Duration.isFinite(maxWait) ? "fail" : "delay"),
-      wait: algorithm === "token-bucket"
-        ? (exceeded) => Effect.succeed(exceeded.retryAfter)
-        // It says when the window ends, and not how many wait for the ends of this and later windows. Asking for no
-        // tokens tells.
-        : () => Effect.map(ask(0, "delay"), (now) => waitInWindows(this.rules, tokens, now)),
-      reserve: () => ask(tokens, "delay"),
-      maxWait
-    }
-  }
-
-  /** Finds out how long a call has to wait, when it cannot run at once. */
-  private recover(
-    error: RateLimiter.RateLimiterError,
-    { maxWait, reserve, wait }: Consume
-  ): Effect.Effect<Duration.Duration, RateLimitExceededError | E> {
-    if (error.reason._tag !== "RateLimitExceeded" || Duration.isZero(maxWait)) return this.failed(error)
-    const { reason } = error
-    return Effect.gen({ self: this }, function*() {
-      const foreseen = yield* wait(reason)
-      if (Duration.isGreaterThan(foreseen, maxWait)) return yield* this.exceeded(foreseen)
-      const { delay } = yield* reserve()
-      if (Duration.isGreaterThan(delay, maxWait)) return yield* this.exceeded(delay)
-      return delay
-    }).pipe(Effect.catchTag("RateLimiterError", (error) => this.failed(error)))
-  }
-
-  private failed({ reason }: RateLimiter.RateLimiterError): Effect.Effect<
-    Duration.Duration,
-    RateLimitExceededError | E
-  > {
-    return reason._tag === "RateLimitExceeded" ? this.exceeded(reason.retryAfter) : this.storeFailed(reason)
-  }
-
-  private exceeded(retryAfter: Duration.Duration): Effect.Effect<never, RateLimitExceededError> {
-    return exceeded(this.name, this.rules, retryAfter)
-  }
-
-  private storeFailed(error: RateLimiter.RateLimitStoreError): Effect.Effect<Duration.Duration, E> {
-    // `E` is the type of this error where it can be raised.
-    if (this.rules.onStoreError === "fail") return Effect.fail(error as E)
-    return Effect.withFiber((fiber) => {
-      const level = fiber.getRef(References.UnhandledLogLevel)
-      return level === undefined
-        ? Effect.succeed(Duration.zero)
-        : Effect.as(
-          writeLog(
-            Effect.logWithLevel(level)(`Rate limit "${this.name}" let a call through because its store failed`, error)
-          ),
-          Duration.zero
-        )
-    })
-  }
-}
-
-// Timers drop the fraction of a millisecond.
-const after = <A, E, R>(delay: Duration.Duration, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Duration.isZero(delay) ? self : Effect.delay(self, Math.ceil(Duration.toMillis(delay)))
-
-/**
- * How long a call for `tokens` would wait in fixed windows, by the rule of
- * `RateLimiter.consume`: the n-th `limit` of tokens is for the n-th window, and
- * each token moves the end by its share of a window.
- */
-const waitInWindows = (rules: Rules, tokens: number, now: RateLimiter.ConsumeResult): Duration.Duration => {
-  const window = Duration.toMillis(rules.window)
-  const taken = rules.limit - now.remaining
-  const elapsed = taken * (window / rules.limit) - Duration.toMillis(now.resetAfter)
-  const windows = Math.floor((taken + tokens - 1) / rules.limit)
-  return Duration.millis(Math.max(0, windows * window - elapsed))
-}
-
-const inMonotonicTime = (store: RateLimiter.RateLimiterStore["Service"]): RateLimiter.RateLimiterStore["Service"] => {
-  let wall: Clock.Clock | undefined
-  let monotonic!: Clock.Clock
-  const run = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.withFiber((fiber) => {
-      const clock = fiber.getRef(Clock.Clock)
-      if (clock !== wall) {
-        wall = clock
-        monotonic = monotonicClock(clock)
-      }
-      return Effect.provideService(effect, Clock.Clock, monotonic)
-    })
-  return {
-    fixedWindow: (options) => run(store.fixedWindow(options)),
-    tokenBucket: (options) => run(store.tokenBucket(options)),
-    adaptiveConsume: (options) => run(store.adaptiveConsume(options)),
-    adaptiveFeedback: (options) => run(store.adaptiveFeedback(options))
-  }
-}
-
-/** Tells monotonic time where it is asked for the time of day. */
-const monotonicClock = (clock: Clock.Clock): Clock.Clock => {
-  const nanos = () => clock.monotonicTimeNanosUnsafe()
-  const millis = () => Math.floor(Number(nanos()) / 1e6)
-  return {
-    currentTimeMillisUnsafe: millis,
-    currentTimeMillis: Effect.sync(millis),
-    currentTimeNanosUnsafe: nanos,
-    currentTimeNanos: Effect.sync(nanos),
-    monotonicTimeNanosUnsafe: nanos,
-    monotonicTimeNanos: Effect.sync(nanos),
-    sleep: (duration) => clock.sleep(duration)
-  }
-}

@@ -36,7 +36,6 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import * as Bulkhead from "./Bulkhead.ts"
@@ -46,6 +45,7 @@ import * as Environment from "./Environment.ts"
 import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
 import { answered, answering, classifyAnswer } from "./internal/answer.ts"
+import { BULKHEAD } from "./internal/bulkhead/slots.ts"
 import { checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
 import { begins, withBeginning } from "./internal/pipeline/beginning.ts"
 import {
@@ -64,6 +64,9 @@ import {
   through,
   throughWithSpans
 } from "./internal/pipeline/stages.ts"
+import { RATE_LIMIT } from "./internal/rateLimit/rules.ts"
+import { endingWithin } from "./internal/retry/policy.ts"
+import { checkTarget } from "./internal/target.ts"
 import { inOperation } from "./internal/telemetry/recorder.ts"
 import * as RateLimit from "./RateLimit.ts"
 import type {
@@ -643,7 +646,7 @@ const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
     const policy = inOperation(name, Retry.isRetryPolicy(retry) ? retry : Retry.make(retry as Retry.Options))
     const total = totalAround("retry", plan)
     // A wait that ends after the whole call has to is not worth beginning.
-    const limited = total === undefined ? policy : Retry.endingWithin(policy, total)
+    const limited = total === undefined ? policy : endingWithin(policy, total)
     return { title: "retry", description: policy.description, protect: (self) => Retry.withRetry(self, limited) }
   },
   hedge: ({ options: { hedge, name } }) => {
@@ -651,7 +654,7 @@ const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
     return { title: "hedge", description: policy.description, protect: (self) => Hedge.withHedge(self, policy) }
   },
   rateLimit: (plan) => {
-    const limit = checkTarget("rateLimit", plan.options.rateLimit!, RateLimit.isRateLimit)
+    const limit = checkTarget(RATE_LIMIT, "Resilience.make: rateLimit", plan.options.rateLimit!)
     return {
       title: "rate limit",
       description: describeTarget(limit),
@@ -663,7 +666,7 @@ const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
     return { title: "circuit breaker", description, protect: circuitStep(plan, target, policy) }
   },
   bulkhead: ({ options }) => {
-    const bulkhead = checkTarget("bulkhead", options.bulkhead!, Bulkhead.isBulkhead)
+    const bulkhead = checkTarget(BULKHEAD, "Resilience.make: bulkhead", options.bulkhead!)
     return { title: "bulkhead", description: describeTarget(bulkhead), protect: Bulkhead.withBulkhead(bulkhead) }
   },
   attemptTimeout: ({ limits, options: { name } }) => ({
@@ -719,13 +722,4 @@ const circuitStep = (
           return queued === undefined ? Duration.infinity : Duration.sum(interruptedAfter!, queued)
         }
       }))
-}
-
-/** Both hold state, so that options in place of them would be a new one for each pipeline. */
-const checkTarget = <T extends object>(option: string, target: T, isValue: (u: unknown) => boolean): T => {
-  if (isValue(target) || Context.isKey(target)) return target
-  throw new RangeError(
-    `Resilience.make: ${option} must be a value made with ${option === "bulkhead" ? "Bulkhead" : "RateLimit"}.make ` +
-      `or the class of a service, got ${format(target)}`
-  )
 }

@@ -1,15 +1,16 @@
 /**
- * The errors the combinators of this package add to the error channel.
+ * Errors that the combinators of this package add to the error channel.
  *
- * Every one is a tagged Schema error: `Effect.catchTag` removes it from the
- * error channel, and `Schema` encodes and decodes it, so it crosses a process
- * boundary intact.
+ * Each is a tagged Schema error: `Effect.catchTag` removes it from the error
+ * channel, and `Schema` encodes and decodes it. Each has a guard, which also
+ * recognizes the errors of another copy of this package. Errors are values: two
+ * with the same fields are equal.
  *
  * **Gotchas**
  *
- * - Rejections happen while a dependency is down, often thousands of times a
- *   second, so the combinators create them without capturing a stack. The
- *   message names what rejected the call.
+ * - While a dependency is down, calls are rejected thousands of times a second,
+ *   so the combinators create errors without capturing a stack. The message
+ *   names what rejected the call.
  *
  * **Example** (Handling a rejection)
  *
@@ -35,8 +36,8 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
 import { formatDuration } from "./internal/time/durationText.ts"
-import { asValue } from "./internal/error/errorValue.ts"
-import { brandOf, type ERROR_TYPE_ID, hintOf } from "./internal/error/insideError.ts"
+import { errorClass, guardOf } from "./internal/error/errorClass.ts"
+import { type ERROR_TYPE_ID, hintOf } from "./internal/error/insideError.ts"
 import { messageOf } from "./internal/error/messageOf.ts"
 import { WireError } from "./internal/error/wireError.ts"
 import { failureText } from "./internal/words.ts"
@@ -48,21 +49,17 @@ import { failureText } from "./internal/words.ts"
 export const TypeId: TypeId = "~effect-resilience/ResilienceError"
 
 /**
- * Brands the errors of this package, with the tag of the error as its value.
- * The guards read it, so that they know the errors of another copy of the
- * package as well.
+ * Brands the errors of this package with their tag. The guards read it.
  *
  * @category type IDs
  * @since 0.1.0
  */
 export type TypeId = typeof ERROR_TYPE_ID
 
-const is = <E>(tag: string) => (u: unknown): u is E => brandOf(u) === tag
-
 /**
- * What failed last, for people: the class of the error and its message, in one
- * line of at most 200 characters each. `describeFailure` of the policy changes
- * the message or leaves it out.
+ * Describes the last failure for people: the class of the error and its
+ * message, each in one line of at most 200 characters. `describeFailure` of the
+ * policy changes or omits the message.
  *
  * @category models
  * @since 0.1.0
@@ -79,22 +76,22 @@ export const LastFailure = Schema.Struct({
 export type LastFailure = typeof LastFailure.Type
 
 /**
- * A circuit did not let a call run.
+ * Rejects a call that a circuit does not admit. The call was not made.
  *
  * **Details**
  *
- * - `circuit`: name of the circuit.
- * - `state`: why; the circuit is `Open`, it is `HalfOpen` with all of its
- *   probes running, or an operator has forced it open.
- * - `retryAfter`: time until the circuit lets a call through. Zero while it is
- *   `HalfOpen`, since that depends on the probes; infinite for a circuit that
- *   stays forced open until it is released.
- * - `lastFailure`: what failed last in the circuit, if that is known.
+ * - `circuit`: the name of the circuit.
+ * - `state`: the circuit is `Open`, or `HalfOpen` with all of its probes
+ *   running, or `ForcedOpen` by an operator.
+ * - `retryAfter`: the time until the circuit admits a call. Zero while it is
+ *   `HalfOpen`, since that depends on the probes; infinite if it stays forced
+ *   open until it is released.
+ * - `lastFailure`: the last failure in the circuit, if known.
  *
  * @category errors
  * @since 0.1.0
  */
-export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
+export class CircuitOpenError extends errorClass<CircuitOpenError>()(
   "CircuitOpenError",
   {
     circuit: Schema.String,
@@ -103,10 +100,6 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()(
     lastFailure: Schema.optional(LastFailure)
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "CircuitOpenError")
-  }
-
   override get message(): string {
     // An operator's reasons are not its failures.
     return this.lastFailure === undefined || this.state === "ForcedOpen"
@@ -129,32 +122,30 @@ const rejected = ({ circuit, retryAfter, state }: CircuitOpenError): string => {
 }
 
 /**
- * Checks whether a value is a `CircuitOpenError`, also one of another copy of this
- * package.
+ * Checks whether a value is a `CircuitOpenError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isCircuitOpenError: (u: unknown) => u is CircuitOpenError = /* @__PURE__ */ is("CircuitOpenError")
+export const isCircuitOpenError: (u: unknown) => u is CircuitOpenError = /* @__PURE__ */ guardOf(CircuitOpenError)
 
 /**
- * A call did not end within its time. `Cause.isTimeoutError` knows it too, and
- * with that whatever in Effect retries timeouts.
+ * Fails a call that did not complete within its time. `Cause.isTimeoutError`
+ * recognizes it, and so does all of Effect that handles timeouts.
  *
  * **Details**
  *
- * - `operation`: what timed out, as named by the caller.
- * - `timeout`: the time it was given.
+ * - `operation`: the name of the call.
+ * - `timeout`: the time limit.
  * - `kind`: in a pipeline, whether one `attempt` or the `total` of all attempts
- *   took too long. Tiers have attempts and a total, their deadline, as well.
- * - `attempts`, `lastError`: if calls were retried within this time, how many
- *   attempts had failed and the error of the last one, which is the `cause`
- *   too.
+ *   took too long. The deadline of tiers is a `total`.
+ * - `attempts`, `lastError`: if calls were retried within this time, the number
+ *   of failed attempts and the error of the last one, which is the `cause`.
  *
  * @category errors
  * @since 0.1.0
  */
-export class CallTimeoutError extends Schema.TaggedError<CallTimeoutError>()(
+export class CallTimeoutError extends errorClass<CallTimeoutError>()(
   "CallTimeoutError",
   {
     operation: Schema.String,
@@ -164,10 +155,6 @@ export class CallTimeoutError extends Schema.TaggedError<CallTimeoutError>()(
     lastError: Schema.optionalKey(WireError)
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "CallTimeoutError")
-  }
-
   override get message(): string {
     const what = this.kind === "attempt" ? `an attempt of ${this.operation}` : this.operation
     const message = `${what} did not complete within ${formatDuration(this.timeout)}`
@@ -186,33 +173,32 @@ export class CallTimeoutError extends Schema.TaggedError<CallTimeoutError>()(
 }
 
 /**
- * Checks whether a value is a `CallTimeoutError`, also one of another copy of this
- * package.
+ * Checks whether a value is a `CallTimeoutError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isCallTimeoutError: (u: unknown) => u is CallTimeoutError = /* @__PURE__ */ is("CallTimeoutError")
+export const isCallTimeoutError: (u: unknown) => u is CallTimeoutError = /* @__PURE__ */ guardOf(CallTimeoutError)
 
 /**
- * Every attempt of a retried call failed. At least one of them was made, so
- * the call may have had its effect.
+ * Fails a retried call of which every attempt failed. At least one attempt was
+ * made, so the call may have had its effect.
  *
  * **Details**
  *
- * - `attempts`: attempts that were made, the first included. One that a
- *   circuit, bulkhead or rate limit rejected was not made.
- * - `lastError`: error of the last attempt that was made, and the `cause`.
- * - `elapsed`: time from the first attempt to giving up.
+ * - `attempts`: the number of attempts that were made, including the first. An
+ *   attempt that a circuit, bulkhead or rate limit rejected was not made.
+ * - `lastError`: the error of the last attempt that was made; also the `cause`.
+ * - `elapsed`: the time from the first attempt to giving up.
  * - `reason`: what ended the retries: `maxAttempts`, `maxElapsed`, an exhausted
- *   retry `budget`, or `rejected` if the next attempt was rejected for a reason
- *   that a retry does not help, such as an open circuit.
- * - `rejection`: what rejected the next attempt, if anything did.
+ *   retry `budget`, or `rejected` if the next attempt was rejected and waiting
+ *   does not help, as with an open circuit.
+ * - `rejection`: the error that rejected the next attempt, if any.
  *
  * @category errors
  * @since 0.1.0
  */
-export class RetryExhaustedError extends Schema.TaggedError<RetryExhaustedError>()(
+export class RetryExhaustedError extends errorClass<RetryExhaustedError>()(
   "RetryExhaustedError",
   {
     attempts: Schema.Int,
@@ -222,10 +208,6 @@ export class RetryExhaustedError extends Schema.TaggedError<RetryExhaustedError>
     rejection: Schema.optionalKey(WireError)
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "RetryExhaustedError")
-  }
-
   override get message(): string {
     const gaveUp = `Gave up after ${countAttempts(this.attempts)} in ${formatDuration(this.elapsed)}`
     const why = this.rejection === undefined ? [] : [
@@ -243,13 +225,14 @@ export class RetryExhaustedError extends Schema.TaggedError<RetryExhaustedError>
 }
 
 /**
- * Checks whether a value is a `RetryExhaustedError`, also one of another copy of this
- * package.
+ * Checks whether a value is a `RetryExhaustedError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isRetryExhaustedError: (u: unknown) => u is RetryExhaustedError = /* @__PURE__ */ is("RetryExhaustedError")
+export const isRetryExhaustedError: (u: unknown) => u is RetryExhaustedError = /* @__PURE__ */ guardOf(
+  RetryExhaustedError
+)
 
 const countAttempts = (attempts: number): string => attempts === 1 ? "1 attempt" : `${attempts} attempts`
 
@@ -259,55 +242,51 @@ const asked = (error: unknown): string => {
 }
 
 /**
- * A bulkhead had no room for a call: all of its slots were taken and its queue
- * was full, or no slot came free within the longest wait.
+ * Rejects a call for which a bulkhead has no room: all slots are taken and the
+ * queue is full, or no slot came free within the longest wait. The call was not
+ * made.
  *
  * **Details**
  *
- * - `bulkhead`: name of the bulkhead.
- * - `limit`: how many calls it runs at once.
+ * - `bulkhead`: the name of the bulkhead.
+ * - `limit`: the number of calls it runs at once.
  *
  * @category errors
  * @since 0.1.0
  */
-export class BulkheadFullError extends Schema.TaggedError<BulkheadFullError>()(
+export class BulkheadFullError extends errorClass<BulkheadFullError>()(
   "BulkheadFullError",
   {
     bulkhead: Schema.String,
     limit: Schema.Int
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "BulkheadFullError")
-  }
-
   override get message(): string {
     return `Bulkhead "${this.bulkhead}" is full: ${this.limit} ${this.limit === 1 ? "call is" : "calls are"} running`
   }
 }
 
 /**
- * Checks whether a value is a `BulkheadFullError`, also one of another copy of this
- * package.
+ * Checks whether a value is a `BulkheadFullError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isBulkheadFullError: (u: unknown) => u is BulkheadFullError = /* @__PURE__ */ is("BulkheadFullError")
+export const isBulkheadFullError: (u: unknown) => u is BulkheadFullError = /* @__PURE__ */ guardOf(BulkheadFullError)
 
 /**
- * A rate limit had no permit for a call.
+ * Rejects a call for which a rate limit has no permit. The call was not made.
  *
  * **Details**
  *
- * - `limiter`: name of the rate limit.
- * - `limit`: permits of one window.
- * - `retryAfter`: time until a permit is there.
+ * - `limiter`: the name of the rate limit.
+ * - `limit`: the number of permits in a window.
+ * - `retryAfter`: the time until a permit is available.
  *
  * @category errors
  * @since 0.1.0
  */
-export class RateLimitExceededError extends Schema.TaggedError<RateLimitExceededError>()(
+export class RateLimitExceededError extends errorClass<RateLimitExceededError>()(
   "RateLimitExceededError",
   {
     limiter: Schema.String,
@@ -315,36 +294,31 @@ export class RateLimitExceededError extends Schema.TaggedError<RateLimitExceeded
     retryAfter: Schema.DurationFromMillis
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "RateLimitExceededError")
-  }
-
   override get message(): string {
     return `Rate limit "${this.limiter}" of ${this.limit} is used up, retry after ${formatDuration(this.retryAfter)}`
   }
 }
 
 /**
- * Checks whether a value is a `RateLimitExceededError`, also one of another copy of this
- * package.
+ * Checks whether a value is a `RateLimitExceededError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isRateLimitExceededError: (u: unknown) => u is RateLimitExceededError = /* @__PURE__ */ is(
-  "RateLimitExceededError"
+export const isRateLimitExceededError: (u: unknown) => u is RateLimitExceededError = /* @__PURE__ */ guardOf(
+  RateLimitExceededError
 )
 
 /**
- * What became of one tier of a tiered call.
+ * Describes one tier of a tiered call that did not serve it.
  *
  * **Details**
  *
- * - `tier`: name of the tier.
- * - `outcome`: `failed` when it was tried, `skipped` when not: its circuit let
- *   no call through, or the deadline came first.
- * - `error`: why, as a value: the tier's error, the rejection, or a defect.
- * - `duration`: how long the tier took.
+ * - `tier`: the name of the tier.
+ * - `outcome`: `failed` if it was tried, or `skipped` if its circuit did not
+ *   admit the call or the deadline passed first.
+ * - `error`: the error of the tier, the rejection, or a defect, as a value.
+ * - `duration`: the time the tier took.
  *
  * @category models
  * @since 0.1.0
@@ -363,27 +337,23 @@ export const TierAttempt = Schema.Struct({
 export type TierAttempt = typeof TierAttempt.Type
 
 /**
- * No tier of a tiered call served it.
+ * Fails a tiered call that no tier served.
  *
  * **Details**
  *
- * - `operation`: name of the tiered call.
- * - `attempts`: one entry per tier that was skipped or tried, in order.
+ * - `operation`: the name of the tiered call.
+ * - `attempts`: one entry per tier, in order.
  *
  * @category errors
  * @since 0.1.0
  */
-export class AllTiersFailedError extends Schema.TaggedError<AllTiersFailedError>()(
+export class AllTiersFailedError extends errorClass<AllTiersFailedError>()(
   "AllTiersFailedError",
   {
     operation: Schema.String,
     attempts: Schema.Array(TierAttempt)
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "AllTiersFailedError")
-  }
-
   override get message(): string {
     const attempts = this.attempts.map(({ error, outcome, tier }) => `${tier} ${outcome} (${messageOf(error)})`)
     return `No tier could serve ${this.operation}: ${attempts.join(", ")}`
@@ -391,40 +361,37 @@ export class AllTiersFailedError extends Schema.TaggedError<AllTiersFailedError>
 }
 
 /**
- * Checks whether a value is a `AllTiersFailedError`, also one of another copy of this
- * package.
+ * Checks whether a value is an `AllTiersFailedError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isAllTiersFailedError: (u: unknown) => u is AllTiersFailedError = /* @__PURE__ */ is("AllTiersFailedError")
+export const isAllTiersFailedError: (u: unknown) => u is AllTiersFailedError = /* @__PURE__ */ guardOf(
+  AllTiersFailedError
+)
 
 /**
- * A circuit of that name lives already, under another policy.
+ * Refuses a circuit whose name is registered with another policy.
  *
  * **Details**
  *
- * Names identify circuits, so two policies under one name would leave it to
- * chance which applies. Use `CircuitBreakerRegistry.reconfigure` to change the
- * policy of a living circuit, or another name.
+ * Names identify circuits, so with two policies under one name it would be left
+ * to chance which one applies. Use another name, or
+ * `CircuitBreakerRegistry.reconfigure` to change the policy of the circuit.
  *
- * - `fields`: the fields of the policies that differ; none where a circuit was
- *   to be adopted whose name is taken.
+ * - `fields`: the fields in which the policies differ. Empty if a circuit was to
+ *   be adopted under a name that is taken.
  *
  * @category errors
  * @since 0.1.0
  */
-export class CircuitConflictError extends Schema.TaggedError<CircuitConflictError>()(
+export class CircuitConflictError extends errorClass<CircuitConflictError>()(
   "CircuitConflictError",
   {
     circuit: Schema.String,
     fields: Schema.Array(Schema.String)
   }
 ) {
-  static {
-    asValue(this.prototype, TypeId, "CircuitConflictError")
-  }
-
   override get message(): string {
     if (this.fields.length === 0) {
       return `Circuit "${this.circuit}" is registered already; remove it first, or use another name`
@@ -435,12 +402,11 @@ export class CircuitConflictError extends Schema.TaggedError<CircuitConflictErro
 }
 
 /**
- * Checks whether a value is a `CircuitConflictError`, also one of another copy of this
- * package.
+ * Checks whether a value is a `CircuitConflictError`.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isCircuitConflictError: (u: unknown) => u is CircuitConflictError = /* @__PURE__ */ is(
-  "CircuitConflictError"
+export const isCircuitConflictError: (u: unknown) => u is CircuitConflictError = /* @__PURE__ */ guardOf(
+  CircuitConflictError
 )

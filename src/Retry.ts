@@ -89,7 +89,7 @@ export type TypeId = "~effect-resilience/RetryPolicy"
 export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
 
 /**
- * How often and how fast to retry, whatever the error.
+ * How often and how fast to retry, for errors of any type.
  *
  * **Details**
  *
@@ -272,9 +272,6 @@ export function make<A, E = unknown, R = never>(options: ValueOptions<A, E, R>):
 export function make<A, E, R>(options: Policy.AnyOptions<A, E, R> = {}): RetryPolicy<E, R, A> {
   return Policy.make(options)
 }
-
-/** @internal */
-export const endingWithin = Policy.endingWithin
 
 // -----------------------------------------------------------------------------
 // combinators

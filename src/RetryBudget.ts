@@ -1,17 +1,18 @@
 /**
- * A limit on how many retries a program may make, shared by all of its calls.
+ * Limits how many retries a program makes, over all of its calls.
  *
  * Retries help while failures are few. When a dependency is overloaded every
  * call fails, and three attempts per call are three times the load that broke
- * it. A budget bounds that: retries are at most a fraction of the calls that
- * were made, whatever each call is allowed on its own.
+ * it. A budget bounds all retries to a fraction of the calls that were made.
  *
  * **Details**
  *
  * Each first attempt earns `ratio` of a retry and each retry costs one, both
- * for as long as `window`. Besides, `minPerSecond` retries a second are free,
- * so that a program with little traffic can retry at all. This is the
- * accounting of Finagle's retry budget, with its defaults.
+ * for as long as `window`. `minPerSecond` retries a second are free, so that a
+ * program with little traffic can retry at all. This is the accounting of
+ * Finagle's retry budget, with its defaults.
+ *
+ * Constructors throw a `RangeError` if an option is unknown or out of its range.
  *
  * **Gotchas**
  *
@@ -88,16 +89,16 @@ export interface RetryBudget {
   /** How long a call and a retry count. */
   readonly window: Duration.Duration
 
-  /** How many retries may be made now. */
+  /** The number of retries that may be made now. */
   readonly balance: Effect.Effect<number>
 
-  /** What it has counted. */
+  /** The counts of the budget. */
   readonly metrics: Effect.Effect<Metrics>
 
-  /** Counts a call. `Retry` does it for every first attempt. */
+  /** Counts a call. `Retry` and `Hedge` do so for every first attempt. */
   readonly deposit: Effect.Effect<void>
 
-  /** Asks for one retry: `true` counts it, `false` means that it must not be made. */
+  /** Asks for one retry: `true` counts it, `false` refuses it. */
   readonly tryWithdraw: Effect.Effect<boolean>
 
   /**
@@ -108,8 +109,7 @@ export interface RetryBudget {
   readonly depositUnsafe: (now: number) => void
 
   /**
-   * Takes back a deposit of the time `depositedAt`, of a call that turned out
-   * not to have been made.
+   * Takes back the deposit of a call that was not made.
    *
    * @internal
    */
@@ -124,13 +124,13 @@ export interface RetryBudget {
 }
 
 /**
- * What a budget has counted, at one moment.
+ * The counts of a budget at one moment.
  *
  * **Details**
  *
  * - `calls`, `retries`: within the window.
  * - `balance`: retries that may be made now.
- * - `exhausted`: retries that were refused since the budget was made.
+ * - `exhausted`: retries that were refused since the budget was created.
  *
  * @category models
  * @since 0.1.0
@@ -290,8 +290,8 @@ export interface ServiceClass<Self, Name extends string>
  * **Gotchas**
  *
  * The name is the key of the service. Where two classes of one name and
- * different options are provided together, the one that meets the budget of
- * the other dies with a `RangeError`.
+ * different options are provided together, calls that find the budget of the
+ * other class die with a `RangeError`.
  *
  * **Example** (Declaring a budget for one dependency)
  *

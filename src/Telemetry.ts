@@ -1,32 +1,33 @@
 /**
- * Metrics of everything that protects calls, as Effect `Metric`s: whatever
- * exports those, such as `PrometheusMetrics` and `OtlpMetrics` of
- * `effect/observability`, exports these.
+ * Metrics of circuits, retries, timeouts and everything else that protects
+ * calls, as Effect `Metric`s. Every exporter of those, such as
+ * `PrometheusMetrics` and `OtlpMetrics` of `effect/observability`, exports them.
  *
  * **Details**
  *
  * | metric | attributes | |
  * | --- | --- | --- |
  * | `circuit_breaker_calls_total` | `circuit`, `outcome` | counter; `success`, `failure`, `ignored`, `rejected`, `late` |
- * | `circuit_breaker_state` | `circuit`, `state` | 1 for the state it is in, 0 for the others |
+ * | `circuit_breaker_state` | `circuit`, `state` | 1 for the current state, 0 for the others |
  * | `circuit_breaker_transitions_total` | `circuit`, `from`, `to` | counter |
- * | `circuit_breaker_call_duration_seconds` | `circuit` | histogram of the calls that succeeded, failed or were late |
+ * | `circuit_breaker_call_duration_seconds` | `circuit` | histogram of calls that succeeded, failed or were late |
  * | `circuit_breaker_failure_rate` | `circuit` | over the policy's window, 0 to 1 |
  * | `circuit_breaker_slow_call_rate` | `circuit` | over the policy's window, 0 to 1 |
  * | `retry_attempts_total` | `operation` | counter of attempts after the first |
- * | `retry_budget_exhausted_total` | `operation` | counter of retries that a budget did not allow |
+ * | `retry_budget_exhausted_total` | `operation` | counter of retries refused by a budget |
  * | `call_timeouts_total` | `operation`, `kind` | counter; `call`, `attempt`, `total` |
- * | `bulkhead_in_flight` | `bulkhead` | calls that hold a slot |
+ * | `bulkhead_in_flight` | `bulkhead` | calls that occupy a slot |
  * | `bulkhead_rejected_total` | `bulkhead` | counter |
  * | `tier_calls_total` | `operation`, `tier`, `outcome` | counter; `success`, `failure`, `skipped` |
  * | `hedge_attempts_total` | `operation` | counter of attempts after the first |
  *
- * `operation` is the name of the pipeline or what the options call it, `call`
- * by default. No attribute is made from a call's arguments, errors or results.
+ * `operation` is the name of the pipeline, or the `operation` of the options;
+ * `call` by default. No attribute comes from the arguments, errors or results of
+ * a call.
  *
- * What is known of a circuit or bulkhead is read when metrics are exported. A
- * call through a circuit pays for its duration only. Retries, timeouts, full
- * bulkheads, hedges and tiers are counted when they happen.
+ * The metrics of circuits and bulkheads are read when they are exported, so a
+ * call through a circuit pays for measuring its duration only. Retries,
+ * timeouts, full bulkheads, hedges and tiers are counted when they happen.
  *
  * @since 0.1.0
  */
@@ -40,22 +41,22 @@ import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
 import { type Breaker, isBreaker } from "./internal/circuit/breaker.ts"
-import { checkOptions, refuse } from "./internal/check.ts"
+import { checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { Histogram } from "./internal/telemetry/histogram.ts"
 import { Recorder } from "./internal/telemetry/recorder.ts"
 import { STATE_NAMES } from "./internal/words.ts"
 
 /**
- * What to measure.
+ * The options of `layer` and `watch`.
  *
  * **Details**
  *
- * - `durations`: measure how long calls take, whether their circuit's policy
- *   needs that or not; `true` by default. It takes two readings of the clock
- *   per call. With `false`, only circuits that measure for themselves have
+ * - `durations`: whether to measure the duration of calls through every circuit,
+ *   which takes two readings of the clock per call; `true` by default. With
+ *   `false`, only circuits whose policy measures durations have
  *   `circuit_breaker_call_duration_seconds`.
- * - `durationBoundaries`: upper ends of the histogram's buckets, in seconds and
- *   ascending; 5 ms to 10 s by default.
+ * - `durationBoundaries`: upper bounds of the histogram's buckets, in ascending
+ *   seconds; 5 ms to 10 s by default.
  *
  * @category models
  * @since 0.1.0
@@ -68,8 +69,8 @@ export interface Options {
 const defaultBoundaries: ReadonlyArray<number> = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /**
- * Measures all circuits of the registry, and what happens to the calls of the
- * program that it is provided to.
+ * Measures all circuits of the registry, and the calls of the program that it is
+ * provided to.
  *
  * **When to use**
  *
@@ -77,18 +78,18 @@ const defaultBoundaries: ReadonlyArray<number> = [0.005, 0.01, 0.025, 0.05, 0.1,
  *
  * **Details**
  *
- * Metrics go to the `MetricRegistry` of where the Layer is built. A circuit
- * that the registry forgets takes its series along, and all end with the
- * Layer.
+ * Metrics are registered in the `MetricRegistry` of the fiber that builds the
+ * Layer. Those of a circuit end when the registry forgets it, all others with
+ * the Layer.
  *
  * Throws a `RangeError` if the boundaries are not ascending.
  *
  * **Gotchas**
  *
- * - A bulkhead that is a service is measured if this is provided to its Layer;
- *   one made by hand is given to {@link watch}.
- * - A million circuits have thirty million series. Leave `Telemetry` out, or
- *   give such circuits a registry of their own.
+ * - Provide the Layer to that of a bulkhead service to measure the bulkhead. For
+ *   a bulkhead made by hand, use {@link watch}.
+ * - Each circuit has some thirty series in Prometheus. For millions of circuits
+ *   leave `Telemetry` out, or put them into another registry.
  *
  * **Example** (Metrics for Prometheus)
  *
@@ -154,8 +155,8 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
  *
  * **Gotchas**
  *
- * Names must differ. Of two circuits, or two bulkheads, of one name only the
- * one that was watched last is seen.
+ * Names must be unique. Of two circuits, or two bulkheads, with the same name,
+ * only the last one is measured.
  *
  * **Example** (Measuring a bulkhead)
  *
@@ -209,8 +210,10 @@ export const watch = (
   ))
 }
 
+const OPTIONS = optionNames<Options>({ durations: true, durationBoundaries: true })
+
 const checkTelemetry = (caller: string, options: Options): void => {
-  checkOptions(caller, options, ["durations", "durationBoundaries"])
+  checkOptions(caller, options, OPTIONS)
   const { durations } = options
   if (durations !== undefined && typeof durations !== "boolean") {
     refuse(`${caller}: durations`, "true or false", durations)
@@ -230,7 +233,7 @@ const checkBoundaries = (boundaries: ReadonlyArray<number> | undefined): void =>
 }
 
 // -----------------------------------------------------------------------------
-// what is read when metrics are exported
+// metrics read on export
 // -----------------------------------------------------------------------------
 
 const registerRead = <Input, State>(
@@ -251,7 +254,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
   for (const outcome of OUTCOMES) {
     register(
       Metric.counter("circuit_breaker_calls_total", {
-        description: "Calls by how they ended",
+        description: "Calls by outcome",
         attributes: { circuit, outcome },
         incremental: true
       }),
@@ -261,7 +264,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
   for (const state of Object.keys(STATE_NAMES) as Array<CircuitState>) {
     register(
       Metric.gauge("circuit_breaker_state", {
-        description: "1 for the state the circuit is in",
+        description: "1 for the current state of the circuit, 0 for the others",
         attributes: { circuit, state: STATE_NAMES[state] }
       }),
       () => ({ value: breaker.settled()._tag === state ? 1 : 0 })
@@ -269,14 +272,14 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
   }
   register(
     Metric.gauge("circuit_breaker_failure_rate", {
-      description: "Part of the calls in the window that failed, 0 to 1",
+      description: "Share of failed calls in the window, 0 to 1",
       attributes: { circuit }
     }),
     () => ({ value: breaker.snapshot().failureRate })
   )
   register(
     Metric.gauge("circuit_breaker_slow_call_rate", {
-      description: "Part of the calls in the window that were slow, 0 to 1",
+      description: "Share of slow calls in the window, 0 to 1",
       attributes: { circuit }
     }),
     () => ({ value: breaker.snapshot().slowCallRate })
@@ -291,7 +294,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
     transitions.set(edge, counter)
     register(
       Metric.counter("circuit_breaker_transitions_total", {
-        description: "Changes of state",
+        description: "Transitions between states",
         attributes: { circuit, from: STATE_NAMES[from], to: STATE_NAMES[to] },
         incremental: true
       }),
@@ -299,7 +302,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
     )
     return counter
   }
-  // There from the start, since what rises from nothing to one is no increase to Prometheus.
+  // Registered from the start: Prometheus does not see an increase from no value to 1.
   transition("Closed", "Open")
   transition("Open", "HalfOpen")
   transition("HalfOpen", "Closed")
@@ -312,7 +315,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
       const histogram = durations = new Histogram(boundaries)
       register(
         Metric.histogram("circuit_breaker_call_duration_seconds", {
-          description: "How long calls took that succeeded, failed or ended late",
+          description: "Duration of calls that succeeded, failed or ended late",
           attributes: { circuit },
           boundaries
         }),
@@ -335,7 +338,7 @@ const registerCircuit = (breaker: Breaker, context: Context.Context<never>, opti
 const registerBulkhead = (bulkhead: Bulkhead, context: Context.Context<never>): () => void => {
   const registration = registerRead(
     Metric.gauge("bulkhead_in_flight", {
-      description: "Calls that hold a slot",
+      description: "Calls that occupy a slot",
       attributes: { bulkhead: bulkhead.name }
     }),
     context,
@@ -345,15 +348,15 @@ const registerBulkhead = (bulkhead: Bulkhead, context: Context.Context<never>): 
 }
 
 // -----------------------------------------------------------------------------
-// what is counted when it happens
+// metrics counted as calls are made
 // -----------------------------------------------------------------------------
 
 const DESCRIPTIONS = {
   retry_attempts_total: "Attempts after the first",
-  retry_budget_exhausted_total: "Retries that a budget did not allow",
-  call_timeouts_total: "Calls that took too long",
-  bulkhead_rejected_total: "Calls that found no slot",
-  tier_calls_total: "Calls of a tier by how they ended",
+  retry_budget_exhausted_total: "Retries refused by a budget",
+  call_timeouts_total: "Calls that timed out",
+  bulkhead_rejected_total: "Calls rejected by a full bulkhead",
+  tier_calls_total: "Calls of a tier by outcome",
   hedge_attempts_total: "Attempts after the first"
 } as const
 

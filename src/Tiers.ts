@@ -40,6 +40,7 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import { endingWithin } from "./internal/retry/policy.ts"
 import { inOperation } from "./internal/telemetry/recorder.ts"
 import { Reports, serve } from "./internal/tiers/call.ts"
 import { endingCall, runAttempts, type Step, type TierPipeline } from "./internal/tiers/pipeline.ts"
@@ -547,7 +548,7 @@ const makePipeline = ({ policy, retry, timeout }: Steps, circuit: CircuitBreaker
     retry: retry === undefined ? undefined : (attempt, remaining) =>
       Retry.withRetry(
         attempt,
-        remaining === Infinity ? retry : Retry.endingWithin(retry, Duration.millis(Math.max(0, remaining)))
+        remaining === Infinity ? retry : endingWithin(retry, Duration.millis(Math.max(0, remaining)))
       )
   }
 }

@@ -1,19 +1,20 @@
 /**
- * A limit on the time a call may take.
+ * Limits the time a call may take.
  *
  * **Details**
  *
- * The call is interrupted when its time is up, and the caller gets a
- * `CallTimeoutError` that names the operation and the time it was given.
+ * A call that exceeds its time is interrupted and fails with a
+ * `CallTimeoutError`, which names the operation and the limit.
+ *
+ * Throws a `RangeError` if an option is unknown or out of its range.
  *
  * **Gotchas**
  *
- * - Interruption runs the call's finalizers, and by default the caller waits
- *   for them: a call that cannot be interrupted is waited for, however long it
- *   takes. Use `disconnect` where being on time matters more.
+ * - Interruption runs the finalizers of the call, and by default the caller
+ *   waits for them, however long they take, and for a call that cannot be
+ *   interrupted. Use `disconnect` where being on time matters more.
  * - A timeout inside a circuit breaker counts as a failure of the dependency.
- *   Outside, it interrupts the breaker's call, which says nothing about the
- *   dependency.
+ *   Outside, it interrupts the call of the breaker, which ignores it.
  *
  * **Example** (Limiting the time of a call)
  *
@@ -34,7 +35,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { checkDuration, checkKnown } from "./internal/check.ts"
+import { checkDuration, checkKnown, optionNames } from "./internal/check.ts"
 import { failedAttemptsOf } from "./internal/retry/failedAttempts.ts"
 import { limitTime } from "./internal/time/limitTime.ts"
 import { recorderOf } from "./internal/telemetry/recorder.ts"
@@ -42,16 +43,17 @@ import { callTimeoutError } from "./internal/error/rejection.ts"
 import type { CallTimeoutError } from "./ResilienceError.ts"
 
 /**
- * How a call is limited.
+ * How the time of a call is limited.
  *
  * **Details**
  *
  * - `duration`: time the call may take. An infinite one sets no limit. With
  *   zero the call starts, and times out unless it ends without waiting.
- * - `operation`: what the error names; `"call"` by default.
- * - `disconnect`: do not wait for the call once its time is up, nor when the
- *   caller is interrupted. It is interrupted all the same, and ends in the
- *   background; `false` by default.
+ * - `operation`: names the call in the error and in metrics; `"call"` by
+ *   default.
+ * - `disconnect`: do not wait for the end of a call that is interrupted, because
+ *   its time is up or its caller is interrupted. It ends in the background;
+ *   `false` by default.
  * - `kind`: whether the call is one `attempt` of several or the `total` of
  *   them, as the error and the metrics then say. A pipeline sets it.
  *
@@ -65,28 +67,24 @@ export interface Options {
   readonly kind?: "attempt" | "total" | undefined
 }
 
-const OPTIONS = ["duration", "operation", "disconnect", "kind"] as const satisfies ReadonlyArray<keyof Options>
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ duration: true, operation: true, disconnect: true, kind: true })
 
 /**
  * Interrupts a call that takes too long, and fails with `CallTimeoutError`.
  *
  * **Details**
  *
- * A call that completes exactly at the deadline counts as completed, if it does
- * not wait for anything else in that moment. What comes later is dropped, a late
- * success included.
+ * A call that completes exactly at the deadline counts as completed, unless it
+ * waits for something else at that moment. Later results are dropped.
  *
  * If the call is a retry, the error has the number of its failed attempts and
- * the error of the last one.
- *
- * Throws a `RangeError` if the duration is negative or is none, or an option is
- * unknown.
+ * the last error.
  *
  * **Gotchas**
  *
  * The call runs in a fiber of its own, as in `Effect.timeout`: fibers it forks
- * as children end with it. With `disconnect`, what ends in the background may
- * outlive the scope of the caller and the services in it.
+ * as children end with it. With `disconnect`, a call that ends in the background
+ * may outlive the scope of the caller and the services in it.
  *
  * **Example** (Not waiting for a call that cannot be interrupted)
  *
@@ -117,9 +115,9 @@ export function withTimeout<A, E, R>(
   limit?: Duration.Input | Options
 ): unknown {
   // Not `dual`: a limit that is used for many calls is checked once, where it is written.
-  if (Effect.isEffect(selfOrLimit)) return run(selfOrLimit as Effect.Effect<A, E, R>, parse(limit!))
+  if (Effect.isEffect(selfOrLimit)) return limitBy(selfOrLimit as Effect.Effect<A, E, R>, parse(limit!))
   const parsed = parse(selfOrLimit)
-  return <A, E, R>(self: Effect.Effect<A, E, R>) => run(self, parsed)
+  return <A, E, R>(self: Effect.Effect<A, E, R>) => limitBy(self, parsed)
 }
 
 interface Limit {
@@ -142,7 +140,7 @@ const parse = (limit: Duration.Input | Options): Limit => {
 
 const isOptions = (limit: Duration.Input | Options): limit is Options => Predicate.hasProperty(limit, "duration")
 
-const run = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Limit): Effect.Effect<A, E | CallTimeoutError, R> =>
+const limitBy = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Limit): Effect.Effect<A, E | CallTimeoutError, R> =>
   limitTime(self, {
     duration: limit.duration,
     disconnect: limit.disconnect,

@@ -465,6 +465,7 @@ describe("adopt", () => {
   const own = (options: CircuitPolicy.Options = touchy) =>
     CircuitBreaker.make({ name: "own", policy: CircuitPolicy.make(options) })
 
+  // migration: register_circuit_breaker(name, cb)
   it.effect("puts a circuit into the registry, which sees and controls it as any other", () =>
     Effect.gen(function*() {
       const registry = yield* make()
@@ -810,6 +811,7 @@ describe("reset and resetAll", () => {
 })
 
 describe("systemStatus", () => {
+  // migration: a periodic health check over all circuits
   it.effect("is healthy, degraded or unhealthy, with the counts behind it", () =>
     Effect.gen(function*() {
       const registry = yield* make({ defaults: CircuitPolicy.make({ ...touchy, consecutiveFailures: 2 }) })
@@ -929,6 +931,7 @@ describe("events", () => {
 })
 
 describe("idle circuits", () => {
+  // migration: a breaker for each endpoint
   it.effect("are forgotten once they have not been called for idleTimeToLive, and not before", () =>
     Effect.gen(function*() {
       const registry = yield* make({ idleTimeToLive: "10 minutes" })
@@ -1741,6 +1744,7 @@ describe("layers", () => {
     assert.strictEqual(Registry.key, "effect-resilience/CircuitBreakerRegistry")
   })
 
+  // migration: get_global_registry()
   it.effect("layer shares its circuits with everything below it", () =>
     Effect.gen(function*() {
       const down = Effect.fail("down").pipe(CircuitBreaker.withCircuitBreaker("a"))

@@ -32,6 +32,22 @@ const story = Effect.gen(function*() {
 })
 
 describe("CircuitEvent", () => {
+  it.effect("describes why a circuit changed, for people", () =>
+    Effect.gen(function*() {
+      const { events } = yield* story
+      const reasons = events.flatMap((event) =>
+        event._tag === "StateChanged" ? [`${event.to}: ${CircuitEvent.describeReason(event)}`] : []
+      )
+      assert.deepStrictEqual(reasons, [
+        "Open: 1 failure in a row",
+        "HalfOpen: the open time ended",
+        "Closed: the probes succeeded",
+        "ForcedOpen: by hand: maintenance",
+        "ForcedOpen: by hand",
+        "Disabled: by hand"
+      ])
+    }))
+
   it.effect("survives JSON, whatever happened", () =>
     Effect.gen(function*() {
       const { events } = yield* story
@@ -62,6 +78,7 @@ describe("CircuitEvent", () => {
 })
 
 describe("CircuitMetrics", () => {
+  // migration: status.to_dict()
   it.effect("survives JSON in every state", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)

@@ -40,6 +40,7 @@ const succeed = Effect.exit(CircuitBreaker.withCircuitBreaker(Effect.void, "db")
 const circuit = Effect.flatMap(Registry, (registry) => registry.getOrCreate("db"))
 
 describe("CircuitLog", () => {
+  // migration: failure_count | log state changes | circuit_opened | logging pipeline (structlog
   it.effect("tells of an outage from opening to recovery, with the facts", () =>
     logged((lines) =>
       Effect.gen(function*() {
@@ -133,6 +134,7 @@ describe("CircuitLog", () => {
     )
   })
 
+  // migration: debug logging of a module | circuit_opened
   it.effect("tells of failed calls if asked to, and else leaves calls alone", () =>
     Effect.gen(function*() {
       const asked = logged((lines) =>

@@ -53,6 +53,7 @@ describe("make", () => {
     })
   })
 
+  // migration: CircuitBreakerConfig
   it("keeps what it is given", () => {
     const classify = () => Outcome.ignored
     const describeFailure = () => "a failure"
@@ -532,6 +533,7 @@ describe("the limits themselves are in range", () => {
 })
 
 describe("exponential", () => {
+  // migration: exponential_backoff
   it("doubles up to five minutes by default, or stays at a longer initial time", () => {
     assert.deepInclude(openMillis(CircuitPolicy.exponential({ initial: "1 second" })) as object, {
       multiplier: 2,
@@ -844,6 +846,7 @@ describe("difference", () => {
 describe("description", () => {
   const text = (options: CircuitPolicy.Options) => CircuitPolicy.make(options).description
 
+  // migration: document the configuration
   it("says in words what a policy does", () => {
     assert.strictEqual(
       text({}),

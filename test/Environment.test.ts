@@ -280,6 +280,7 @@ describe("variables", () => {
 })
 
 describe("load", () => {
+  // migration: HEALTH_CHECK_INTERVAL
   it.effect("gives the library's defaults if nothing is set", () =>
     Effect.gen(function*() {
       const environment = yield* load({ PATH: "/bin", HOME: "/root" })
@@ -325,6 +326,7 @@ describe("load", () => {
       )
     }))
 
+  // migration: CIRCUIT_BREAKER_FAILURE_THRESHOLD
   it.effect("makes a policy of every variable", () =>
     Effect.gen(function*() {
       const { defaults } = yield* load({
@@ -409,6 +411,8 @@ describe("load", () => {
       assert.deepStrictEqual(CircuitPolicy.difference(defaults, CircuitPolicy.fastFail), ["failureRate"])
     }))
 
+  // migration: CB_EMAIL_SERVICE_FAILURE_THRESHOLD | one file of variables per environment
+  // migration: CIRCUIT_BREAKER_FAILURE_THRESHOLD | MAX_RETRY_ATTEMPTS
   it.effect("reads the examples of the older systems", () =>
     Effect.gen(function*() {
       const email = (yield* load({
@@ -1207,6 +1211,7 @@ describe("names", () => {
       assert.notInclude(Cause.pretty(Cause.fail(error)), "secret")
     }))
 
+  // migration: create_from_environment(name, prefix=…)
   it.effect("of circuits may be written in many ways", () =>
     Effect.gen(function*() {
       const { circuitPolicy } = yield* load({
@@ -1338,6 +1343,7 @@ describe("names", () => {
 })
 
 describe("errors", () => {
+  // migration: CB_EMAIL_SERVICE_FAILURE_THRESHOLD
   it.effect("have all problems, one a line", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(load({
@@ -1712,6 +1718,7 @@ describe("layerConfig of the registry", () => {
       Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
     )
 
+  // migration: CB_EMAIL_SERVICE_FAILURE_THRESHOLD
   it.effect("opens a circuit after the failures and for the time that its variables say", () =>
     Effect.gen(function*() {
       const call = CircuitBreaker.withCircuitBreaker(down, "payment-api")
@@ -1823,6 +1830,7 @@ describe("layerConfig of the registry", () => {
     )
   })
 
+  // migration: one file of variables per environment
   it.effect("is one of the Layers that the same program runs with", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
@@ -1902,6 +1910,7 @@ describe("layerConfig of a service", () => {
 })
 
 describe("circuitPolicy", () => {
+  // migration: create_from_environment(name, prefix=…)
   it.effect("is the policy of one circuit", () =>
     Effect.gen(function*() {
       const env = withEnv({ CB_A_FAILURE_THRESHOLD: "9", CIRCUIT_BREAKER_SUCCESS_THRESHOLD: "8" })

@@ -97,6 +97,7 @@ const neverRuns = (
 describe("withFallback", () => {
   neverRuns((fallback) => Fallback.withFallback(fallback))
 
+  // migration: fall back to cached data
   it.effect("runs an effect on a failure", () =>
     Effect.gen(function*() {
       assert.strictEqual(
@@ -219,6 +220,7 @@ describe("withFallbackValue", () => {
     Fallback.withFallbackValue(self, "cached").pipe(Effect.tap((a) => a === "cached" ? fallback : Effect.void))
   )
 
+  // migration: fall back to cached data
   it.effect("answers with the value", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* Effect.fail("down").pipe(Fallback.withFallbackValue([])), [])
@@ -277,6 +279,7 @@ describe("onRejection", () => {
 describe("onUnavailable", () => {
   neverRuns((fallback) => Fallback.onUnavailable(fallback))
 
+  // migration: CircuitBreakerOpenException
   it.effect("runs when a call was not served", () =>
     Effect.gen(function*() {
       for (const error of [...rejections, ...unserved]) {

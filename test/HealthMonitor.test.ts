@@ -386,6 +386,7 @@ describe("the whole", () => {
 })
 
 describe("the interval", () => {
+  // migration: HealthMonitor(mcp_client, sdk_client, rest_client, check_interval)
   it.effect("runs each check at once, and then from start to start", () =>
     Effect.gen(function*() {
       const { at, run } = recorded(Effect.sleep("2 seconds"))
@@ -627,6 +628,7 @@ describe("whoever asks", () => {
       assert.deepStrictEqual(HealthReport.reasons(report), ["database: no route"])
     }))
 
+  // migration: check_all_tiers()
   it.effect("gets one check or one circuit by name", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -664,6 +666,7 @@ describe("whoever asks", () => {
 })
 
 describe("register", () => {
+  // migration: HealthMonitor.register_check("api_circuit", …)
   it.effect("adds a check until its scope closes", () =>
     Effect.gen(function*() {
       const monitor = yield* make({ checks: { database: Effect.void } })
@@ -1270,6 +1273,7 @@ describe("changes", () => {
 })
 
 describe("start and stop", () => {
+  // migration: HealthMonitor(mcp_client, sdk_client, rest_client, check_interval)
   it.effect("nothing runs once the scope has closed", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -1557,6 +1561,7 @@ describe("layerConfig", () => {
       return at.map((time) => time - start)
     })
 
+  // migration: HEALTH_CHECK_INTERVAL
   it.effect("takes the interval from HEALTH_CHECK_INTERVAL, over that of the code", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* runs({ HEALTH_CHECK_INTERVAL: "20" }), [0, 20, 40, 60])
@@ -1666,6 +1671,7 @@ describe("forms", () => {
     return { report: yield* monitor.latest, monitor }
   })
 
+  // migration: /health/detailed | get_health_status()
   it.effect("JSON has the names of the older systems", () =>
     Effect.gen(function*() {
       const json = HealthReport.toJson((yield* report).report)
@@ -1743,6 +1749,7 @@ describe("forms", () => {
       })
     }).pipe(withCircuits))
 
+  // migration: status.to_validation_result() | ValidationResult
   it.effect("a validation result has errors and warnings", () =>
     Effect.gen(function*() {
       const { report: all } = yield* report

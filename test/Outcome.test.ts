@@ -73,6 +73,7 @@ describe("classify", () => {
 })
 
 describe("failureIf", () => {
+  // migration: expected_exception
   it("counts only the errors that satisfy it, defects and timeouts; the others are answers", () => {
     assert.deepStrictEqual(outcomes(Outcome.failureIf((error) => error instanceof Down)), {
       ...byDefault,
@@ -99,6 +100,7 @@ describe("failureIf", () => {
 })
 
 describe("failureUnless", () => {
+  // migration: wrong exception type
   it("counts all errors but those that satisfy it", () => {
     assert.deepStrictEqual(outcomes(Outcome.failureUnless(isNotFound)), {
       ...byDefault,
@@ -108,6 +110,7 @@ describe("failureUnless", () => {
 })
 
 describe("ignoreIf", () => {
+  // migration: expected_exception
   it("ignores the errors that satisfy it", () => {
     assert.deepStrictEqual(outcomes(Outcome.ignoreIf(isNotFound)), {
       ...byDefault,

@@ -273,6 +273,7 @@ describe("Resilience.make", () => {
       assert.strictEqual(yield* breaker.state, "Open")
     }))
 
+  // migration: request_timeout_seconds
   it.effect("an attempt timeout is a failure for the circuit, and so is a total timeout that a single attempt used up", () =>
     Effect.gen(function*() {
       const attempt = Resilience.make({ name: "attempt", attemptTimeout: "1 second" })
@@ -424,17 +425,16 @@ it("a bulkhead or a rate limit that is none is a RangeError that says what it mu
   const numbered = { key: 5 } as unknown as Bulkhead.Bulkhead
   assert.throws(() => Resilience.make({ name: "api", bulkhead: numbered }), RangeError, "Bulkhead.make")
   const options = { limit: 1 } as unknown as Bulkhead.Bulkhead & RateLimit.RateLimit<never>
-  const message = (option: string, module: string) =>
-    `Resilience.make: ${option} must be a value made with ${module}.make or the class of a service, got {`
   assert.throws(
     () => Resilience.make({ name: "api", bulkhead: options }),
     RangeError,
-    message("bulkhead", "Bulkhead")
+    "Resilience.make: bulkhead must be a value made with Bulkhead.make or the class of a service, got {\"limit\":1}"
   )
   assert.throws(
     () => Resilience.make({ name: "api", rateLimit: options }),
     RangeError,
-    message("rateLimit", "RateLimit")
+    "Resilience.make: rateLimit must be a value made with RateLimit.make or RateLimit.makeMemory, " +
+      "or the class of a service, got {\"limit\":1}"
   )
 })
 
@@ -509,6 +509,7 @@ describe("Resilience.standardConfig", () => {
       assert.include(pipeline.description, "1m for the whole call")
     }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: {} }))))
 
+  // migration: MAX_RETRY_ATTEMPTS
   it.effect("reads retry and attempt timeout from the environment", () =>
     Effect.gen(function*() {
       const pipeline = yield* Resilience.standardConfig("payment-api")

@@ -87,6 +87,7 @@ describe("delays", () => {
     assert.isAtLeast(of(retry + 1), of(retry))
   })
 
+  // migration: jitter
   it("follow the formula of each jitter", () => {
     const backoff = { baseDelay: 1000, maxDelay: 60_000, factor: 2 }
     const delays = (jitter: Retry.Jitter, random: number) => {
@@ -140,6 +141,7 @@ describe("withRetry", () => {
       assert.strictEqual(taken, 2)
     }))
 
+  // migration: retry.execute(func) | delay = min(base_delay * exponential_base ^ attempt, max_delay)
   it.effect("calls again what fails, after the delays of its policy", () =>
     Effect.gen(function*() {
       const { call, times } = dependency((call) =>
@@ -166,6 +168,7 @@ describe("withRetry", () => {
       yield* Fiber.interrupt(fiber)
     }))
 
+  // migration: jitter
   it.effect("makes three attempts by default, with jittered delays of 1 and 2 seconds", () =>
     Effect.gen(function*() {
       const { call, times } = down()
@@ -175,6 +178,7 @@ describe("withRetry", () => {
       assert.strictEqual(error.attempts, 3)
     }))
 
+  // migration: RetryExhaustedError
   it.effect("gives up with the attempts, the last error, the time and the reason", () =>
     Effect.gen(function*() {
       const { call } = down()
@@ -205,6 +209,7 @@ describe("withRetry", () => {
       assert.isTrue(Duration.isZero(error.elapsed))
     }))
 
+  // migration: delay = min(base_delay * exponential_base ^ attempt, max_delay)
   it.effect("never waits longer than maxDelay", () =>
     Effect.gen(function*() {
       const { call, times } = down()
@@ -1017,6 +1022,7 @@ describe("withRetry", () => {
 })
 
 describe("make", () => {
+  // migration: RetryPolicy(max_attempts, base_delay, max_delay, exponential_base, jitter)
   it("has the defaults of the environment variables", () => {
     const policy = Retry.make()
 

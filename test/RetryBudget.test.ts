@@ -145,6 +145,23 @@ describe("make", () => {
   })
 })
 
+describe("description", () => {
+  for (
+    const [options, description] of [
+      [{}, "0.2 retries per call plus 10 per second, over 10s"],
+      [{ ratio: 1, minPerSecond: 0, window: "1 minute" }, "1 retry per call, over 1m"],
+      [{ ratio: 0, minPerSecond: 5 }, "5 retries per second, over 10s"],
+      [{ ratio: 0, minPerSecond: 0 }, "no retries"]
+    ] as const
+  ) {
+    it.effect(`is "${description}"`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual((yield* RetryBudget.make(options)).description, description)
+        assert.strictEqual(RetryBudget.Service<never>()("described", options).description, description)
+      }))
+  }
+})
+
 describe("account", () => {
   const Step = Schema.Struct({
     retry: Schema.Boolean,

@@ -210,6 +210,7 @@ describe("circuits", () => {
       assert.deepStrictEqual(yield* series, {})
     })))
 
+  // migration: export to Prometheus
   it.effect("are read by Prometheus as they are", () =>
     measured(Effect.gen(function*() {
       yield* through(Effect.void)

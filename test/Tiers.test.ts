@@ -71,6 +71,7 @@ describe("Tiers.make", () => {
       assert.deepStrictEqual(yield* Ref.get(ran), ["a"])
     }).pipe(Effect.provide(registry)))
 
+  // migration: fall back to cached data | FallbackHandler.execute_with_fallback(tier1, tier2, tier3, operation_name)
   it.effect("a tier that fails, with an error or a defect, hands the call to the next one", () =>
     Effect.gen(function*() {
       const call = Tiers.make("get", [
@@ -86,6 +87,7 @@ describe("Tiers.make", () => {
       assert.strictEqual(story(report!.attempts), "a failed, b failed")
     }).pipe(Effect.provide(registry)))
 
+  // migration: AllTiersFailedError
   it.effect("all failed: AllTiersFailedError has an entry for each tier, with why and how long", () =>
     Effect.gen(function*() {
       const call = Tiers.make("get_account", [
@@ -350,6 +352,7 @@ describe("answers", () => {
 })
 
 describe("the circuit of a tier", () => {
+  // migration: FallbackHandler.execute_with_fallback(tier1, tier2, tier3, operation_name) | a circuit for each tier
   it.effect("a tier whose circuit is open is skipped at once, and says so", () =>
     Effect.gen(function*() {
       const calls = yield* Ref.make(0)
@@ -506,6 +509,7 @@ describe("timeout, retry and deadline", () => {
       assert.deepStrictEqual({ failedCalls, state }, { failedCalls: 2, state: "Open" })
     }).pipe(Effect.provide(registry)))
 
+  // migration: combine with retry
   it.effect("each tier has its own retry, and a retry that opens its circuit reports what failed before", () =>
     Effect.gen(function*() {
       const calls = yield* Ref.make(0)
@@ -1027,6 +1031,7 @@ const onAllFailed = (error: ResilienceError.AllTiersFailedError) => new Unavaila
 const healthy = () => ({ up: true, builds: 0, releases: 0, works: true })
 
 describe("Tiers.layer", () => {
+  // migration: FallbackHandler.execute_with_fallback(tier1, tier2, tier3, operation_name)
   it.effect("each method of the service is the whole pipeline", () =>
     Effect.gen(function*() {
       const first = healthy()

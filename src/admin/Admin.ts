@@ -1,18 +1,18 @@
 /**
- * An HTTP API to look at the circuits of a running program and to change them
- * by hand: health, metrics, history, live events, configuration and commands,
- * and a page for browsers that shows and does all that, at `/dashboard`.
+ * Serves an HTTP API for the circuits of a running program: health, metrics,
+ * history, live events, configuration and manual changes, and a page for
+ * browsers at `/dashboard`.
  *
- * It is a Layer that adds routes to an `HttpRouter`, that of a program or one
- * of its own, and needs the `CircuitBreakerRegistry`.
+ * The API is a Layer that adds routes to an `HttpRouter`, either the program's or
+ * one of its own. It requires the `CircuitBreakerRegistry`.
  *
  * **Details**
  *
- * - Every change needs a bearer token, and says who made it and why; both are
- *   logged. Without a token the API only reads.
- * - Reading needs no token from the same machine, unless told otherwise.
- * - Requests of other sites, and for hosts this is not, are refused.
- * - It costs calls nothing, unless a client asks for their events.
+ * - Every change needs a bearer token, an author and a reason, and is logged.
+ *   Without a token the API is read-only.
+ * - By default, reading from the same machine needs no token.
+ * - Requests from other sites, or for hosts that are not allowed, are refused.
+ * - The API adds no cost to calls, unless a client subscribes to their events.
  *
  * **Example** (Adding it to the routes of a program)
  *
@@ -52,7 +52,8 @@ import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import { Api } from "./AdminApi.ts"
-import { routes, type Settings } from "./internal/routes.ts"
+import { routes } from "./internal/routes.ts"
+import type { Settings } from "./internal/settings.ts"
 import * as Variables from "./internal/variables.ts"
 import { checkCount, checkDuration, checkOptions, optionNames } from "../internal/check.ts"
 
@@ -68,18 +69,18 @@ import { checkCount, checkDuration, checkOptions, optionNames } from "../interna
  */
 export interface HealthSummary {
   readonly status: "healthy" | "degraded" | "unhealthy"
-  /** Goes into `/health/detailed` as `checks`. */
+  /** Shown in `/health/detailed` as `checks`. */
   readonly details?: Schema.Json | undefined
 }
 
 /**
- * Who may read without a token: whoever asks from the same machine, nobody, or
- * anyone.
+ * Which requests may read without a token: those from the same machine
+ * (`"loopback"`), none (`"token"`) or all (`"anyone"`).
  *
  * **Gotchas**
  *
- * Behind a proxy on the same machine everybody seems to ask from there. A
- * proxy that says so, by a header such as `X-Forwarded-For`, is told apart.
+ * Behind a proxy on the same machine, all requests come from that machine. A
+ * proxy that sets a header such as `X-Forwarded-For` is recognised.
  *
  * @category models
  * @since 0.1.0
@@ -87,28 +88,29 @@ export interface HealthSummary {
 export type ReadAccess = "loopback" | "token" | "anyone"
 
 /**
- * Limits and the like, which are set in code.
+ * Options that are set in code, with or without `layerConfig`.
  *
  * **Details**
  *
- * - `prefix`: of all paths, as `/resilience`. None.
- * - `health`: decides `/health`. The `HealthMonitor` if there is one where the
- *   Layer is built, else the circuits. It has five seconds, and stands for
- *   `unhealthy` if it fails.
- * - `maxBodySize`: of a request, in bytes, 16,384.
- * - `maxRequests`: requests that are worked on, or whose answers are not read
- *   yet, 64. One address has half of them, one connection an eighth. The rest
- *   are answered with 503 and `Retry-After`, except `/health/live`.
- * - `maxAnswerBytes`: of these answers, 33,554,432, shared likewise.
- * - `maxSubscribers`: clients that read the events at once, 100.
- * - `subscriberBuffer`: events that wait for one slow reader, 256. It loses
- *   the oldest, and is told how many.
- * - `replay`: changes that are kept for clients that reconnect, 1,000.
- * - `heartbeat`: how often an idle connection is written to, 15 seconds.
- * - `historyPerCircuit`: transitions that are remembered of a circuit, 100.
- * - `historyTotal`: of all circuits, 10,000. Those of the circuit that has not
- *   changed for longest are forgotten first.
- * - `dashboard`: whether there is a page for browsers at `/dashboard`, `true`.
+ * - `prefix`: prefix of all paths, such as `/resilience`; none by default.
+ * - `health`: decides `/health`; by default the `HealthMonitor`, if there is one
+ *   where the Layer is built, otherwise the circuits. A source that fails, or
+ *   takes longer than five seconds, counts as `unhealthy`.
+ * - `maxBodySize`: bytes of a request body; 16,384 by default.
+ * - `maxRequests`: requests in progress or with unread answers; 64 by default.
+ *   One address may have half of them, one connection an eighth. Further
+ *   requests, except `/health/live`, are answered with 503 and `Retry-After`.
+ * - `maxAnswerBytes`: bytes of these answers, shared the same way; 33,554,432 by
+ *   default.
+ * - `maxSubscribers`: clients that read events at once; 100 by default.
+ * - `subscriberBuffer`: events that wait for one slow reader; 256 by default.
+ *   The oldest are dropped, and the reader is told how many.
+ * - `replay`: changes kept for clients that reconnect; 1,000 by default.
+ * - `heartbeat`: interval of writes to an idle connection; 15 seconds by default.
+ * - `historyPerCircuit`: transitions kept per circuit; 100 by default.
+ * - `historyTotal`: transitions kept in total; 10,000 by default. The circuit
+ *   that has not changed for longest loses its transitions first.
+ * - `dashboard`: serves the page at `/dashboard`; `true` by default.
  *
  * @category models
  * @since 0.1.0
@@ -133,13 +135,13 @@ export interface CommonOptions {
  *
  * **Details**
  *
- * - `token`: of 16 characters or more, ASCII without spaces. Needed unless
+ * - `token`: at least 16 ASCII characters without spaces. Required unless
  *   `changes` is `false`.
- * - `changes`: whether circuits can be changed, `true`.
- * - `readAccess`: who may read without a token, `"loopback"`.
- * - `allowedHosts`: names under which this is reached, as
- *   `"admin.example.com"`, with a port or for all ports. `localhost` and
- *   addresses are always accepted.
+ * - `changes`: allows changes of circuits; `true` by default.
+ * - `readAccess`: which requests may read without a token; `"loopback"` by
+ *   default.
+ * - `allowedHosts`: host names of the API, such as `"admin.example.com"`, with a
+ *   port or for all ports. `localhost` and addresses are always accepted.
  *
  * @category models
  * @since 0.1.0
@@ -179,13 +181,12 @@ const OPTIONS = optionNames<Options>({ ...COMMON, token: true, changes: true, re
  *
  * **Details**
  *
- * Throws `RangeError` for options that are not accepted, among them changes
- * without a token.
+ * Throws a `RangeError` for invalid options, including changes without a token.
  *
  * **Gotchas**
  *
- * The router of the program limits the length of a circuit's name in a path, to
- * 100 characters unless `maxParamLength` of its `routerConfig` says more.
+ * The program's router limits a circuit's name in a path to 100 characters,
+ * unless its `routerConfig` sets a higher `maxParamLength`.
  *
  * @see {@link layerConfig} for options from the environment
  * @see {@link serve} for a server of its own
@@ -206,7 +207,8 @@ export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.Ht
 }
 
 /**
- * Adds the admin API to the routes of an `HttpRouter`, as the environment says.
+ * Adds the admin API to the routes of an `HttpRouter`, with options from the
+ * environment.
  *
  * **Details**
  *
@@ -251,13 +253,12 @@ export const layerConfig = (
 }
 
 /**
- * Runs the admin API as a server of its own, on the `HttpServer` of your
- * platform.
+ * Runs the admin API as its own server, on the `HttpServer` of your platform.
  *
  * **Details**
  *
- * Reads the variables of `layerConfig`. Where it listens is up to the server:
- * give it `listen`. `/` leads to the dashboard.
+ * Reads the variables of `layerConfig`. Configure the server with `listen`. `/`
+ * redirects to the dashboard.
  *
  * **Example** (Running it with Node)
  *
@@ -286,7 +287,7 @@ export const serve = (
     ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`))
     : Layer.empty
   return HttpRouter.serve(Layer.merge(layerConfig(options), start), {
-    // A log line for each probe of an orchestrator helps nobody; changes are logged anyway.
+    // A log line per health probe is noise; changes are logged anyway.
     disableLogger: true,
     routerConfig: { maxParamLength: MAX_NAME_LENGTH }
   })
@@ -429,7 +430,7 @@ const checkPrefix = (prefix: string): string => {
 // -----------------------------------------------------------------------------
 
 /**
- * A typed client, as `client` makes it.
+ * A typed client of the admin API.
  *
  * @category models
  * @since 0.1.0
@@ -441,8 +442,8 @@ export type Client = HttpApiClient.ForApi<typeof Api>
  *
  * **Details**
  *
- * - `baseUrl`: with the prefix, as `http://127.0.0.1:9700/resilience`.
- * - `token`: sent with each request.
+ * - `baseUrl`: URL with the prefix, such as `http://127.0.0.1:9700/resilience`.
+ * - `token`: sent with every request.
  *
  * **Example** (Forcing a circuit open)
  *

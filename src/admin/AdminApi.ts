@@ -1,5 +1,17 @@
 /**
- * What the admin API says: its endpoints, its JSON and its errors.
+ * The contract of the admin API: its endpoints, its JSON and its errors.
+ *
+ * **Example** (Generating the OpenAPI document)
+ *
+ * ```ts import.meta.vitest
+ * import { AdminApi } from "effect-resilience/admin"
+ * import { OpenApi } from "effect/http-api"
+ *
+ * const { info } = OpenApi.fromApi(AdminApi.Api)
+ * info.title // => "effect-resilience admin API"
+ * ```
+ *
+ * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as HttpApi from "effect/http-api/HttpApi"
@@ -11,13 +23,16 @@ import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { CircuitEvent, StateChanged } from "../CircuitEvent.ts"
+import { isOneLine } from "../internal/plainText.ts"
+import { STATE_NAMES, VERSION } from "../internal/words.ts"
+import { ACCEPTED } from "./internal/openFor.ts"
 
 // -----------------------------------------------------------------------------
 // errors
 // -----------------------------------------------------------------------------
 
 /**
- * The request is not what the endpoint takes; `message` names the field.
+ * The request does not match the endpoint; `message` names the field.
  *
  * @category errors
  * @since 0.1.0
@@ -29,7 +44,7 @@ export class InvalidRequestError extends Schema.TaggedError<InvalidRequestError>
 ) {}
 
 /**
- * There is no bearer token, or it is not the one that is asked for.
+ * The bearer token is missing or wrong.
  *
  * @category errors
  * @since 0.1.0
@@ -41,8 +56,8 @@ export class UnauthorizedError extends Schema.TaggedError<UnauthorizedError>()(
 ) {}
 
 /**
- * The request is refused, whatever its token: it comes from another site, names
- * a host this is not, or wants a change where changes are off.
+ * The request is refused, whatever its token: it comes from another site,
+ * names a host that is not allowed, or asks for a change while changes are off.
  *
  * @category errors
  * @since 0.1.0
@@ -54,7 +69,7 @@ export class ForbiddenError extends Schema.TaggedError<ForbiddenError>()(
 ) {}
 
 /**
- * No circuit of that name lives.
+ * The registry has no circuit of that name.
  *
  * @category errors
  * @since 0.1.0
@@ -66,7 +81,7 @@ export class CircuitNotFoundError extends Schema.TaggedError<CircuitNotFoundErro
 ) {}
 
 /**
- * The path has no such method.
+ * The path does not support the method.
  *
  * @category errors
  * @since 0.1.0
@@ -78,7 +93,7 @@ export class MethodNotAllowedError extends Schema.TaggedError<MethodNotAllowedEr
 ) {}
 
 /**
- * The body has more bytes than `limit`.
+ * The body is longer than `limit` bytes.
  *
  * @category errors
  * @since 0.1.0
@@ -102,7 +117,8 @@ export class UnsupportedMediaTypeError extends Schema.TaggedError<UnsupportedMed
 ) {}
 
 /**
- * As many clients as are allowed read the events already.
+ * The limit of clients that read the events is reached. `Retry-After` says when
+ * to try again.
  *
  * @category errors
  * @since 0.1.0
@@ -114,8 +130,8 @@ export class TooManySubscribersError extends Schema.TaggedError<TooManySubscribe
 ) {}
 
 /**
- * As many answers as are allowed are under way, or wait for clients to read
- * them. `Retry-After` says when to try again.
+ * The limit of answers in progress, or not yet read by their clients, is
+ * reached. `Retry-After` says when to try again.
  *
  * @category errors
  * @since 0.1.0
@@ -126,34 +142,59 @@ export class TooManyRequestsError extends Schema.TaggedError<TooManyRequestsErro
   { httpApiStatus: 503 }
 ) {}
 
-const errors = [
-  [InvalidRequestError, 400],
-  [UnauthorizedError, 401],
-  [ForbiddenError, 403],
-  [CircuitNotFoundError, 404],
-  [MethodNotAllowedError, 405],
-  [BodyTooLargeError, 413],
-  [UnsupportedMediaTypeError, 415],
-  [TooManySubscribersError, 503],
-  [TooManyRequestsError, 503]
-] as const
+/**
+ * Any error of the API. Each class carries its HTTP status in the annotation
+ * `httpApiStatus`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const AdminError = Schema.Union([
+  InvalidRequestError,
+  UnauthorizedError,
+  ForbiddenError,
+  CircuitNotFoundError,
+  MethodNotAllowedError,
+  BodyTooLargeError,
+  UnsupportedMediaTypeError,
+  TooManySubscribersError,
+  TooManyRequestsError
+])
 
-export type AdminError = InstanceType<(typeof errors)[number][0]>
-
-/** @internal */
-export const statusOf = (error: unknown): number | undefined => errors.find(([type]) => error instanceof type)?.[1]
+/**
+ * The type of {@link AdminError}.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type AdminError = typeof AdminError.Type
 
 // -----------------------------------------------------------------------------
 // JSON
 // -----------------------------------------------------------------------------
 
 /**
- * A state as JSON spells it.
+ * A state as JSON spells it. `CircuitEvent.CircuitState` explains them.
  *
  * @category models
  * @since 0.1.0
  */
-export const State = Schema.Literals(["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"])
+export const State = Schema.Literals([
+  STATE_NAMES.Closed,
+  STATE_NAMES.Open,
+  STATE_NAMES.HalfOpen,
+  STATE_NAMES.ForcedOpen,
+  STATE_NAMES.Disabled,
+  STATE_NAMES.MetricsOnly
+])
+
+/**
+ * The type of {@link State}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type State = typeof State.Type
 
 const Seconds = Schema.NullOr(Schema.Finite)
 
@@ -193,13 +234,13 @@ const circuitFields = {
 }
 
 /**
- * A circuit: `CircuitMetrics.toJson`, its policy in words, and what it opens
- * at.
+ * A circuit: the fields of `CircuitMetrics.toJson`, its policy in words and the
+ * thresholds that open it.
  *
  * **Details**
  *
- * Of `thresholds`, those that are `null` do not open the circuit. The rates
- * need `minimum_requests` in the window.
+ * A threshold that is `null` never opens the circuit. The rates need
+ * `minimum_requests` in the window.
  *
  * @category models
  * @since 0.1.0
@@ -207,14 +248,16 @@ const circuitFields = {
 export const Circuit = Schema.Struct(circuitFields)
 
 /**
+ * The type of {@link Circuit}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Circuit = typeof Circuit.Type
 
 /**
- * A page of circuits, oldest first unless those in trouble come first. `total`
- * counts all that match.
+ * A page of circuits, oldest first, or the most urgent first with
+ * `sort=attention`. `total` counts all that match.
  *
  * @category models
  * @since 0.1.0
@@ -227,6 +270,8 @@ export const Circuits = Schema.Struct({
 })
 
 /**
+ * The type of {@link Circuits}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -244,6 +289,8 @@ export const History = Schema.Struct({
 })
 
 /**
+ * The type of {@link History}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -258,20 +305,22 @@ export type History = typeof History.Type
 export const Transitions = Schema.Struct({ transitions: Schema.Array(StateChanged) })
 
 /**
+ * The type of {@link Transitions}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Transitions = typeof Transitions.Type
 
 /**
- * How the calls of one operation went through its tiers, since this API
+ * Counts how the calls of one operation went through its tiers since the API
  * started.
  *
  * **Details**
  *
- * - `calls`: all that ended, `failed_calls` those that no tier could serve.
- * - `tiers`: in the order in which they are tried. `circuit` names the tier's
- *   circuit, whose `state` is `null` if the registry has none of that name.
+ * - `calls`: completed calls; `failed_calls`: those that no tier served.
+ * - `tiers`: in the order of their use. `circuit` names the tier's circuit;
+ *   `state` is `null` if the registry has none of that name.
  *
  * @category models
  * @since 0.1.0
@@ -292,14 +341,16 @@ export const TierFlow = Schema.Struct({
 })
 
 /**
+ * The type of {@link TierFlow}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type TierFlow = typeof TierFlow.Type
 
 /**
- * The tiered operations that were called since this API started, a hundred of
- * them by name. The rest are summed up as `(others)`, for each list of tiers.
+ * The tiered operations called since the API started. The first hundred have
+ * their names; the rest are summed up as `(others)`, per list of tiers.
  *
  * @category models
  * @since 0.1.0
@@ -307,6 +358,8 @@ export type TierFlow = typeof TierFlow.Type
 export const TierFlows = Schema.Struct({ operations: Schema.Array(TierFlow) })
 
 /**
+ * The type of {@link TierFlows}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -338,7 +391,7 @@ const HealthyDetails = Schema.Struct({ ...Healthy.fields, ...detailFields })
 const UnhealthyDetails = Schema.Struct({ ...Unhealthy.fields, ...detailFields })
 
 /**
- * How the program stands: 200 with `healthy` or `degraded`, 503 with
+ * The health of the program: 200 with `healthy` or `degraded`, 503 with
  * `unhealthy`.
  *
  * @category models
@@ -347,19 +400,21 @@ const UnhealthyDetails = Schema.Struct({ ...Unhealthy.fields, ...detailFields })
 export const Health = Schema.Union([Healthy, Unhealthy])
 
 /**
+ * The type of {@link Health}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Health = typeof Health.Type
 
 /**
- * How the program stands, and why.
+ * The health of the program with its reasons.
  *
  * **Details**
  *
- * `circuits` has those that are not `closed` or fail more than a tenth of
- * their calls, up to a hundred; `circuits_not_shown` counts the rest of these.
- * `checks` is what the health source adds.
+ * `circuits` has up to a hundred of those that are not `closed` or fail more
+ * than a tenth of their calls; `circuits_not_shown` counts the rest of these.
+ * `checks` holds the details of the health source.
  *
  * @category models
  * @since 0.1.0
@@ -367,20 +422,23 @@ export type Health = typeof Health.Type
 export const HealthDetails = Schema.Union([HealthyDetails, UnhealthyDetails])
 
 /**
+ * The type of {@link HealthDetails}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type HealthDetails = typeof HealthDetails.Type
 
 /**
- * A setting with its value and where that comes from.
+ * A setting, its value and the source of the value.
  *
  * **Details**
  *
- * - `value`: in `unit` if it is a time; `"off"`, `"schedule"`, `"infinite"`.
+ * - `value`: a duration is a number of `unit`, or `"off"`, `"schedule"` or
+ *   `"infinite"`.
  * - `source`: the library's `default`, a `preset` of `CircuitPolicy`, another
  *   `policy` in code, or a `variable`.
- * - `variable`: where the value was read, or else where to set it.
+ * - `variable`: the variable that set the value, or that can set it.
  *
  * @category models
  * @since 0.1.0
@@ -394,14 +452,16 @@ export const Setting = Schema.Struct({
 })
 
 /**
+ * The type of {@link Setting}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Setting = typeof Setting.Type
 
 /**
- * The settings that one circuit follows now. `preset` names the preset its
- * policy is, apart from what variables say.
+ * The settings that a circuit follows now. `preset` names the preset of its
+ * policy, apart from the values set by variables.
  *
  * @category models
  * @since 0.1.0
@@ -414,6 +474,8 @@ export const CircuitSettings = Schema.Struct({
 })
 
 /**
+ * The type of {@link CircuitSettings}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -424,11 +486,10 @@ export type CircuitSettings = typeof CircuitSettings.Type
  *
  * **Details**
  *
- * - `settings`: what the environment says of all circuits and calls.
- * - `circuits`: a page of circuits, as `Circuits` is.
- * - `problems`: what is wrong with the environment, as it was when this was
- *   asked.
- * - `admin`: of this API. It tells whether there is a token, never which.
+ * - `settings`: global settings.
+ * - `circuits`: a page of circuits, like `Circuits`.
+ * - `problems`: mistakes in the environment at the time of the request.
+ * - `admin`: settings of the API. The token itself is never shown.
  *
  * @category models
  * @since 0.1.0
@@ -451,20 +512,22 @@ export const Configuration = Schema.Struct({
 })
 
 /**
+ * The type of {@link Configuration}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Configuration = typeof Configuration.Type
 
 /**
- * Events are missing here.
+ * Some events are missing at this place of the stream.
  *
  * **Details**
  *
- * - `SlowReader`: this client was slow to read, and `lost` events, the oldest,
- *   were dropped.
- * - `TooLongAway`: more happened since `Last-Event-ID` than is kept.
- * - `Restarted`: `Last-Event-ID` is of another run of the program.
+ * - `SlowReader`: the client reads slowly, and the oldest `lost` events were
+ *   dropped.
+ * - `TooLongAway`: more events followed `Last-Event-ID` than are kept.
+ * - `Restarted`: `Last-Event-ID` belongs to another run of the program.
  *
  * @category models
  * @since 0.1.0
@@ -475,13 +538,15 @@ export const EventsLost = Schema.TaggedStruct("EventsLost", {
 })
 
 /**
+ * The type of {@link EventsLost}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type EventsLost = typeof EventsLost.Type
 
 /**
- * What the live events carry: an event of a circuit, or that some are missing.
+ * A live event: an event of a circuit, or a notice that some are missing.
  *
  * @category models
  * @since 0.1.0
@@ -489,6 +554,8 @@ export type EventsLost = typeof EventsLost.Type
 export const LiveEvent = Schema.Union([...CircuitEvent.members, EventsLost])
 
 /**
+ * The type of {@link LiveEvent}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -500,21 +567,18 @@ const LiveEventFrame = Schema.Struct({
   data: Schema.fromJsonString(Schema.toCodecJson(LiveEvent))
 })
 
-// Text that goes into logs as it is: a line break would be a line of its own there.
-// eslint-disable-next-line no-control-regex
-const PLAIN_TEXT = /^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/u
-
+// Goes into log lines unchanged.
 const text = (maxLength: number) =>
   Schema.String.check(
     Schema.makeFilter((value: string) =>
-      value.length <= maxLength && PLAIN_TEXT.test(value)
+      value.length <= maxLength && isOneLine(value)
         ? undefined
         : `must be 1 to ${maxLength} characters on one line, not only spaces`
     )
   )
 
 /**
- * Who changes something, and why. Both are needed, and logged.
+ * The author of a change and the reason for it. Both are required and logged.
  *
  * @category models
  * @since 0.1.0
@@ -522,21 +586,17 @@ const text = (maxLength: number) =>
 export const Change = Schema.Struct({ by: text(100), reason: text(500) })
 
 /**
+ * The type of {@link Change}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Change = typeof Change.Type
 
-/** @internal */
-export const UNTIL_RELEASED = "until released"
-
-/** @internal */
-export const ACCEPTED_DURATION = `must be seconds above 0, a text such as "30 seconds", or "${UNTIL_RELEASED}"`
-
 /**
- * A change that may end by itself: `duration` in seconds, or as
- * `"30 seconds"`. With `"until released"`, or without it, the circuit stays
- * forced open.
+ * A change that can end by itself. `duration` is a number of seconds or a text
+ * such as `"30 seconds"`. With `"until released"`, or without a duration, the
+ * circuit stays forced open until another command.
  *
  * @category models
  * @since 0.1.0
@@ -545,19 +605,21 @@ export const ForceOpen = Schema.Struct({
   ...Change.fields,
   // Not `optional`, whose JSON takes `null` for a field that is absent: `JSON.stringify` makes `null` of `NaN`.
   duration: Schema.optionalKey(
-    Schema.Union([Schema.Finite.annotate({ message: ACCEPTED_DURATION }), Schema.String])
-      .annotate({ message: ACCEPTED_DURATION })
+    Schema.Union([Schema.Finite.annotate({ message: ACCEPTED }), Schema.String])
+      .annotate({ message: ACCEPTED })
   )
 })
 
 /**
+ * The type of {@link ForceOpen}.
+ *
  * @category models
  * @since 0.1.0
  */
 export type ForceOpen = typeof ForceOpen.Type
 
 /**
- * How many circuits were reset.
+ * The number of circuits that were reset.
  *
  * @category models
  * @since 0.1.0
@@ -565,6 +627,8 @@ export type ForceOpen = typeof ForceOpen.Type
 export const ResetAll = Schema.Struct({ reset: Schema.Int })
 
 /**
+ * The type of {@link ResetAll}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -574,7 +638,13 @@ export type ResetAll = typeof ResetAll.Type
 // endpoints
 // -----------------------------------------------------------------------------
 
-/** Refuses what no token allows, and answers what goes wrong. */
+/**
+ * Middleware of every endpoint: refuses requests that no token allows, limits
+ * the load and encodes errors.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
 export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience/admin/Guard", {
   error: [
     InvalidRequestError,
@@ -585,19 +655,28 @@ export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience
   ]
 }) {}
 
-/** Asks for the token. */
+/**
+ * Middleware of every endpoint but `/health` and `/health/live`: requires the
+ * bearer token.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
 export class Authorization extends HttpApiMiddleware.Service<Authorization>()("effect-resilience/admin/Authorization", {
   security: { bearer: HttpApiSecurity.bearer },
   error: [UnauthorizedError, ForbiddenError]
 }) {}
 
-/** @internal */
-export const DEFAULT_LIMIT = 100
-/** @internal */
-export const MAX_LIMIT = 1000
+/**
+ * The highest `limit` of a list. Without `limit`, a list has up to 100 entries.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const maxLimit = 1000
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
-const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: MAX_LIMIT }))
+const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxLimit }))
 
 const page = { offset: Schema.optional(Count), limit: Schema.optional(Limit) }
 const name = { name: Schema.String }
@@ -607,13 +686,13 @@ const described = (summary: string): Context.Context<never> => OpenApi.annotatio
 const health = HttpApiGroup.make("health").add(
   HttpApiEndpoint.get("check", "/health", {
     success: [Healthy, Unhealthy.pipe(HttpApiSchema.status(503))]
-  }).annotateMerge(described("Whether the program can do its work: 503 if not")),
+  }).annotateMerge(described("The health of the program: 503 if it is unhealthy")),
   HttpApiEndpoint.get("live", "/health/live", {
     success: Schema.Struct({ status: Schema.Literal("alive") })
-  }).annotateMerge(described("Whether the program answers, whatever its circuits do")),
+  }).annotateMerge(described("Answers while the program runs, whatever the state of its circuits")),
   HttpApiEndpoint.get("detailed", "/health/detailed", {
     success: [HealthyDetails, UnhealthyDetails.pipe(HttpApiSchema.status(503))]
-  }).annotateMerge(described("How the program stands, and why: 503 if it cannot do its work"))
+  }).annotateMerge(described("The health of the program with its reasons: 503 if it is unhealthy"))
     .middleware(Authorization)
 )
 
@@ -638,7 +717,7 @@ const circuits = HttpApiGroup.make("circuits").add(
       sort: Schema.optional(Schema.Literals(["created", "attention"]))
     },
     success: Circuits
-  }).annotateMerge(described("All circuits, oldest first, or those in trouble first")),
+  }).annotateMerge(described("All circuits, oldest first or most urgent first")),
   HttpApiEndpoint.get("get", "/circuits/:name", { params: name, success: Circuit, error: CircuitNotFoundError })
     .annotateMerge(described("One circuit")),
   HttpApiEndpoint.get("history", "/circuits/:name/history", {
@@ -656,17 +735,17 @@ const circuits = HttpApiGroup.make("circuits").add(
   change("forceClose", "/circuits/:name/force-close", "Closes the circuit, with empty counts"),
   change("disable", "/circuits/:name/disable", "Lets all calls through and counts nothing"),
   change("metricsOnly", "/circuits/:name/metrics-only", "Lets all calls through, counts them and never opens"),
-  change("reset", "/circuits/:name/reset", "Makes the circuit as new"),
+  change("reset", "/circuits/:name/reset", "Resets the circuit to its initial state"),
   HttpApiEndpoint.post("resetAll", "/reset-all", { payload: Change, success: ResetAll })
-    .annotateMerge(described("Makes all circuits as new")),
+    .annotateMerge(described("Resets all circuits to their initial state")),
   HttpApiEndpoint.get("transitions", "/history", {
     query: { limit: Schema.optional(Limit) },
     success: Transitions
   }).annotateMerge(described("The latest transitions of all circuits")),
   HttpApiEndpoint.get("status", "/status", { success: HealthDetails })
-    .annotateMerge(described("What /health/detailed says, always with 200")),
+    .annotateMerge(described("The same as /health/detailed, always with 200")),
   HttpApiEndpoint.get("tiers", "/tiers", { success: TierFlows })
-    .annotateMerge(described("Which tiers serve the calls"))
+    .annotateMerge(described("How calls went through their tiers"))
 ).middleware(Authorization)
 
 const events = HttpApiGroup.make("events").add(
@@ -678,7 +757,7 @@ const events = HttpApiGroup.make("events").add(
     headers: { "last-event-id": Schema.optional(Schema.String) },
     success: HttpApiSchema.StreamSse({ events: LiveEventFrame }),
     error: TooManySubscribersError
-  }).annotateMerge(described("What happens from now on, or since Last-Event-ID, as server-sent events"))
+  }).annotateMerge(described("Events from now on, or since Last-Event-ID, as server-sent events"))
 ).middleware(Authorization)
 
 const configuration = HttpApiGroup.make("config").add(
@@ -686,15 +765,14 @@ const configuration = HttpApiGroup.make("config").add(
     query: { ...page, circuit: Schema.optional(Schema.String) },
     success: Configuration,
     error: CircuitNotFoundError
-  }).annotateMerge(described("The configuration in force, and where each value comes from")),
+  }).annotateMerge(described("The configuration in force and the source of each value")),
   HttpApiEndpoint.get("openapi", "/openapi.json", { success: Schema.Json })
     .annotateMerge(described("This document"))
 ).middleware(Authorization)
 
 /**
- * The endpoints, for `HttpApiClient` and `OpenApi`.
- *
- * @see {@link client} for a client that sends the token
+ * The endpoints, for `HttpApiClient` and `OpenApi`. `Admin.client` makes a client
+ * that sends the token.
  *
  * @category models
  * @since 0.1.0
@@ -706,7 +784,7 @@ export class Api extends HttpApi.make("effect-resilience-admin")
   .annotate(HttpApi.PayloadParseOptions, { reportInput: true, errors: "all", onExcessProperty: "error" })
   .annotateMerge(OpenApi.annotations({
     title: "effect-resilience admin API",
-    version: "0.1.0",
+    version: VERSION,
     description: "Circuits of a running program: look at them, follow them, and change them by hand."
   }))
 {}

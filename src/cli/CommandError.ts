@@ -1,5 +1,5 @@
 /**
- * How a command of the command line ends, other than well.
+ * Exit codes of the command line, and the error that carries them.
  *
  * @since 0.1.0
  */
@@ -8,20 +8,20 @@ import * as Data from "effect/Data"
 import * as Runtime from "effect/Runtime"
 
 /**
- * What a command exits with.
+ * The exit codes of the commands.
  *
  * **Details**
  *
- * - `ok`: done; for `status`, also that nothing is open.
- * - `invalid`: the command, an option or the environment is wrong.
- * - `unhealthy`: `status` found an open circuit, or an unhealthy program.
- * - `unreachable`: nobody answers, or not as the admin API does.
- * - `refused`: no token, a wrong one, or it does not allow that.
- * - `unknownCircuit`: no circuit of that name lives.
+ * - `ok`: the command succeeded; for `status`, no circuit is open.
+ * - `invalid`: the command, an option or the environment is invalid.
+ * - `unhealthy`: `status` found an open circuit or an unhealthy program.
+ * - `unreachable`: no admin API answers at the URL.
+ * - `refused`: the token is missing, wrong or not sufficient.
+ * - `unknownCircuit`: the program has no circuit of that name.
  *
- * A command that is interrupted exits with 130.
+ * An interrupted command exits with 130.
  *
- * **Example** (Looking at an exit code)
+ * **Example** (Reading an exit code)
  *
  * ```ts import.meta.vitest
  * import { CommandError } from "effect-resilience/cli"
@@ -42,8 +42,8 @@ export const exitCodes = {
 } as const
 
 /**
- * A command ended otherwise than with 0. `message` is for people, and empty
- * where the output has said it all.
+ * A command ended with a code other than 0. `message` is empty if the output
+ * already gives the reason.
  *
  * @category errors
  * @since 0.1.0
@@ -59,7 +59,7 @@ export class CommandError extends Data.TaggedError("CommandError")<{
     props: { readonly exitCode: typeof exitCodes[keyof typeof exitCodes]; readonly message: string }
   ) {
     super(props)
-    // What runs the command prints it.
+    // `Command.run` prints it.
     if (props.message !== "") Object.assign(this, { [CliError.userMessage]: props.message })
   }
 }

@@ -35,11 +35,3 @@ export const findTarget = <S extends object>(
   context: Context.Context<never>,
   target: Target<S>
 ): S => kind.isValue(target) ? target : getService(context, target)
-
-/** Uses what a target stands for, where the call runs. */
-export const withTarget = <S extends object, A, E, R>(
-  kind: Kind<S>,
-  target: Target<S>,
-  use: (value: S) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  kind.isValue(target) ? use(target) : Effect.withFiber((fiber) => use(getService(fiber.context, target)))

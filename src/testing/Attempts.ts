@@ -1,9 +1,10 @@
 /**
- * The attempts at a call: how many there were, when each began, how it ended.
+ * Records the attempts at a call: their number, when each started, how each
+ * ended.
  *
- * `script` is a dependency that answers by a script, step by step. `record`
- * watches any other effect. Both are put where the dependency is, inside of
- * what is tested.
+ * `script` is a dependency that follows a script, step by step; `record` records
+ * any other effect. Both take the place of the dependency, inside of everything
+ * that protects against it.
  *
  * **Example** (No call runs while the circuit is open)
  *
@@ -46,7 +47,7 @@ import { monotonicMillis } from "../internal/time/monotonic.ts"
  * - `number`: from 1.
  * - `startedAt`, `endedAt`: time since the recording was made. `endedAt` is
  *   `undefined` while the attempt runs.
- * - `outcome`: how it ended; a `defect` is a failure that no error channel has.
+ * - `outcome`: the result; `defect` for a failure outside the error channel.
  *
  * @category models
  * @since 0.1.0
@@ -65,22 +66,22 @@ export interface Attempt {
  * @since 0.1.0
  */
 export interface Attempts<out A, out E, out R> {
-  /** The call itself. Each run is an attempt. */
+  /** The call. Each run is an attempt. */
   readonly call: Effect.Effect<A, E, R>
 
-  /** The attempts so far, in the order in which they began. */
+  /** The attempts so far, in the order of their starts. */
   readonly all: Effect.Effect<ReadonlyArray<Attempt>>
 
-  /** How many there have been. */
+  /** The number of attempts so far. */
   readonly count: Effect.Effect<number>
 
-  /** How many of them have not ended. */
+  /** The number of attempts that have not ended. */
   readonly running: Effect.Effect<number>
 
-  /** Forgets them. Times and the steps of a script go on. */
+  /** Removes all recorded attempts. Times and the steps of a script continue. */
   readonly clear: Effect.Effect<void>
 
-  /** Dies with a readable difference unless the attempts began at these times, to the millisecond. */
+  /** Dies with a readable difference unless the attempts started at these times, to the millisecond. */
   readonly expectAt: (times: ReadonlyArray<Duration.Input>) => Effect.Effect<void>
 
   /** Dies with a readable difference unless the attempts ended like this. */
@@ -93,7 +94,7 @@ export interface Attempts<out A, out E, out R> {
  * **Details**
  *
  * Times are measured on the monotonic clock of the fiber that makes the
- * recording, in a test on the `TestClock`.
+ * recording: in a test on the `TestClock`.
  *
  * **Example** (Counting the attempts at a call)
  *
@@ -119,13 +120,12 @@ export const record = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Att
   Effect.map(Clock.Clock, (clock) => new Recording(() => self, clock))
 
 /**
- * Makes a call that follows a script: its first run is the first effect, its
+ * Makes a call that follows a script: the first run is the first effect, the
  * second run the second, and so on.
  *
  * **Details**
  *
- * - `rest`: what runs after the last step. Without it, a run too many dies and
- *   says so.
+ * - `rest`: runs after the last step. Without it, a run beyond the script dies.
  *
  * **Example** (A dependency that is slow, hangs, and recovers)
  *
@@ -206,7 +206,7 @@ class Recording<A, E, R> implements Attempts<A, E, R> {
 
   readonly call: Effect.Effect<A, E, R> = Effect.suspend(() => {
     let attempt: Mutable<Attempt> | undefined
-    // The finalizer comes first: a fiber may be interrupted between any two steps.
+    // The finalizer is added first: a fiber may be interrupted between any two steps.
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         attempt = {

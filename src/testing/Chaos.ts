@@ -1,20 +1,20 @@
 /**
- * Faults on purpose: calls that fail, die, hang, slow down or lose their
- * answer, by a plan and a seed.
+ * Injects faults on purpose: calls fail, die, hang, slow down or lose their
+ * response, according to policies and a seed.
  *
- * A place where something may go wrong is a *point* with a name. `withChaos`
- * marks it in the program and does nothing at all until a `Chaos` is provided;
- * `layer` provides one and says what goes wrong at which point. So the same
- * program runs untouched in production and broken in a test or in staging.
+ * A *point* is a named place where something may go wrong. `withChaos` marks it
+ * in the program and does nothing until a `Chaos` is provided; `layer` provides
+ * one and says what goes wrong at which point. The same program runs untouched
+ * in production and broken in a test or in staging.
  *
  * **Details**
  *
  * - Off by default: without the Layer, `withChaos` passes the call through.
  * - What happens to the n-th call of a point depends on the seed, the point and
- *   `n`, and on nothing else: not on the randomness of the program, and not on
- *   the calls of other points. The same seed gives the same faults.
- * - A fault is the user's own error, of the user's own type. Without one it is
- *   a `ChaosError`, as a defect.
+ *   `n` only: not on the randomness of the program or the calls of other points.
+ *   The same seed gives the same faults.
+ * - A fault is an error of the program's own type. Without one it is a
+ *   `ChaosError`, as a defect.
  * - Time counts from when the chaos was made or last started, on the monotonic
  *   clock of the fiber that made it: in a test on the `TestClock`.
  *
@@ -22,8 +22,8 @@
  *
  * - Put the point where the dependency is, inside of everything that protects
  *   against it: timeout, circuit breaker, retry.
- * - Calls that run at the same time are numbered in the order in which they
- *   start. If that order varies, so does who gets which fault.
+ * - Concurrent calls are numbered in the order in which they start. If that
+ *   order varies, so do the faults of each call.
  *
  * **Example** (Breaking a program in a test)
  *
@@ -48,18 +48,18 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
-import { draw, keyOf } from "./internal/draw.ts"
-import { checkDuration, checkOptions, checkRate } from "../internal/check.ts"
-import { monotonicMillis } from "../internal/time/monotonic.ts"
+import { checkDuration, checkFunction, checkOptions, optionNames, refuse } from "../internal/check.ts"
+import { applies, type Calls, checkCalls, describe, KINDS, type Step } from "./internal/plan.ts"
+import { makeOrigin, PointState } from "./internal/point.ts"
+import { Points } from "./internal/points.ts"
+import { wrapService } from "./internal/wrapService.ts"
 
 /**
  * @category type IDs
@@ -73,25 +73,17 @@ export const TypeId: TypeId = "~effect-resilience/testing/Chaos"
  */
 export type TypeId = "~effect-resilience/testing/Chaos"
 
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
 /**
- * The kinds of things that go wrong.
+ * The kinds of policies, and of what they inject.
  *
  * @category models
  * @since 0.1.0
  */
-export const Kind = Schema.Literals([
-  "fault",
-  "outage",
-  "flapping",
-  "defect",
-  "interruption",
-  "hang",
-  "block",
-  "latency",
-  "degradation",
-  "outcome",
-  "behaviour"
-])
+export const Kind = Schema.Literals(KINDS)
 
 /**
  * @category models
@@ -105,7 +97,7 @@ export type Kind = typeof Kind.Type
  * **Details**
  *
  * - `point`: the name of the point.
- * - `number`: which call of this point it is, from 1.
+ * - `number`: the number of the call at this point, from 1.
  * - `elapsed`: time since the chaos was made or last started.
  *
  * @category models
@@ -118,11 +110,11 @@ export interface Call {
 }
 
 /**
- * Something that was done to a call.
+ * A fault, delay or effect injected into a call.
  *
  * **Details**
  *
- * `delay` is the time that a `latency`, `degradation` or `block` added.
+ * - `delay`: the time that a `latency`, `degradation` or `block` adds.
  *
  * @category models
  * @since 0.1.0
@@ -133,14 +125,14 @@ export interface Injection extends Call {
 }
 
 /**
- * What has been done to the calls of a point.
+ * The number of calls and injections of a point.
  *
  * **Details**
  *
- * - `calls`: that have reached it, the untouched ones included.
- * - `untouched`: to which nothing was done.
- * - `injected`: how often each kind was injected. A call that was slowed down
- *   and then failed counts twice.
+ * - `calls`: all calls that reached it.
+ * - `untouched`: the calls without an injection.
+ * - `injected`: injections by kind. A call that was slowed down and then failed
+ *   counts twice.
  *
  * @category models
  * @since 0.1.0
@@ -152,8 +144,8 @@ export interface Counts {
 }
 
 /**
- * A fault for which nobody has named an error of their own. It is a defect,
- * unless it is put into an error channel on purpose.
+ * The error of a fault for which no other error was given. It is a defect,
+ * unless a program puts it into an error channel itself.
  *
  * @category errors
  * @since 0.1.0
@@ -168,19 +160,11 @@ export class ChaosError extends Schema.TaggedError<ChaosError>()("ChaosError", {
   }
 }
 
+const chaosError = (kind: Kind, call: Call) => new ChaosError({ point: call.point, kind, call: call.number })
+
 // -----------------------------------------------------------------------------
 // policies
 // -----------------------------------------------------------------------------
-
-/** What a policy does to a call. */
-type Step<A, E, R> =
-  | {
-    readonly _tag: "Before"
-    readonly run: Effect.Effect<unknown, E, R>
-    readonly delay?: Duration.Duration | undefined
-  }
-  | { readonly _tag: "Instead"; readonly run: Effect.Effect<A, E, R> }
-  | { readonly _tag: "Fail"; readonly error: ((call: Call) => E) | undefined; readonly at: "request" | "response" }
 
 /**
  * What goes wrong, and how often.
@@ -196,8 +180,11 @@ export interface Policy<out A = never, out E = never, out R = never> {
   }
   readonly kind: Kind
 
+  /** The policy in words, as `latency of 200ms, 10% of calls`. */
+  readonly description: string
+
   /**
-   * What it does to a call, given two numbers from 0 to 1.
+   * The step for a call, given two numbers from 0 to 1.
    *
    * @internal
    */
@@ -205,19 +192,20 @@ export interface Policy<out A = never, out E = never, out R = never> {
 }
 
 /**
- * Which calls a policy is for. All that is named must hold.
+ * The options of every policy: which calls it applies to. All conditions must
+ * hold.
  *
  * **Details**
  *
  * - `rate`: the share of calls, 0 to 1; all by default.
  * - `from`: when it begins; at once by default.
- * - `for`: how long it lasts from then on; for ever by default.
+ * - `for`: how long it lasts from then on; without end by default.
  * - `when`: a predicate on the call; all calls by default.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface PolicyOptions {
   readonly rate?: number | undefined
   readonly from?: Duration.Input | undefined
   readonly for?: Duration.Input | undefined
@@ -226,62 +214,32 @@ export interface Options {
 
 const variance = { _A: identity, _E: identity, _R: identity }
 
-/** Of each kind, besides the common ones. */
-const OWN_OPTIONS: Readonly<Record<Kind, ReadonlyArray<string>>> = {
-  fault: ["error", "at"],
-  outage: ["error"],
-  flapping: ["up", "down", "error"],
-  defect: ["defect"],
-  interruption: [],
-  hang: [],
-  block: ["duration"],
-  latency: ["delay", "maxDelay"],
-  degradation: ["over", "to"],
-  outcome: ["run"],
-  behaviour: ["run"]
-}
-
 const makePolicy = <A, E, R>(
   kind: Kind,
-  options: Options,
+  calls: Calls,
+  details: string,
   step: (call: Call, elapsed: number, size: number) => Step<A, E, R> | undefined
-): Policy<A, E, R> => {
-  const { from, rate, until, when } = checkCommon(kind, options)
-  return {
-    [TypeId]: variance,
-    kind,
-    decide: (call, chance, size) => {
-      const elapsed = Duration.toMillis(call.elapsed)
-      return chance < rate && elapsed >= from && elapsed < until && (when === undefined || when(call))
-        ? step(call, elapsed - from, size)
-        : undefined
-    }
-  }
-}
-
-const checkKind = (kind: Kind, options: object): void => {
-  checkOptions(`Chaos.${kind}`, options, ["rate", "from", "for", "when", ...OWN_OPTIONS[kind]])
-}
-
-const checkCommon = (kind: Kind, options: Options) => {
-  checkKind(kind, options)
-  const from = Duration.toMillis(checkDuration(`Chaos.${kind}: from`, options.from ?? 0, { finite: true }))
-  const length = Duration.toMillis(checkDuration(`Chaos.${kind}: for`, options.for ?? Duration.infinity))
-  return { rate: checkRate(`Chaos.${kind}: rate`, options.rate ?? 1), from, until: from + length, when: options.when }
-}
+): Policy<A, E, R> => ({
+  [TypeId]: variance,
+  kind,
+  description: describe(kind, calls, details),
+  decide: (call, chance, size) =>
+    applies(calls, call, chance) ? step(call, Duration.toMillis(call.elapsed) - calls.from, size) : undefined
+})
 
 /**
- * Calls fail.
+ * Fails calls.
  *
  * **Details**
  *
- * - `error`: what they fail with, made anew for each. By default the error that
- *   the point was given; if it was given none, a `ChaosError` as a defect.
- * - `at`: `"request"`, by default, fails instead of calling. `"response"` makes
- *   the call, and fails although it succeeded: the answer is lost, as of a
- *   connection that breaks. What the call has done is done.
+ * - `error`: makes the error of each failed call. By default that of the point;
+ *   if the point has none either, the call dies with a `ChaosError`.
+ * - `at`: `"request"`, the default, fails instead of making the call.
+ *   `"response"` makes the call and fails although it succeeded, like a
+ *   connection that breaks before the response arrives. The effects of the call
+ *   remain.
  *
- * **Example** (Losing the answers)
+ * **Example** (Losing the responses)
  *
  * ```ts import.meta.vitest
  * import { Effect } from "effect"
@@ -292,7 +250,7 @@ const checkCommon = (kind: Kind, options: Options) => {
  *   const point = yield* Chaos.makePoint("payment-api", {
  *     policies: [Chaos.fault({ at: "response", error: () => "connection reset" })]
  *   })
- *   return yield* Effect.sync(() => ++charged).pipe(point.inject, Effect.flip)
+ *   return yield* Effect.sync(() => ++charged).pipe(point.execute, Effect.flip)
  * })
  *
  * await Effect.runPromise(program) // => "connection reset"
@@ -303,18 +261,19 @@ const checkCommon = (kind: Kind, options: Options) => {
  * @since 0.1.0
  */
 export const fault = <E = never>(
-  options: Options & {
+  options: PolicyOptions & {
     readonly error?: ((call: Call) => E) | undefined
     readonly at?: "request" | "response" | undefined
   } = {}
 ): Policy<never, E> => {
-  checkKind("fault", options)
-  const { at = "request", error } = options
-  return makePolicy("fault", options, () => ({ _tag: "Fail", error, at }))
+  const calls = checkCalls("fault", options, OPTION_NAMES.fault)
+  const { at = "request" } = options
+  const error = checkFunction("Chaos.fault: error", options.error)
+  return makePolicy("fault", calls, at === "request" ? "" : "after the response", () => ({ _tag: "Fail", error, at }))
 }
 
 /**
- * All calls fail for a while, from `from` on, as long as `for`.
+ * Fails all calls for a period, by `from` and `for`.
  *
  * **Example** (An outage of half a minute)
  *
@@ -327,7 +286,7 @@ export const fault = <E = never>(
  *   const point = yield* Chaos.makePoint("payment-api", {
  *     policies: [Chaos.outage({ from: "10 seconds", for: "30 seconds", error: () => "down" })]
  *   })
- *   const call = Effect.succeed("up").pipe(point.inject, Effect.catch(Effect.succeed))
+ *   const call = Effect.succeed("up").pipe(point.execute, Effect.catch(Effect.succeed))
  *   const before = yield* call
  *   yield* TestClock.adjust("10 seconds")
  *   const during = yield* call
@@ -338,18 +297,22 @@ export const fault = <E = never>(
  * await Effect.runPromise(program.pipe(Effect.provide(TestClock.layer()))) // => ["up", "down", "up"]
  * ```
  *
- * @see {@link Point} for starting and ending one by hand
+ * @see {@link Point} for starting and ending an outage by hand
  *
  * @category policies
  * @since 0.1.0
  */
 export const outage = <E = never>(
-  options: Omit<Options, "rate"> & { readonly error?: ((call: Call) => E) | undefined } = {}
-): Policy<never, E> => makePolicy("outage", options, () => ({ _tag: "Fail", error: options.error, at: "request" }))
+  options: Omit<PolicyOptions, "rate"> & { readonly error?: ((call: Call) => E) | undefined } = {}
+): Policy<never, E> => {
+  const calls = checkCalls("outage", options, OPTION_NAMES.outage)
+  const error = checkFunction("Chaos.outage: error", options.error)
+  return makePolicy("outage", calls, "", () => ({ _tag: "Fail", error, at: "request" }))
+}
 
 /**
- * The dependency comes and goes: it is up for a while, then all calls fail for
- * a while, and again.
+ * Alternates between periods in which calls pass and periods in which all calls
+ * fail.
  *
  * **Example** (Flapping)
  *
@@ -358,121 +321,133 @@ export const outage = <E = never>(
  *
  * const flapping = Chaos.flapping({ up: "20 seconds", down: "5 seconds" })
  *
- * flapping.kind // => "flapping"
+ * flapping.description // => "flapping 20s up and 5s down"
  * ```
  *
  * @category policies
  * @since 0.1.0
  */
 export const flapping = <E = never>(
-  options: Omit<Options, "rate"> & {
+  options: Omit<PolicyOptions, "rate"> & {
     readonly up: Duration.Input
     readonly down: Duration.Input
     readonly error?: ((call: Call) => E) | undefined
   }
 ): Policy<never, E> => {
-  const positive = { positive: true, finite: true }
-  checkKind("flapping", options)
-  const up = Duration.toMillis(checkDuration("Chaos.flapping: up", options.up, positive))
-  const down = Duration.toMillis(checkDuration("Chaos.flapping: down", options.down, positive))
+  const calls = checkCalls("flapping", options, OPTION_NAMES.flapping)
+  const up = checkPositive("Chaos.flapping: up", options.up)
+  const down = checkPositive("Chaos.flapping: down", options.down)
+  const error = checkFunction("Chaos.flapping: error", options.error)
+  const period = Duration.toMillis(up) + Duration.toMillis(down)
   return makePolicy(
     "flapping",
-    options,
-    (_, elapsed) => elapsed % (up + down) < up ? undefined : { _tag: "Fail", error: options.error, at: "request" }
+    calls,
+    `${Duration.format(up)} up and ${Duration.format(down)} down`,
+    (_, elapsed) => elapsed % period < Duration.toMillis(up) ? undefined : { _tag: "Fail", error, at: "request" }
   )
 }
 
 /**
- * Calls die with a defect, as of a bug; a `ChaosError` by default.
+ * Makes calls die with a defect, by default a `ChaosError`.
  *
  * @category policies
  * @since 0.1.0
  */
 export const defect = (
-  options: Options & { readonly defect?: ((call: Call) => unknown) | undefined } = {}
+  options: PolicyOptions & { readonly defect?: ((call: Call) => unknown) | undefined } = {}
 ): Policy => {
-  checkKind("defect", options)
-  const make = options.defect ?? ((call: Call) => chaosError("defect", call))
+  const calls = checkCalls("defect", options, OPTION_NAMES.defect)
+  const make = checkFunction("Chaos.defect: defect", options.defect) ?? ((call: Call) => chaosError("defect", call))
   return makePolicy(
     "defect",
-    options,
+    calls,
+    "",
     (call) => ({ _tag: "Instead", run: Effect.suspend(() => Effect.die(make(call))) })
   )
 }
 
 /**
- * Calls end by interruption, as of somebody who has stopped them from within.
+ * Ends calls by interruption, as if a dependency had interrupted them.
  *
  * @category policies
  * @since 0.1.0
  */
-export const interruption = (options: Options = {}): Policy =>
-  makePolicy("interruption", options, () => ({ _tag: "Instead", run: Effect.interrupt }))
+export const interruption = (options: PolicyOptions = {}): Policy =>
+  makePolicy(
+    "interruption",
+    checkCalls("interruption", options, OPTION_NAMES.interruption),
+    "",
+    () => ({ _tag: "Instead", run: Effect.interrupt })
+  )
 
 /**
- * Calls never return. They can be interrupted, by a timeout as well.
+ * Makes calls never return. They can be interrupted, so a timeout ends them.
  *
  * @see {@link block} for calls that cannot be interrupted
  *
  * @category policies
  * @since 0.1.0
  */
-export const hang = (options: Options = {}): Policy =>
-  makePolicy("hang", options, () => ({ _tag: "Instead", run: Effect.never }))
+export const hang = (options: PolicyOptions = {}): Policy =>
+  makePolicy(
+    "hang",
+    checkCalls("hang", options, OPTION_NAMES.hang),
+    "",
+    () => ({ _tag: "Instead", run: Effect.never })
+  )
 
 /**
- * Calls ignore interruption for a while before they go on, as those of a
- * driver that cannot be cancelled.
+ * Makes calls ignore interruption for a while before they run, like a driver
+ * without cancellation.
  *
  * **When to use**
  *
- * Use to see whether a timeout returns in time: it does with `disconnect`.
+ * Use to test whether a timeout returns in time: it does with `disconnect`.
  *
  * @category policies
  * @since 0.1.0
  */
-export const block = (options: Options & { readonly duration: Duration.Input }): Policy => {
-  checkKind("block", options)
-  const delay = checkDuration("Chaos.block: duration", options.duration, { positive: true, finite: true })
+export const block = (options: PolicyOptions & { readonly duration: Duration.Input }): Policy => {
+  const calls = checkCalls("block", options, OPTION_NAMES.block)
+  const delay = checkPositive("Chaos.block: duration", options.duration)
   const run = Effect.uninterruptible(Effect.sleep(delay))
-  return makePolicy("block", options, () => ({ _tag: "Before", run, delay }))
+  return makePolicy("block", calls, `for ${Duration.format(delay)}`, () => ({ _tag: "Before", run, delay }))
 }
 
 /**
- * Calls take longer: by `delay`, or by anything from `delay` to `maxDelay`, in
+ * Delays calls by `delay`, or by a random time from `delay` to `maxDelay`, in
  * whole milliseconds.
  *
- * **Example** (One call in ten is slow)
+ * **Example** (Slowing down one call in ten)
  *
  * ```ts import.meta.vitest
  * import { Chaos } from "effect-resilience/testing"
  *
  * const slow = Chaos.latency({ rate: 0.1, delay: "200 millis", maxDelay: "2 seconds" })
  *
- * slow.kind // => "latency"
+ * slow.description // => "latency of 200ms to 2s, 10% of calls"
  * ```
  *
  * @category policies
  * @since 0.1.0
  */
 export const latency = (
-  options: Options & { readonly delay: Duration.Input; readonly maxDelay?: Duration.Input | undefined }
+  options: PolicyOptions & { readonly delay: Duration.Input; readonly maxDelay?: Duration.Input | undefined }
 ): Policy => {
-  checkKind("latency", options)
+  const calls = checkCalls("latency", options, OPTION_NAMES.latency)
   const delay = checkDuration("Chaos.latency: delay", options.delay, { finite: true })
-  const least = Duration.toMillis(delay)
-  const most = Duration.toMillis(
-    checkDuration("Chaos.latency: maxDelay", options.maxDelay ?? delay, { finite: true })
-  )
+  const maxDelay = checkDuration("Chaos.latency: maxDelay", options.maxDelay ?? delay, { finite: true })
+  const [least, most] = [Duration.toMillis(delay), Duration.toMillis(maxDelay)]
   if (most < least) {
     throw new RangeError(`Chaos.latency: maxDelay must be at least delay, ${least} ms, got ${most} ms`)
   }
-  return makePolicy("latency", options, (_, __, size) => slowBy(least + size * (most - least)))
+  const range = most === least ? Duration.format(delay) : `${Duration.format(delay)} to ${Duration.format(maxDelay)}`
+  return makePolicy("latency", calls, `of ${range}`, (_, __, size) => slowBy(least + size * (most - least)))
 }
 
 /**
- * Calls get slower and slower: by nothing at first, by `to` after `over`, and
- * by that from then on.
+ * Delays calls more and more: not at all at first, by `to` after `over`, and by
+ * `to` from then on.
  *
  * **Example** (A dependency that degrades)
  *
@@ -481,20 +456,24 @@ export const latency = (
  *
  * const degradation = Chaos.degradation({ over: "5 minutes", to: "3 seconds" })
  *
- * degradation.kind // => "degradation"
+ * degradation.description // => "degradation to 3s over 5m"
  * ```
  *
  * @category policies
  * @since 0.1.0
  */
 export const degradation = (
-  options: Options & { readonly over: Duration.Input; readonly to: Duration.Input }
+  options: PolicyOptions & { readonly over: Duration.Input; readonly to: Duration.Input }
 ): Policy => {
-  const positive = { positive: true, finite: true }
-  checkKind("degradation", options)
-  const over = Duration.toMillis(checkDuration("Chaos.degradation: over", options.over, positive))
-  const to = Duration.toMillis(checkDuration("Chaos.degradation: to", options.to, positive))
-  return makePolicy("degradation", options, (_, elapsed) => slowBy(to * Math.min(1, elapsed / over)))
+  const calls = checkCalls("degradation", options, OPTION_NAMES.degradation)
+  const over = checkPositive("Chaos.degradation: over", options.over)
+  const to = checkPositive("Chaos.degradation: to", options.to)
+  return makePolicy(
+    "degradation",
+    calls,
+    `to ${Duration.format(to)} over ${Duration.format(over)}`,
+    (_, elapsed) => slowBy(Duration.toMillis(to) * Math.min(1, elapsed / Duration.toMillis(over)))
+  )
 }
 
 const slowBy = (millis: number): Step<never, never, never> | undefined => {
@@ -503,10 +482,10 @@ const slowBy = (millis: number): Step<never, never, never> | undefined => {
 }
 
 /**
- * Another effect runs instead of the call: a wrong answer, an empty one, an old
- * one.
+ * Runs another effect instead of the call, for a wrong, empty or stale
+ * response.
  *
- * **Example** (An empty answer)
+ * **Example** (An empty response)
  *
  * ```ts import.meta.vitest
  * import { Effect } from "effect"
@@ -516,7 +495,7 @@ const slowBy = (millis: number): Step<never, never, never> | undefined => {
  *   const search = yield* Chaos.makePoint("search", {
  *     policies: [Chaos.outcome({ run: () => Effect.succeed("") })]
  *   })
- *   return yield* Effect.succeed("found").pipe(search.inject)
+ *   return yield* Effect.succeed("found").pipe(search.execute)
  * })
  *
  * await Effect.runPromise(program) // => ""
@@ -526,32 +505,65 @@ const slowBy = (millis: number): Step<never, never, never> | undefined => {
  * @since 0.1.0
  */
 export const outcome = <A, E = never, R = never>(
-  options: Options & { readonly run: (call: Call) => Effect.Effect<A, E, R> }
-): Policy<A, E, R> =>
-  makePolicy("outcome", options, (call) => ({ _tag: "Instead", run: Effect.suspend(() => options.run(call)) }))
+  options: PolicyOptions & { readonly run: (call: Call) => Effect.Effect<A, E, R> }
+): Policy<A, E, R> => {
+  const calls = checkCalls("outcome", options, OPTION_NAMES.outcome)
+  const run = checkRun("Chaos.outcome: run", options.run)
+  return makePolicy("outcome", calls, "", (call) => ({ _tag: "Instead", run: Effect.suspend(() => run(call)) }))
+}
 
 /**
- * Something else happens before the call: a cache is emptied, a connection is
- * closed, a server is killed.
+ * Runs an effect before the call: it clears a cache, closes a connection or
+ * kills a server.
  *
  * @category policies
  * @since 0.1.0
  */
 export const behaviour = <E = never, R = never>(
-  options: Options & { readonly run: (call: Call) => Effect.Effect<unknown, E, R> }
-): Policy<never, E, R> =>
-  makePolicy<never, E, R>(
+  options: PolicyOptions & { readonly run: (call: Call) => Effect.Effect<unknown, E, R> }
+): Policy<never, E, R> => {
+  const calls = checkCalls("behaviour", options, OPTION_NAMES.behaviour)
+  const run = checkRun("Chaos.behaviour: run", options.run)
+  return makePolicy<never, E, R>(
     "behaviour",
-    options,
-    (call) => ({ _tag: "Before", run: Effect.suspend(() => options.run(call)) })
+    calls,
+    "",
+    (call) => ({ _tag: "Before", run: Effect.suspend(() => run(call)) })
   )
+}
+
+const checkPositive = (field: string, input: Duration.Input): Duration.Duration =>
+  checkDuration(field, input, { positive: true, finite: true })
+
+const checkRun = <F>(field: string, run: F): F =>
+  run === undefined ? refuse(field, "a function", run) : checkFunction(field, run)
+
+type OptionsOf<F extends (options: never) => unknown> = NonNullable<Parameters<F>[0]>
+
+const ANY_CALLS = { rate: true, from: true, for: true, when: true } as const
+const ALL_CALLS = { from: true, for: true, when: true } as const
+
+const OPTION_NAMES: Readonly<Record<Kind, ReadonlyArray<string>>> = {
+  fault: optionNames<OptionsOf<typeof fault>>({ ...ANY_CALLS, error: true, at: true }),
+  outage: optionNames<OptionsOf<typeof outage>>({ ...ALL_CALLS, error: true }),
+  flapping: optionNames<OptionsOf<typeof flapping>>({ ...ALL_CALLS, up: true, down: true, error: true }),
+  defect: optionNames<OptionsOf<typeof defect>>({ ...ANY_CALLS, defect: true }),
+  interruption: optionNames<OptionsOf<typeof interruption>>(ANY_CALLS),
+  hang: optionNames<OptionsOf<typeof hang>>(ANY_CALLS),
+  block: optionNames<OptionsOf<typeof block>>({ ...ANY_CALLS, duration: true }),
+  latency: optionNames<OptionsOf<typeof latency>>({ ...ANY_CALLS, delay: true, maxDelay: true }),
+  degradation: optionNames<OptionsOf<typeof degradation>>({ ...ANY_CALLS, over: true, to: true }),
+  outcome: optionNames<OptionsOf<typeof outcome>>({ ...ANY_CALLS, run: true }),
+  behaviour: optionNames<OptionsOf<typeof behaviour>>({ ...ANY_CALLS, run: true })
+}
 
 // -----------------------------------------------------------------------------
 // points
 // -----------------------------------------------------------------------------
 
 /**
- * A place where calls are broken, and how to steer it while the program runs.
+ * A place where calls are broken, and the means to control it while the program
+ * runs.
  *
  * @category models
  * @since 0.1.0
@@ -559,15 +571,15 @@ export const behaviour = <E = never, R = never>(
 export interface Point<A = never, E = never, R = never> {
   readonly name: string
 
-  /** Breaks a call as the policies say, or passes it through untouched. */
-  readonly inject: <A1, E1, R1>(self: Effect.Effect<A1, E1, R1>) => Effect.Effect<A | A1, E | E1, R | R1>
+  /** Executes a call, broken by the policies or untouched. */
+  readonly execute: <A1, E1, R1>(self: Effect.Effect<A1, E1, R1>) => Effect.Effect<A | A1, E | E1, R | R1>
 
-  /** Follows other policies from now on. Calls are numbered on. */
+  /** Replaces the policies. The numbers of calls continue. */
   readonly setPolicies: (policies: ReadonlyArray<Policy<A, E, R>>) => Effect.Effect<void>
 
   /**
-   * All calls fail from now on, whatever the policies say, until `endOutage` or
-   * for as long as `for`. They fail with `error`, by default as `outage` does.
+   * Fails all calls from now on, whatever the policies, until `endOutage` or for
+   * as long as `for`. `error` makes the errors, by default as for `outage`.
    */
   readonly startOutage: (options?: {
     readonly for?: Duration.Input | undefined
@@ -577,149 +589,17 @@ export interface Point<A = never, E = never, R = never> {
   /** Ends an outage that was started by hand. */
   readonly endOutage: Effect.Effect<void>
 
-  /** Breaks calls again, if it was stopped. Time counts from now on. */
+  /** Applies the policies, again if it was stopped. Time counts from now on. */
   readonly start: Effect.Effect<void>
 
-  /** Passes all calls through untouched, until it is started. Those under way stay as they are. */
+  /** Passes all calls through untouched until the next start. Calls in progress are not affected. */
   readonly stop: Effect.Effect<void>
 
-  /** What has been done to its calls. */
+  /** The number of calls and injections. */
   readonly counts: Effect.Effect<Counts>
 
-  /** What has been done to its calls, one by one: the last 1,000, oldest first. */
+  /** The last 1,000 injections, oldest first. */
   readonly injections: Effect.Effect<ReadonlyArray<Injection>>
-}
-
-const HISTORY = 1000
-
-const noInjections = (): Record<Kind, number> =>
-  Object.fromEntries(Kind.literals.map((kind) => [kind, 0])) as Record<Kind, number>
-
-const chaosError = (kind: Kind, call: Call) => new ChaosError({ point: call.point, kind, call: call.number })
-
-class PointState<A, E, R> implements Point<A, E, R> {
-  readonly name: string
-  private policies: ReadonlyArray<Policy<A, E, R>>
-  private readonly key: number
-  private readonly clock: Clock.Clock
-  private startedAt: number
-  private active: boolean
-  private byHand: { readonly until: number; readonly error: ((call: Call) => E) | undefined } | undefined
-  calls = 0
-  untouched = 0
-  readonly injected = noInjections()
-  private readonly history: Array<Injection> = []
-
-  constructor(options: {
-    readonly name: string
-    readonly seed: string
-    readonly policies: ReadonlyArray<Policy<A, E, R>>
-    readonly clock: Clock.Clock
-    readonly startedAt: number
-    readonly active: boolean
-  }) {
-    this.name = options.name
-    this.policies = options.policies
-    this.key = keyOf(`${options.seed}/${options.name}`)
-    this.clock = options.clock
-    this.startedAt = options.startedAt
-    this.active = options.active
-  }
-
-  readonly inject: Point<A, E, R>["inject"] = (self) => Effect.suspend(() => this.begin(self, undefined))
-
-  /** Decides about a call that starts now. `error` is what a fault without an error of its own fails with. */
-  begin<A1, E1, R1, E2>(
-    self: Effect.Effect<A1, E1, R1>,
-    error: ((call: Call) => E2) | undefined
-  ): Effect.Effect<A | A1, E | E1 | E2, R | R1> {
-    const now = monotonicMillis(this.clock)
-    const call: Call = { point: this.name, number: ++this.calls, elapsed: Duration.millis(now - this.startedAt) }
-    const steps = this.active ? this.decide(call, now) : []
-    if (steps.length === 0) {
-      this.untouched++
-      return self
-    }
-    let broken: Effect.Effect<A | A1, E | E1 | E2, R | R1> = self
-    for (let i = steps.length - 1; i >= 0; i--) {
-      const { kind, step } = steps[i]!
-      switch (step._tag) {
-        case "Before":
-          broken = Effect.andThen(step.run, broken)
-          break
-        case "Instead":
-          broken = step.run
-          break
-        case "Fail": {
-          const make: ((call: Call) => E | E2) | undefined = step.error ?? error
-          const failure = make === undefined
-            ? Effect.die(chaosError(kind, call))
-            : Effect.suspend(() => Effect.fail(make(call)))
-          broken = step.at === "request" ? failure : Effect.andThen(self, failure)
-        }
-      }
-    }
-    return broken
-  }
-
-  private decide(call: Call, now: number) {
-    const steps: Array<{ readonly kind: Kind; readonly step: Step<A, E, R> }> = []
-    const add = (kind: Kind, step: Step<A, E, R>) => {
-      steps.push({ kind, step })
-      this.injected[kind]++
-      if (this.history.length === HISTORY) this.history.shift()
-      this.history.push({ ...call, kind, delay: step._tag === "Before" ? step.delay : undefined })
-    }
-    if (this.byHand !== undefined && now < this.byHand.until) {
-      add("outage", { _tag: "Fail", error: this.byHand.error, at: "request" })
-      return steps
-    }
-    for (const [index, policy] of this.policies.entries()) {
-      const step = policy.decide(
-        call,
-        draw(this.key, call.number, 2 * index),
-        draw(this.key, call.number, 2 * index + 1)
-      )
-      if (step === undefined) continue
-      add(policy.kind, step)
-      // What comes instead of the call, or of its answer, is the end of it.
-      if (step._tag !== "Before") break
-    }
-    return steps
-  }
-
-  readonly setPolicies: Point<A, E, R>["setPolicies"] = (policies) =>
-    Effect.sync(() => {
-      this.policies = policies
-    })
-
-  readonly startOutage: Point<A, E, R>["startOutage"] = (options) => {
-    const length = checkDuration("Chaos.startOutage: for", options?.for ?? Duration.infinity)
-    return Effect.sync(() => {
-      this.byHand = { until: monotonicMillis(this.clock) + Duration.toMillis(length), error: options?.error }
-    })
-  }
-
-  readonly endOutage = Effect.sync(() => {
-    this.byHand = undefined
-  })
-
-  readonly start = Effect.sync(() => {
-    this.active = true
-    this.startedAt = monotonicMillis(this.clock)
-  })
-
-  readonly stop = Effect.sync(() => {
-    this.active = false
-  })
-
-  readonly counts = Effect.sync((): Counts => ({
-    calls: this.calls,
-    untouched: this.untouched,
-    injected: { ...this.injected }
-  }))
-
-  readonly injections = Effect.sync((): ReadonlyArray<Injection> => this.history.slice())
 }
 
 type PolicySuccess<P> = P extends Policy<infer A, infer _E, infer _R> ? A : never
@@ -727,18 +607,18 @@ type PolicyError<P> = P extends Policy<infer _A, infer E, infer _R> ? E : never
 type PolicyServices<P> = P extends Policy<infer _A, infer _E, infer R> ? R : never
 
 /**
- * Makes a point on its own, without a Layer.
+ * Makes a point of its own, without a Layer.
  *
  * **When to use**
  *
- * Use in a test that makes its own calls. What the policies can raise is in the
- * type of what `inject` returns.
+ * Use in a test that makes its own calls. The type of `execute` has the errors
+ * and services of the policies.
  *
  * **Details**
  *
- * - `policies`: what goes wrong, looked at in this order. Latencies add up; the
- *   first policy that fails a call, or replaces it, ends the list.
- * - `seed`: decides which calls are hit. Drawn from the program's `Random` by
+ * - `policies`: what goes wrong, applied in order. Latencies add up; the first
+ *   policy that fails or replaces a call ends the list.
+ * - `seed`: decides which calls are hit; drawn from the program's `Random` by
  *   default.
  *
  * **Example** (Failing a third of the calls)
@@ -752,7 +632,7 @@ type PolicyServices<P> = P extends Policy<infer _A, infer _E, infer R> ? R : nev
  *     seed: 7,
  *     policies: [Chaos.fault({ rate: 1 / 3, error: () => "down" })]
  *   })
- *   const calls = yield* Effect.replicateEffect(Effect.succeed("up").pipe(point.inject, Effect.catch(Effect.succeed)), 300)
+ *   const calls = yield* Effect.replicateEffect(Effect.succeed("up").pipe(point.execute, Effect.catch(Effect.succeed)), 300)
  *   return calls.filter((result) => result === "down").length === (yield* point.counts).injected.fault
  * })
  *
@@ -765,27 +645,18 @@ type PolicyServices<P> = P extends Policy<infer _A, infer _E, infer R> ? R : nev
 export const makePoint = <const P extends ReadonlyArray<Policy<unknown, unknown, unknown>>>(
   name: string,
   options: { readonly policies: P; readonly seed?: string | number | undefined }
-): Effect.Effect<Point<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>> =>
-  Effect.map(situation(options.seed), (situation) =>
-    new PointState({
-      ...situation,
-      name,
-      policies: options.policies as ReadonlyArray<
-        Policy<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>
-      >,
-      active: true
-    }))
+): Effect.Effect<Point<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>> => {
+  checkOptions("Chaos.makePoint", options, POINT_OPTIONS)
+  const policies = options.policies as ReadonlyArray<
+    Policy<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>
+  >
+  return Effect.map(
+    makeOrigin(options.seed),
+    (origin) => new PointState({ ...origin, name, policies, active: true, unnamed: chaosError })
+  )
+}
 
-/** The seed and the time to begin with. */
-const situation = (seed: string | number | undefined) =>
-  Effect.gen(function*() {
-    const clock = yield* Clock.Clock
-    return {
-      seed: String(seed ?? (yield* Random.nextIntBetween(0, 0x7fffffff))),
-      clock,
-      startedAt: monotonicMillis(clock)
-    }
-  })
+const POINT_OPTIONS = optionNames<Parameters<typeof makePoint>[1]>({ policies: true, seed: true })
 
 // -----------------------------------------------------------------------------
 // services
@@ -800,13 +671,13 @@ const situation = (seed: string | number | undefined) =>
 export interface Chaos {
   readonly [TypeId]: TypeId
 
-  /** The seed, to get the same faults again. */
+  /** The seed, for repeating the same faults. */
   readonly seed: string
 
-  /** The point of that name, made now if need be. */
+  /** Returns the point with that name, and creates it if there is none. */
   readonly point: (name: string) => Effect.Effect<Point>
 
-  /** The names of the points that were named in the options and that no call has reached: misspelt, perhaps. */
+  /** The points named in the options that no call has reached, perhaps because the name is misspelt. */
   readonly unreached: Effect.Effect<ReadonlyArray<string>>
 
   /** Starts all points, see `Point`. */
@@ -815,13 +686,13 @@ export interface Chaos {
   /** Stops all points, see `Point`. */
   readonly stop: Effect.Effect<void>
 
-  /** What has been done to the calls of all points together. */
+  /** The number of calls and injections of all points together. */
   readonly counts: Effect.Effect<Counts>
 }
 
 /**
- * All points of a program. Programs do not need it to mark a point: `withChaos`
- * looks whether it is there. Tests take it to steer the points.
+ * All points of a program. A program does not need it to mark a point:
+ * `withChaos` looks for it at run time. Tests use it to control the points.
  *
  * @category services
  * @since 0.1.0
@@ -829,85 +700,28 @@ export interface Chaos {
 export const Chaos: Context.Service<Chaos, Chaos> = Context.Service<Chaos>("effect-resilience/testing/Chaos")
 
 /**
- * Options of `layer`.
+ * The options of a chaos.
  *
  * **Details**
  *
- * - `seed`: decides which calls are hit. Drawn from the program's `Random` by
- *   default, and told by `Chaos.seed`.
- * - `points`: what goes wrong where. Policies are looked at in order. Latencies
- *   add up; the first policy that fails a call, or replaces it, ends the list.
- * - `others`: what goes wrong at points that are not named; nothing by default.
+ * - `seed`: decides which calls are hit; drawn from the program's `Random` by
+ *   default, and available as `Chaos.seed`.
+ * - `points`: the policies by the name of the point, applied in order. Latencies
+ *   add up; the first policy that fails or replaces a call ends the list.
+ * - `others`: the policies of all other points; none by default.
  * - `active`: `false` waits for `start`; `true` by default.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ChaosOptions {
+export interface Options {
   readonly seed?: string | number | undefined
   readonly points?: Readonly<Record<string, ReadonlyArray<Policy>>> | undefined
   readonly others?: ReadonlyArray<Policy> | undefined
   readonly active?: boolean | undefined
 }
 
-class ChaosState implements Chaos {
-  readonly ["~effect-resilience/testing/Chaos"]: TypeId = TypeId
-  readonly seed: string
-  private readonly options: ChaosOptions
-  private readonly clock: Clock.Clock
-  private startedAt: number
-  private active: boolean
-  private readonly points = new Map<string, PointState<never, never, never>>()
-
-  constructor(options: ChaosOptions, situation: { seed: string; clock: Clock.Clock; startedAt: number }) {
-    this.options = options
-    this.seed = situation.seed
-    this.clock = situation.clock
-    this.startedAt = situation.startedAt
-    this.active = options.active !== false
-  }
-
-  get(name: string): PointState<never, never, never> {
-    let point = this.points.get(name)
-    if (point === undefined) {
-      const { others = [], points = {} } = this.options
-      const { active, clock, seed, startedAt } = this
-      const policies = Object.hasOwn(points, name) ? points[name]! : others
-      point = new PointState({ name, seed, policies, clock, startedAt, active })
-      this.points.set(name, point)
-    }
-    return point
-  }
-
-  readonly point = (name: string) => Effect.sync(() => this.get(name))
-
-  readonly unreached = Effect.sync(() =>
-    Object.keys(this.options.points ?? {}).filter((name) => this.get(name).calls === 0)
-  )
-
-  readonly start = Effect.suspend(() => {
-    this.active = true
-    this.startedAt = monotonicMillis(this.clock)
-    return Effect.forEach(this.points.values(), (point) => point.start, { discard: true })
-  })
-
-  readonly stop = Effect.suspend(() => {
-    this.active = false
-    return Effect.forEach(this.points.values(), (point) => point.stop, { discard: true })
-  })
-
-  readonly counts = Effect.sync((): Counts => {
-    const injected = noInjections()
-    let calls = 0
-    let untouched = 0
-    for (const point of this.points.values()) {
-      calls += point.calls
-      untouched += point.untouched
-      for (const kind of Kind.literals) injected[kind] += point.injected[kind]
-    }
-    return { calls, untouched, injected }
-  })
-}
+const OPTIONS = optionNames<Options>({ seed: true, points: true, others: true, active: true })
 
 /**
  * Makes a chaos.
@@ -915,20 +729,20 @@ class ChaosState implements Chaos {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: ChaosOptions = {}): Effect.Effect<Chaos> => {
-  checkOptions("Chaos.make", options, ["seed", "points", "others", "active"])
-  return Effect.map(situation(options.seed), (situation) => new ChaosState(options, situation))
+export const make = (options: Options = {}): Effect.Effect<Chaos> => {
+  checkOptions("Chaos.make", options, OPTIONS)
+  return Effect.map(makeOrigin(options.seed), (origin) => new Points(options, origin, chaosError))
 }
 
 /**
- * Provides a chaos: what goes wrong at the points of a program.
+ * Provides a chaos.
  *
  * **Gotchas**
  *
- * A point that nobody named by its right name breaks nothing, and a test passes
- * for the wrong reason: look at `counts` or `unreached`.
+ * A point whose name is misspelt breaks nothing, and a test passes for the wrong
+ * reason. Check `counts` or `unreached`.
  *
- * **Example** (Steering an outage by hand)
+ * **Example** (Controlling an outage by hand)
  *
  * ```ts import.meta.vitest
  * import { Effect } from "effect"
@@ -954,7 +768,7 @@ export const make = (options: ChaosOptions = {}): Effect.Effect<Chaos> => {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: ChaosOptions = {}): Layer.Layer<Chaos> => Layer.effect(Chaos, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Chaos> => Layer.effect(Chaos, make(options))
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -965,15 +779,15 @@ export const layer = (options: ChaosOptions = {}): Layer.Layer<Chaos> => Layer.e
  *
  * **Details**
  *
- * Without a `Chaos` the call is passed through as it is. `error` is what the
- * faults of this point fail with, made anew for each; its type is added to the
- * error channel. Without it they are a `ChaosError`, as a defect, and the type
- * of the call stays as it is.
+ * Without a `Chaos` the call passes through unchanged. `error` makes the error
+ * of each fault of this point; its type is added to the error channel. Without
+ * it, faults are a `ChaosError` as a defect, and the type of the call does not
+ * change.
  *
  * **Gotchas**
  *
- * Every point that was ever reached is kept, as long as the `Chaos` lives. Use
- * names of which there is a bounded number.
+ * A `Chaos` keeps every point that a call has reached. Use a bounded number of
+ * names.
  *
  * **Example** (Marking a point)
  *
@@ -1018,27 +832,27 @@ export const withChaos: {
   ): Effect.Effect<A, E | E2, R> =>
     Effect.withFiber((fiber): Effect.Effect<A, E | E2, R> => {
       const chaos = Context.getOrUndefined(fiber.context, Chaos)
-      return chaos === undefined ? self : (chaos as ChaosState).get(point).begin(self, options?.error)
+      return chaos === undefined ? self : (chaos as Points).get(point).begin(self, options?.error)
     })
 )
 
 /**
- * Marks every method of a service as a point, without touching its code: the
- * Layer that results provides the same service, broken as the provided `Chaos`
+ * Marks every method of a service as one point, without touching its code. The
+ * resulting Layer provides the same service, broken as the provided `Chaos`
  * says.
  *
  * **Details**
  *
- * Members that are effects, and what functions return if it is an effect, go
- * through the point; all else, streams included, stays as it is. All methods share the
- * one point. `error` makes what its faults fail with, which every method must
- * be able to fail with.
+ * Members that are effects, and effects that functions return, go through the
+ * point; everything else, streams included, is unchanged. All methods share one
+ * point. `error` makes the error of its faults; every method must be able to
+ * fail with it.
  *
  * **Gotchas**
  *
  * - Provide the `Chaos` to the program that calls the service: it is looked up
  *   when a method runs, not when the Layer is built.
- * - Of a service that `Tiers.layer` makes, wrap the Layers of the tiers.
+ * - Of a service made by `Tiers.layer`, wrap the Layers of the tiers.
  *
  * **Example** (Breaking a service)
  *
@@ -1084,11 +898,25 @@ export const wrapLayer: {
   self: Layer.Layer<I, E, R>,
   service: Context.Key<I, S>,
   options: WrapOptions<NoInfer<S>>
-): Layer.Layer<I, E, R> =>
-  Layer.effect(service, Effect.map(service, (instance) => wrapService(instance, options))).pipe(Layer.provide(self)))
+): Layer.Layer<I, E, R> => {
+  const { error, point } = checkOptions("Chaos.wrapLayer", options, WRAP_OPTIONS)
+  const wrapped = Effect.map(
+    service,
+    (instance) => wrapService(instance, (effect) => withChaos(effect, point, { error }))
+  )
+  return Layer.effect(service, wrapped).pipe(Layer.provide(self))
+})
+
+const WRAP_OPTIONS = optionNames<WrapOptions<object>>({ point: true, error: true })
 
 /**
- * Options of `wrapLayer`.
+ * The options of `wrapLayer`.
+ *
+ * **Details**
+ *
+ * - `point`: the name of the point.
+ * - `error`: makes the error of its faults; without it they are a `ChaosError`
+ *   as a defect.
  *
  * @category models
  * @since 0.1.0
@@ -1099,8 +927,8 @@ export interface WrapOptions<S> {
 }
 
 /**
- * The errors that all members of a service may fail with, of those that are
- * effects or functions that return effects.
+ * The errors that every effect, and every function that returns an effect, of a
+ * service may fail with.
  *
  * @category utility types
  * @since 0.1.0
@@ -1111,22 +939,3 @@ export type CommonFailure<S> = { readonly [K in keyof S]: TakesFailure<S[K]> }[k
 type TakesFailure<M> = M extends Effect.Effect<infer _A, infer E, infer _R> ? (error: E) => void
   : M extends (...args: ReadonlyArray<never>) => Effect.Effect<infer _A, infer E, infer _R> ? (error: E) => void
   : never
-
-const wrapService = <S extends object>(service: S, { error, point }: WrapOptions<S>): S => {
-  const through = (value: unknown): unknown => Effect.isEffect(value) ? withChaos(value, point, { error }) : value
-  const read = (key: PropertyKey): unknown => {
-    const member: unknown = Reflect.get(service, key)
-    return typeof member === "function"
-      ? (...args: ReadonlyArray<unknown>) => through(Reflect.apply(member, service, args))
-      : through(member)
-  }
-  return new Proxy<S>(Object.create(service), {
-    get: (_, key) => read(key),
-    // A copy such as `{ ...accounts }` is broken alike.
-    ownKeys: () => Reflect.ownKeys(service),
-    getOwnPropertyDescriptor: (_, key) => {
-      const descriptor = Reflect.getOwnPropertyDescriptor(service, key)
-      return descriptor && { value: read(key), enumerable: descriptor.enumerable === true, configurable: true }
-    }
-  })
-}

@@ -1,11 +1,11 @@
 /**
- * Brings circuits into a state, and records what they did.
+ * Brings circuits into a state and records their transitions.
  *
  * All helpers take a circuit, the class of a circuit service, or the name of a
- * circuit in the registry, as `withCircuitBreaker` does. They die, with what to
- * do about it, if they cannot do what they are asked to.
+ * circuit in the registry, as `withCircuitBreaker` does. A helper that cannot do
+ * its work dies with a message that says what to do about it.
  *
- * **Example** (Testing the way through all states)
+ * **Example** (Testing the recovery of a circuit)
  *
  * ```ts import.meta.vitest
  * import { it } from "@effect/vitest"
@@ -59,11 +59,11 @@ const circuitOf = <T extends CircuitBreaker.Target>(
 const cannot = (site: CallSite, helper: string, breaker: CircuitBreaker.CircuitBreaker, why: string) =>
   Effect.die(pointAt(site, new Error(`TestCircuit.${helper}: circuit "${breaker.name}" ${why}`)))
 
-/** What counts as a failure, whatever the policy's own classifier says. */
+/** Decide the outcome whatever the classifier of the policy. */
 const failing = { classify: () => Outcome.failure() }
 const succeeding = { classify: () => Outcome.success }
 
-/** A window of a duration forgets its successes only as time passes, which `open` does not let happen. */
+/** Successes leave a window of a duration only as time passes, and `open` does not let time pass. */
 const MAX_CALLS = 100_000
 
 // -----------------------------------------------------------------------------
@@ -71,22 +71,20 @@ const MAX_CALLS = 100_000
 // -----------------------------------------------------------------------------
 
 /**
- * Opens a circuit by failing calls, until one of its rules is broken. Leaves it
- * as it is if it is open.
+ * Opens a circuit by failed calls. Does nothing if it is open.
  *
  * **Details**
  *
- * The calls fail for the circuit alone: they run nothing, and whatever the
- * policy's classifier is, they count as failures. They are in the circuit's
- * counts and events as any other.
+ * The calls run nothing and count as failures whatever the classifier of the
+ * policy. They appear in the circuit's counts and events.
  *
  * **Gotchas**
  *
- * Dies if failures do not open the circuit: if its only rule is
- * `slowCallRate`, or if it is `Disabled`, `MetricsOnly` or `ForcedOpen`. To
- * have calls rejected by hand, use `forceOpen`.
+ * Dies if failures cannot open the circuit: if its only rule is `slowCallRate`,
+ * or if it is `Disabled`, `MetricsOnly` or `ForcedOpen`. To reject calls by
+ * hand, use `forceOpen`.
  *
- * **Example** (What a program does while a circuit is open)
+ * **Example** (Testing a program while a circuit is open)
  *
  * ```ts import.meta.vitest
  * import { Effect } from "effect"
@@ -141,19 +139,18 @@ const openAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.
   })
 
 /**
- * Lets the open time of a circuit pass on the `TestClock`, to the moment at
- * which the next call is a probe.
+ * Advances the `TestClock` to the end of a circuit's open time, when the next
+ * call is a probe. Does nothing if the circuit is `HalfOpen`.
  *
  * **Details**
  *
- * Works for a circuit that is `Open`, and for one that is `ForcedOpen` for a
- * duration. Leaves one that is `HalfOpen` as it is. Everything else that waits
- * on the `TestClock` gets as far as that takes it.
+ * The circuit is `Open`, or `ForcedOpen` for a duration. Everything else that
+ * waits on the `TestClock` advances as well.
  *
  * **Gotchas**
  *
  * Dies if the circuit is in another state, if there is no `TestClock`, or if the
- * circuit was made where it was not yet provided, and so runs on another clock.
+ * circuit was made before the `TestClock` was provided and uses another clock.
  *
  * @category states
  * @since 0.1.0
@@ -188,7 +185,7 @@ const advanceToHalfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBrea
         "needs a TestClock: use `it.effect` or `TestClock.layer`"
       )
     }
-    // The clock has whole milliseconds, and a time that is a fraction short is not there yet.
+    // The clock has whole milliseconds: rounding down would stop a fraction before the end.
     yield* TestClock.adjust(Duration.millis(Math.ceil(Duration.toMillis(timeUntilRetry))))
     const reached = yield* breaker.state
     if (reached !== "HalfOpen") {
@@ -202,10 +199,10 @@ const advanceToHalfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBrea
   })
 
 /**
- * Brings a circuit to where the next call is a probe: opens it, and lets its
- * open time pass on the `TestClock`.
+ * Opens a circuit and advances the `TestClock` to the end of its open time, when
+ * the next call is a probe.
  *
- * @see {@link open} and {@link advanceToHalfOpen} for what it can die of
+ * @see {@link open} and {@link advanceToHalfOpen} for the circuits that it does not work for
  *
  * @category states
  * @since 0.1.0
@@ -225,16 +222,17 @@ const halfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Eff
   })
 
 /**
- * Closes a circuit the way it recovers by itself: lets its open time pass on the
- * `TestClock`, makes successful probes, and lets the ramp pass of a policy with
- * `recovery`. Leaves it as it is if it is closed.
+ * Closes a circuit as it recovers by itself: advances the `TestClock` to the end
+ * of its open time, makes successful probes, and advances past the ramp of a
+ * policy with `recovery`. Does nothing if the circuit is closed.
  *
  * **Gotchas**
  *
- * Dies if the circuit is `Disabled`, `MetricsOnly` or stays forced open, or if
- * other probes take its slots. To close it by hand, use `forceClose`.
+ * Dies if the circuit is `Disabled`, `MetricsOnly` or forced open without a
+ * duration, or if other probes use its slots. To close it by hand, use
+ * `forceClose`.
  *
- * **Example** (A circuit that has been open once)
+ * **Example** (A circuit that was open once)
  *
  * ```ts import.meta.vitest
  * import { Effect } from "effect"
@@ -300,7 +298,7 @@ const closeAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect
 // -----------------------------------------------------------------------------
 
 /**
- * A transition in words, as `Closed -> Open` or, if the reason matters, as
+ * A transition as text: `Closed -> Open` or, with its reason,
  * `Closed -> Open: ConsecutiveFailures`.
  *
  * @category models
@@ -311,43 +309,42 @@ export type Transition =
   | `${CircuitState} -> ${CircuitState}: ${StateChanged["reason"]}`
 
 /**
- * The transitions of circuits since the recording began.
+ * The transitions of circuits since the recording started.
  *
  * **Details**
  *
- * Reading them waits until all events so far have been delivered. It dies if
- * events were lost, of more than 1,000 calls between two readings.
+ * Reading waits until all events so far are delivered. It dies if events were
+ * lost, after more than 1,000 calls between two readings.
  *
- * Transitions are made by calls and commands: a circuit whose open time has
- * passed is `HalfOpen` to whoever looks, but the transition is made, and
- * recorded, with the next call.
+ * Calls and commands make transitions. A circuit reads as `HalfOpen` once its
+ * open time has ended, but its transition is recorded with the next call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Transitions {
-  /** The transitions with all there is to know of them, in order. */
+  /** The transitions as events, in order. */
   readonly all: Effect.Effect<ReadonlyArray<StateChanged>>
 
-  /** The transitions in words, with their reasons. */
+  /** The transitions as text, with their reasons. */
   readonly lines: Effect.Effect<ReadonlyArray<Transition>>
 
-  /** Those of one circuit. */
+  /** The transitions of one circuit. */
   readonly of: (circuit: string) => Transitions
 
   /**
-   * Dies with a readable difference unless just these transitions were made, in
-   * this order. Where no reason is named, any will do.
+   * Dies with a readable difference unless exactly these transitions were made,
+   * in this order. A transition without a reason matches any reason.
    */
   readonly expect: (transitions: ReadonlyArray<Transition>) => Effect.Effect<void>
 
-  /** Forgets them. */
+  /** Removes all recorded transitions. */
   readonly clear: Effect.Effect<void>
 }
 
 /**
- * Records the transitions of a circuit, or of all circuits of the registry if
- * none is named, from now on until the scope closes.
+ * Records the transitions of a circuit, or of all circuits of the registry
+ * without a target, until the scope closes.
  *
  * **Example** (Recording all circuits)
  *
@@ -406,7 +403,7 @@ interface Log {
 
 const write = (log: Log, event: CircuitEvent): void => {
   log.delivered++
-  // Numbers start again with a circuit that was removed and made anew.
+  // Numbers restart with a circuit that was removed and made again.
   log.lost += Math.max(0, event.sequence - 1 - (log.sequences.get(event.circuit) ?? event.sequence - 1))
   log.sequences.set(event.circuit, event.sequence)
   if (event._tag === "StateChanged") log.transitions.push(event)
@@ -446,11 +443,11 @@ const recording = (site: CallSite, log: Log, isWanted: (event: StateChanged) => 
   }
 }
 
-/** What is expected without a reason is compared without one. */
+/** Compares without the reason if none is expected. */
 const describe = ({ from, reason, to }: StateChanged, expected?: Transition): Transition =>
   expected !== undefined && !expected.includes(":") ? `${from} -> ${to}` : `${from} -> ${to}: ${reason}`
 
-/** Events are delivered by a fiber of its own. Lets it run until it has nothing more to deliver. */
+/** Waits until the fiber that delivers events is idle. */
 const settle = (log: Log): Effect.Effect<void> =>
   Effect.gen(function*() {
     for (let idle = 0, before = log.delivered; idle < 20; idle++) {

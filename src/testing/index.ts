@@ -1,16 +1,15 @@
 /**
- * For testing programs that use this library, and for breaking them on
- * purpose: `Chaos` makes calls fail, hang and slow down by a plan,
- * `TestCircuit` brings circuits into a state and records what they did,
- * `Attempts` is a dependency that follows a script and knows when it was
- * called.
+ * Helpers for testing programs that use this library: `Chaos` makes calls fail,
+ * hang and slow down, `TestCircuit` brings circuits into a state and records
+ * their transitions, `Attempts` is a dependency that follows a script and
+ * records when it was called.
  *
  * **Details**
  *
- * None of it needs a test framework. Code that runs in production and is to be
- * broken in staging imports `effect-resilience/testing/Chaos` alone.
+ * No test framework is needed. Production code that can be broken in staging
+ * imports only `effect-resilience/testing/Chaos`.
  *
- * **Example** (A retry that rides out two failures)
+ * **Example** (A retry that survives two failures)
  *
  * ```ts import.meta.vitest
  * import { assert, it } from "@effect/vitest"

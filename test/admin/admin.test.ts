@@ -378,6 +378,7 @@ describe("changes", () => {
       }
     }))
 
+  // migration: API endpoints to open and close circuits
   it.effect("are made and answered with the circuit as it is now", () =>
     Effect.gen(function*() {
       const server = yield* start()

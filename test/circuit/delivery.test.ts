@@ -360,6 +360,7 @@ describe("permit.conclude", () => {
 })
 
 describe("a permit whose scope ends well without a report", () => {
+  // migration: protect(timeout=…)
   it.effect("counts as the policy says", () =>
     Effect.gen(function*() {
       for (const [countUnreported, expected] of [["success", 1], ["ignored", 0]] as const) {

@@ -5,6 +5,7 @@ import { changes, fail, make, rejection, state, succeed, touchy, watch } from ".
 import { rule } from "../support/everyWay.ts"
 
 describe("a circuit", () => {
+  // migration: ExternalDependencyCircuitBreaker(service_name, config)
   rule(
     "a new circuit is closed and hands a success and an error on unchanged",
     {},
@@ -18,6 +19,7 @@ describe("a circuit", () => {
       })
   )
 
+  // migration: CLOSED | fail so many times
   rule("goes from Closed to Open, to HalfOpen, and back to Closed", touchy, (breaker) =>
     Effect.gen(function*() {
       const events = yield* watch(breaker.events)
@@ -39,6 +41,7 @@ describe("a circuit", () => {
 describe("what a caller sees", () => {
   class Down extends Data.TaggedError("Down") {}
 
+  // migration: CircuitBreakerError
   it.effect("catchTag handles a rejection and leaves the call's own errors", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)

@@ -23,6 +23,9 @@ import { rule } from "../support/everyWay.ts"
 describe("half-open", () => {
   const three: CircuitPolicy.Options = { ...touchy, halfOpenMaxCalls: 3, successThreshold: 2 }
 
+  // migration: HALF_OPEN
+  // migration: CircuitBreaker(name, failure_threshold, recovery_timeout, half_open_max_calls, success_threshold)
+  // migration: half_open_max_calls
   rule(
     "admits halfOpenMaxCalls probes at once and rejects the rest, which do not queue",
     three,
@@ -39,6 +42,7 @@ describe("half-open", () => {
       })
   )
 
+  // migration: CircuitBreaker(name, failure_threshold, recovery_timeout, half_open_max_calls, success_threshold)
   rule(
     "of a hundred callers at the half-open instant as many run as there are probes",
     three,
@@ -64,6 +68,7 @@ describe("half-open", () => {
       })
   )
 
+  // migration: HALF_OPEN | success_threshold | failure_threshold
   rule("successThreshold successes close it", three, (breaker) =>
     Effect.gen(function*() {
       yield* halfOpen(breaker)
@@ -74,6 +79,7 @@ describe("half-open", () => {
       yield* state(breaker, "Closed")
     }))
 
+  // migration: flapping
   it.effect("more successes than probes at once are possible, one after another", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ ...touchy, halfOpenMaxCalls: 1, successThreshold: 5 })
@@ -84,6 +90,7 @@ describe("half-open", () => {
       yield* state(breaker, "Closed")
     }))
 
+  // migration: HALF_OPEN
   rule("any failure reopens it, whatever succeeded before", three, (breaker) =>
     Effect.gen(function*() {
       yield* halfOpen(breaker)
@@ -216,6 +223,7 @@ describe("half-open", () => {
       })
   )
 
+  // migration: half_open_timeout
   rule("a hung probe reopens it at exactly halfOpenTimeout, and its late result is late", {
     ...touchy,
     halfOpenTimeout: "30 seconds"

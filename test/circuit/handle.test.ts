@@ -22,6 +22,7 @@ describe("handles", () => {
       }
     }))
 
+  // migration: CircuitBreaker(name)
   it.effect("know their policy, by default that of CircuitPolicy.make()", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "a" })

@@ -55,7 +55,7 @@ const assertEmpty = (metrics: CircuitMetrics.CircuitMetrics): void => {
   assert.deepStrictEqual([metrics.callsInFlight, metrics.probesInFlight], [0, 0])
 }
 
-describe("2. trips", () => {
+describe("opening", () => {
   for (const window of [{ calls: 10 }, { duration: "1 minute" }] as const) {
     it.effect(`a success that completes minimumCalls opens from now on, with ${JSON.stringify(window)}`, () =>
       Effect.gen(function*() {
@@ -96,7 +96,7 @@ describe("2. trips", () => {
   }
 })
 
-describe("3. open", () => {
+describe("the open time", () => {
   const asked: ReadonlyArray<readonly [hint: unknown, millis: number]> = [
     [Duration.infinity, 3_600_000],
     [Duration.millis(2 ** 53), 3_600_000],
@@ -133,7 +133,7 @@ describe("3. open", () => {
       })))
 })
 
-describe("4. half-open", () => {
+describe("half-open", () => {
   it.effect("a policy with fewer slots lets the running probes end first", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ ...touchy, halfOpenMaxCalls: 3, successThreshold: 3 })
@@ -197,7 +197,7 @@ describe("4. half-open", () => {
     }))
 })
 
-describe("6. outcomes", () => {
+describe("outcomes", () => {
   for (const field of ["retryAfter", "reason"]) {
     it.effect(`an error whose ${field} cannot be read is a failure, and stays what it is`, () =>
       Effect.gen(function*() {
@@ -245,7 +245,7 @@ describe("6. outcomes", () => {
       })))
 })
 
-describe("7. time", () => {
+describe("clocks", () => {
   it.effect("a monotonic clock may begin before zero", () =>
     Effect.gen(function*() {
       const clock = new TwoClocks()

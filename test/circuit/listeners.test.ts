@@ -54,6 +54,7 @@ describe("listeners", () => {
       assert.deepInclude(ignored, { _tag: "CallEnded", outcome: "Ignored", state: "Open" })
     }))
 
+  // migration: async event handlers get the circuit
   it.effect("are told what the circuit had counted and how long it had been as it was", () =>
     Effect.gen(function*() {
       const breaker = yield* make({
@@ -207,6 +208,7 @@ describe("listeners", () => {
       assert.isBelow(seen.length, 1_100)
     }))
 
+  // migration: async event handlers get the circuit
   it.effect("that fail or throw are logged, and hear the next event", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -246,6 +248,7 @@ describe("listeners", () => {
       assert.strictEqual((yield* events).length, 102)
     }))
 
+  // migration: async event handlers get the circuit
   it.effect("that are slow do not delay a call", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
@@ -316,6 +319,7 @@ describe("listeners", () => {
       assert.deepStrictEqual(log, ["begin 1", "end 1", "begin 2", "end 2"])
     }))
 
+  // migration: register_trip_callback()
   it.effect("onTrip and onRecovery hear the circuit open and close, and nothing else", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)

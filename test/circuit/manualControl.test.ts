@@ -36,6 +36,7 @@ describe("manual control", () => {
   for (const [name, command] of Object.entries(commands)) {
     for (const from of STATES) {
       const legal = command.to !== from
+      // migration: force_open()
       it.effect(`${name} leads from ${from} to ${command.to}${legal ? "" : ", which is no event"}`, () =>
         Effect.gen(function*() {
           const breaker = yield* make(touchy)
@@ -52,6 +53,7 @@ describe("manual control", () => {
     }
   }
 
+  // migration: force_open()
   rule("ForcedOpen rejects until it is released, however long that takes", touchy, (breaker) =>
     Effect.gen(function*() {
       yield* breaker.forceOpen()
@@ -65,6 +67,7 @@ describe("manual control", () => {
       assert.strictEqual(yield* breaker.execute(Effect.succeed(1)), 1)
     }))
 
+  // migration: force_open()
   rule("ForcedOpen with a duration ends at exactly its end, with a probe", touchy, (breaker) =>
     Effect.gen(function*() {
       const events = yield* watch(breaker.events)
@@ -132,6 +135,7 @@ describe("manual control", () => {
       ])
     }))
 
+  // migration: manual resets without knowing why
   it.effect("the note of forceOpen is in its event", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -145,6 +149,7 @@ describe("manual control", () => {
       assert.strictEqual(Duration.toMillis(event.retryAfter), 3_600_000)
     }))
 
+  // migration: force_close()
   rule(
     "forceClose empties the counts of a circuit that was not closed",
     { consecutiveFailures: 2 },
@@ -225,6 +230,7 @@ describe("manual control", () => {
       assert.deepInclude(yield* breaker.metrics, { totalCalls: 0, lateCalls: 0, callsInFlight: 0 })
     }))
 
+  // migration: reset()
   it.effect("reset makes the circuit as new, but for its listeners", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ ...touchy, openDuration: CircuitPolicy.exponential({ initial: "10 seconds" }) })

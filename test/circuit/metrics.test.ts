@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import { call, fail, hold, make, rejection, slowly, succeed, touchy } from "../support/circuits.ts"
 
 describe("metrics", () => {
+  // migration: get_metrics()
   it.effect("of a new circuit", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -57,6 +58,7 @@ describe("metrics", () => {
     return breaker
   })
 
+  // migration: total_requests | track how often circuits open
   it.effect("of an open one", () =>
     Effect.gen(function*() {
       const breaker = yield* busy
@@ -113,6 +115,7 @@ describe("metrics", () => {
       assert.isFalse(Duration.isFinite((yield* breaker.metrics).timeUntilRetry!))
     }))
 
+  // migration: get_metrics()
   it.effect("total is all that asked: the sum of the other counts, at any time", () =>
     Effect.gen(function*() {
       const breaker = yield* busy
@@ -134,6 +137,7 @@ describe("metrics", () => {
       yield* sum
     }))
 
+  // migration: get_success_rate() | total_calls
   it.effect("show the window without what has left it", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ failureRate: 0.9, window: { duration: "10 seconds" } })
@@ -143,6 +147,7 @@ describe("metrics", () => {
       assert.deepInclude(yield* breaker.metrics, { callsInWindow: 0, failureRate: 0, successRate: 1, failedCalls: 3 })
     }))
 
+  // migration: average_response_time_ms
   it.effect("measure durations only if the policy does", () =>
     Effect.gen(function*() {
       const averages = yield* Effect.forEach(
@@ -167,6 +172,7 @@ describe("metrics", () => {
       ])
     }))
 
+  // migration: get_state() | state | total_calls
   it.effect("toJson uses names for people and tools, seconds, rates and null", () =>
     Effect.gen(function*() {
       const breaker = yield* busy
@@ -199,6 +205,7 @@ describe("metrics", () => {
       })
     }))
 
+  // migration: status.to_dict()
   it.effect("toJson of a new circuit, and of one that stays forced open, is valid JSON", () =>
     Effect.gen(function*() {
       const breaker = yield* make()

@@ -21,6 +21,7 @@ import {
 import { rule } from "../support/everyWay.ts"
 
 describe("an open circuit", () => {
+  // migration: OPEN | call(func) | CircuitBreakerError
   rule("rejects without running the call, with the remaining time", touchy, (breaker) =>
     Effect.gen(function*() {
       yield* fail(breaker)
@@ -37,6 +38,7 @@ describe("an open circuit", () => {
       )
     }))
 
+  // migration: OPEN | timeout | timeout_duration
   rule("at exactly the end of the open time the next call is a probe", touchy, (breaker) =>
     Effect.gen(function*() {
       yield* fail(breaker)
@@ -50,6 +52,7 @@ describe("an open circuit", () => {
       assert.strictEqual(yield* breaker.execute(Effect.succeed("ran")), "ran")
     }))
 
+  // migration: CircuitBreakerError
   it.effect("a caller that waits exactly as long as it was told is let through, whatever the jitter", () =>
     Effect.gen(function*() {
       for (let seed = 0; seed < 200; seed++) {
@@ -84,6 +87,7 @@ describe("an open circuit", () => {
       }))
   }
 
+  // migration: current_state
   it.effect("reads HalfOpen from the end of its open time on, before any call, and reading changes nothing", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
@@ -98,6 +102,7 @@ describe("an open circuit", () => {
 })
 
 describe("the open time", () => {
+  // migration: backoff progression 60 → 120 → 240 → 300 s
   it.effect("stays open for 60, 120, 240, 300 and 300 seconds by default, while its probes fail", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -110,6 +115,7 @@ describe("the open time", () => {
       assert.deepStrictEqual(times, [60, 120, 240, 300, 300])
     }))
 
+  // migration: recovery_timeout_seconds
   it.effect("stays open for the same time with a fixed duration", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ ...touchy, openDuration: "5 seconds" })

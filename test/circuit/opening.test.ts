@@ -19,6 +19,7 @@ import {
 import { rule } from "../support/everyWay.ts"
 
 describe("opening", () => {
+  // migration: failure_threshold | CircuitBreaker(failure_threshold, recovery_timeout, name)
   rule(
     "consecutiveFailures opens at exactly so many failures in a row",
     { consecutiveFailures: 3 },
@@ -31,6 +32,7 @@ describe("opening", () => {
       })
   )
 
+  // migration: CLOSED
   it.effect("only a success breaks a row of failures, an ignored call does not", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ consecutiveFailures: 3 })
@@ -45,6 +47,7 @@ describe("opening", () => {
       yield* state(breaker, "Open")
     }))
 
+  // migration: failure_window_seconds
   it.effect("a row of failures has no age", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ consecutiveFailures: 3 })
@@ -54,6 +57,7 @@ describe("opening", () => {
       yield* state(breaker, "Open")
     }))
 
+  // migration: failure_rate_threshold | thresholds by traffic | open when the success rate drops
   rule(
     "failureRate opens at the rate, and not below it",
     { failureRate: 0.3, minimumCalls: 10, window: { calls: 10 } },
@@ -70,6 +74,7 @@ describe("opening", () => {
       })
   )
 
+  // migration: minimum_request_threshold | opens too quickly
   it.effect("failureRate means nothing before minimumCalls", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ failureRate: 0.1, minimumCalls: 20 })
@@ -110,6 +115,7 @@ describe("opening", () => {
       yield* state(breaker, "Open")
     }))
 
+  // migration: slow_call_threshold_ms
   it.effect("slowCallRate opens by slow successes and slow failures alike", () =>
     Effect.gen(function*() {
       const breaker = yield* make({
@@ -127,6 +133,7 @@ describe("opening", () => {
       assert.strictEqual((yield* breaker.metrics).slowCallRate, 0.5)
     }))
 
+  // migration: slow_call_threshold_ms
   it.effect("a call is slow if it took longer than slowCallDuration, and not if it took exactly that", () =>
     Effect.gen(function*() {
       const breaker = yield* make({
@@ -158,6 +165,7 @@ describe("opening", () => {
       yield* state(breaker, "Closed")
     }))
 
+  // migration: both thresholds at once
   it.effect("any of several rules opens the circuit, and the event says which", () =>
     Effect.gen(function*() {
       const policy: CircuitPolicy.Options = {
@@ -198,6 +206,7 @@ describe("opening", () => {
       yield* state(inARow, "Closed")
     }))
 
+  // migration: failure_threshold
   it.effect("if none is named, five failures in a row or half of the calls of the last minute open it", () =>
     Effect.gen(function*() {
       const inARow = yield* make()
@@ -214,6 +223,7 @@ describe("opening", () => {
       yield* state(half, "Open")
     }))
 
+  // migration: safe for concurrent calls
   rule("twenty failures at the same time open the circuit once", touchy, (breaker) =>
     Effect.gen(function*() {
       const events = yield* watch(breaker.events)

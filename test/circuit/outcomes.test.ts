@@ -35,6 +35,7 @@ describe("outcomes", () => {
   it.effect("a failure beside an interruption is a failure", () =>
     counts(Effect.ensuring(Effect.interrupt, Effect.die("finalizer")), "failure"))
 
+  // migration: call(func, timeout=…)
   it.effect("a timeout inside the breaker is a failure", () =>
     Effect.gen(function*() {
       const breaker = yield* make()
@@ -77,6 +78,7 @@ describe("outcomes", () => {
       yield* counts(Effect.die("bug"), "success", { policy })
     }))
 
+  // migration: expected_exception
   it.effect("the call's classifier comes before the policy's", () =>
     Effect.gen(function*() {
       const policy: CircuitPolicy.Options = { classify: () => Outcome.failure() }

@@ -93,6 +93,7 @@ describe("permit", () => {
     "is interrupted is ignored": [Effect.interrupt, { ignored: 1 }]
   }
   for (const [name, [end, expected]] of Object.entries(silences)) {
+    // migration: protect(timeout=…)
     it.effect(`a scope without a report that ${name}`, () =>
       Effect.gen(function*() {
         const breaker = yield* make()

@@ -71,6 +71,7 @@ describe("withCircuitBreaker", () => {
 })
 
 describe("wrap", () => {
+  // migration: decorator | call(func, *args, **kwargs)
   it.effect("protects each call of a function, with its arguments", () =>
     Effect.gen(function*() {
       const breaker = yield* make(touchy)

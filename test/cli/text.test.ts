@@ -5,7 +5,7 @@ import { CliOutput } from "effect/cli"
 import { reportLines } from "../../src/cli/internal/config.ts"
 import type { Circuit } from "../../src/admin/AdminApi.ts"
 import * as Text from "../../src/cli/internal/text.ts"
-import { render } from "../../src/cli/internal/watch.ts"
+import { render } from "../../src/cli/internal/screen.ts"
 
 const circuit = (name: string, state: Circuit["state"] = "closed"): Circuit => ({
   name,

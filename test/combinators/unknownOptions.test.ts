@@ -28,6 +28,7 @@ class Quotes extends Context.Service<Quotes, { readonly get: Effect.Effect<strin
 
 const call = Effect.succeed("served")
 const quotes = Layer.succeed(Quotes, { get: call })
+const point = Effect.runSync(Chaos.makePoint("a", { policies: [] }))
 const breaker = Effect.runSync(CircuitBreaker.make({ name: "a" }))
 
 /** Each with the options that it needs. Those that are not given to the function are an effect's or a Layer's to refuse. */
@@ -92,8 +93,20 @@ const constructors: Record<string, readonly [make: (options: never) => unknown, 
   "Tiers.layer": [(options) => Tiers.layer(Quotes, [["a", quotes]], options), { onAllFailed: "die" }],
   "Tiers.layer, a tier": [(options) => Tiers.layer(Quotes, [["a", quotes, options]], { onAllFailed: "die" } as never)],
   "Timeout.withTimeout": [Timeout.withTimeout, { duration: 1 }],
+  "Chaos.fault": [Chaos.fault],
   "Chaos.outage": [Chaos.outage],
+  "Chaos.flapping": [Chaos.flapping, { up: 1, down: 1 }],
+  "Chaos.defect": [Chaos.defect],
+  "Chaos.interruption": [Chaos.interruption],
+  "Chaos.hang": [Chaos.hang],
+  "Chaos.block": [Chaos.block, { duration: 1 }],
   "Chaos.latency": [Chaos.latency, { delay: 1 }],
+  "Chaos.degradation": [Chaos.degradation, { over: 1, to: 1 }],
+  "Chaos.outcome": [Chaos.outcome, { run: () => call }],
+  "Chaos.behaviour": [Chaos.behaviour, { run: () => call }],
+  "Chaos.makePoint": [(options) => Chaos.makePoint("a", options), { policies: [] }],
+  "Chaos.wrapLayer": [(options) => Chaos.wrapLayer(quotes, Quotes, options), { point: "a" }],
+  "Chaos.startOutage": [(options) => point.startOutage(options)],
   "Admin.layerConfig": [Admin.layerConfig],
   "Admin.layer": [Admin.layer, { token: Redacted.make("0123456789abcdef0123") }],
   "Chaos.make": [Chaos.make],

@@ -10,7 +10,8 @@ import {
   checkOneOf,
   checkOptions,
   checkRate,
-  checkString
+  checkString,
+  optionNames
 } from "../../src/internal/check.ts"
 import { messageOf } from "../support/refusal.ts"
 
@@ -174,5 +175,23 @@ describe("an unknown option", () => {
       messageOf(() => checkOptions("Thing.make", { limit: 1, concurrency: 5 }, known)),
       "Thing.make: \"concurrency\" is no option; there are limit, queue, maxWait"
     )
+  })
+})
+
+describe("the names of options", () => {
+  interface Options {
+    readonly limit: number
+    readonly queue?: number | undefined
+  }
+
+  it("are those of their type, in the order in which they are written", () => {
+    assert.deepStrictEqual(optionNames<Options>({ limit: true, queue: true }), ["limit", "queue"])
+  })
+
+  it("do not compile if one is forgotten or is none", () => {
+    // @ts-expect-error
+    optionNames<Options>({ limit: true })
+    // @ts-expect-error
+    optionNames<Options>({ limit: true, queue: true, rate: true })
   })
 })

@@ -38,7 +38,7 @@ const deathOf = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<string, n
 const hits = Effect.fnUntraced(function*(point: Chaos.Point<never, unknown, never>, calls: number) {
   const hit: Array<number> = []
   for (let n = 1; n <= calls; n++) {
-    if (Exit.isFailure(yield* Effect.exit(point.inject(Effect.void)))) hit.push(n)
+    if (Exit.isFailure(yield* Effect.exit(point.execute(Effect.void)))) hit.push(n)
   }
   return hit
 })
@@ -125,8 +125,8 @@ describe("Chaos and its seed", () => {
       const other = yield* chaos.point("other")
       const hit: Array<number> = []
       for (let n = 1; n <= 100; n++) {
-        if (n % 3 === 0) yield* Effect.exit(other.inject(Effect.void))
-        if (Exit.isFailure(yield* Effect.exit(payments.inject(Effect.void)))) hit.push(n)
+        if (n % 3 === 0) yield* Effect.exit(other.execute(Effect.void))
+        if (Exit.isFailure(yield* Effect.exit(payments.execute(Effect.void)))) hit.push(n)
       }
       assert.deepStrictEqual(hit, expected)
     }))
@@ -187,7 +187,7 @@ describe("Chaos policies", () => {
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.fault({ error: down }))
       const payments = yield* Attempts.record(Effect.succeed("up"))
-      const results: ReadonlyArray<string | Down> = yield* times(payments.call.pipe(point.inject, settled), 2)
+      const results: ReadonlyArray<string | Down> = yield* times(payments.call.pipe(point.execute, settled), 2)
       assert.deepStrictEqual(results.map((result) => typeof result === "string" ? result : result.call), [1, 2])
       assert.strictEqual(yield* payments.count, 0)
     }))
@@ -196,9 +196,9 @@ describe("Chaos policies", () => {
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.fault({ at: "response", error: down }))
       const payments = yield* Attempts.script([Effect.succeed("up"), Effect.fail("own"), Effect.never])
-      assert.deepStrictEqual(yield* settled(point.inject(payments.call)), new Down({ call: 1 }))
-      assert.strictEqual(yield* settled(point.inject(payments.call)), "own")
-      const fiber = yield* Effect.forkChild(point.inject(payments.call), { startImmediately: true })
+      assert.deepStrictEqual(yield* settled(point.execute(payments.call)), new Down({ call: 1 }))
+      assert.strictEqual(yield* settled(point.execute(payments.call)), "own")
+      const fiber = yield* Effect.forkChild(point.execute(payments.call), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
       yield* payments.expectOutcomes(["success", "failure", "interrupted"])
     }))
@@ -208,7 +208,7 @@ describe("Chaos policies", () => {
       for (const policy of [Chaos.fault(), Chaos.outage(), Chaos.defect()]) {
         const point = yield* pointWith(policy)
         assert.strictEqual(
-          yield* deathOf(point.inject(Effect.void)),
+          yield* deathOf(point.execute(Effect.void)),
           `Chaos: ${policy.kind} injected into call 1 of "payments"`
         )
       }
@@ -219,9 +219,9 @@ describe("Chaos policies", () => {
       const breaker = yield* CircuitBreaker.make({ name: "c" })
       const defect = yield* pointWith(Chaos.defect({ defect: () => "bug" }))
       const interruption = yield* pointWith(Chaos.interruption())
-      const died = yield* Effect.exit(breaker.execute(defect.inject(Effect.void)))
+      const died = yield* Effect.exit(breaker.execute(defect.execute(Effect.void)))
       assert.deepStrictEqual(died, Exit.die("bug"))
-      yield* Effect.exit(breaker.execute(interruption.inject(Effect.void)))
+      yield* Effect.exit(breaker.execute(interruption.execute(Effect.void)))
       const { failedCalls, ignoredCalls } = yield* breaker.metrics
       assert.deepStrictEqual({ failedCalls, ignoredCalls }, { failedCalls: 1, ignoredCalls: 1 })
     }))
@@ -229,7 +229,7 @@ describe("Chaos policies", () => {
   it.effect("hang: never returns, and a timeout ends it", () =>
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.hang())
-      const fiber = yield* point.inject(Effect.void).pipe(
+      const fiber = yield* point.execute(Effect.void).pipe(
         Timeout.withTimeout("1 second"),
         Effect.flip,
         Effect.forkChild({ startImmediately: true })
@@ -244,7 +244,7 @@ describe("Chaos policies", () => {
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.block({ duration: "10 seconds" }))
       const payments = yield* Attempts.record(Effect.never)
-      const blocked = point.inject(payments.call)
+      const blocked = point.execute(payments.call)
       const plain = yield* Effect.forkChild(Effect.exit(Timeout.withTimeout(blocked, "1 second")))
       const disconnected = yield* Effect.forkChild(
         Effect.exit(Timeout.withTimeout(blocked, { duration: "1 second", disconnect: true }))
@@ -264,7 +264,7 @@ describe("Chaos policies", () => {
         Chaos.latency({ delay: "100 millis", maxDelay: "200 millis" }),
         Chaos.latency({ delay: "1 second" })
       )
-      const fiber = yield* Effect.forkChild(times(point.inject(Effect.void), 100))
+      const fiber = yield* Effect.forkChild(times(point.execute(Effect.void), 100))
       yield* TestClock.adjust("5 minutes")
       yield* Fiber.join(fiber)
       const delays = (yield* point.injections).map(({ delay }) => Duration.toMillis(delay!))
@@ -281,7 +281,7 @@ describe("Chaos policies", () => {
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.degradation({ from: "10 seconds", over: "20 seconds", to: "4 seconds" }))
       for (let i = 0; i <= 6; i++) {
-        yield* Effect.forkChild(point.inject(Effect.void), { startImmediately: true })
+        yield* Effect.forkChild(point.execute(Effect.void), { startImmediately: true })
         yield* TestClock.adjust("8 seconds")
       }
       const slowed = (yield* point.injections).map(({ delay, elapsed }) => [
@@ -294,10 +294,10 @@ describe("Chaos policies", () => {
   it.effect("degradation: a call at its very beginning is not slowed, nor counted as broken", () =>
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.degradation({ over: "20 seconds", to: "4 seconds" }))
-      yield* point.inject(Effect.void)
+      yield* point.execute(Effect.void)
       assert.deepStrictEqual(yield* point.injections, [])
       yield* TestClock.adjust("10 seconds")
-      const fiber = yield* Effect.forkChild(point.inject(Effect.void), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(point.execute(Effect.void), { startImmediately: true })
       yield* TestClock.adjust("2 seconds")
       assert.isDefined(fiber.pollUnsafe())
       assert.deepStrictEqual((yield* point.injections).map(({ delay }) => delay), [Duration.seconds(2)])
@@ -306,7 +306,7 @@ describe("Chaos policies", () => {
   it.effect("outage: from its first instant to just before its end", () =>
     Effect.gen(function*() {
       const point = yield* pointWith(Chaos.outage({ from: "10 seconds", for: "5 seconds", error: () => "down" }))
-      const call = settled(point.inject(Effect.succeed("up")))
+      const call = settled(point.execute(Effect.succeed("up")))
       yield* TestClock.adjust("9999 millis")
       assert.strictEqual(yield* call, "up")
       yield* TestClock.adjust("1 millis")
@@ -322,7 +322,7 @@ describe("Chaos policies", () => {
       const point = yield* pointWith(Chaos.flapping({ up: "3 seconds", down: "2 seconds", error: () => "down" }))
       const seen: Array<string> = []
       for (let i = 0; i < 12; i++) {
-        seen.push(yield* settled(point.inject(Effect.succeed("up"))))
+        seen.push(yield* settled(point.execute(Effect.succeed("up"))))
         yield* TestClock.adjust("1 second")
       }
       assert.strictEqual(seen.map((state) => state[0]).join(""), "uuudduuudduu")
@@ -337,7 +337,7 @@ describe("Chaos policies", () => {
         Chaos.outcome({ when: ({ number }) => number > 1, run: () => Effect.succeed("stale") })
       )
       const call = Effect.as(say("call"), "fresh")
-      assert.deepStrictEqual(yield* times(point.inject(call), 2), ["fresh", "stale"])
+      assert.deepStrictEqual(yield* times(point.execute(call), 2), ["fresh", "stale"])
       assert.deepStrictEqual(log, ["before 1", "call", "before 2"])
     }))
 
@@ -349,7 +349,7 @@ describe("Chaos policies", () => {
         Chaos.fault({ error: () => "second" }),
         Chaos.latency({ delay: "1 hour" })
       )
-      const fiber = yield* Effect.forkChild(Effect.flip(point.inject(Effect.void)))
+      const fiber = yield* Effect.forkChild(Effect.flip(point.execute(Effect.void)))
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* Fiber.join(fiber), "first")
       const { calls, injected, untouched } = yield* point.counts
@@ -384,6 +384,16 @@ describe("Chaos policies", () => {
       () => Chaos.block({ duration: "Infinity" }),
       "Chaos.block: duration must be a finite duration above zero such as \"5 seconds\""
     )
+    throws(() => Chaos.fault({ error: "down" as never }), "Chaos.fault: error must be a function, got \"down\"")
+    throws(() => Chaos.hang({ when: true as never }), "Chaos.hang: when must be a function, got true")
+    throws(() => Chaos.outcome({} as never), "Chaos.outcome: run must be a function, got undefined")
+    throws(
+      () => Chaos.behaviour({ run: Effect.void as never }),
+      "Chaos.behaviour: run must be a function, got an Effect"
+    )
+    // All calls of an outage fail.
+    throws(() => Chaos.outage({ rate: 0.5 } as never), "Chaos.outage: \"rate\" is no option")
+    throws(() => Chaos.flapping({ rate: 0.5, up: 1, down: 1 } as never), "Chaos.flapping: \"rate\" is no option")
   })
 })
 
@@ -489,7 +499,7 @@ describe("a Chaos that is provided", () => {
           Chaos.behaviour({ run: () => Names })
         ]
       }),
-      (point) => point.inject(Effect.succeed(1))
+      (point) => point.execute(Effect.succeed(1))
     )
     expectTypeOf<Effect.Success<typeof makePoint>>().toEqualTypeOf<Effect.Effect<number | boolean, Down, Names>>()
 
@@ -583,7 +593,7 @@ describe("a call that chaos has broken, interrupted anywhere", () => {
         breaker,
         bulkhead,
         point,
-        run: pipeline.execute(point.inject(attempts.call)) as Effect.Effect<unknown, unknown>
+        run: pipeline.execute(point.execute(attempts.call)) as Effect.Effect<unknown, unknown>
       }
     })
 

@@ -19,6 +19,7 @@ describe("the last run of the benchmark", () => {
     execFileSync(process.execPath, [path.join(root, "bench/publish.ts"), "--check"], { stdio: "pipe" })
   })
 
+  // migration: less than 1 ms per call
   it("shows that a call costs less than 1 ms and an idle circuit less than 10 KB", () => {
     const ours = (what: RegExp) => report.rows.filter((row) => what.test(row.what)).map((row) => row.ours)
     const nanos = ours(/^closed circuit|^the same with|^rejection|^retry|^three tiers/)

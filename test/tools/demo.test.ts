@@ -85,11 +85,13 @@ const servers = (from: number, to: number): ReadonlyArray<string> =>
   Array.from(new Set(answers(entries, from, to).map((answer) => answer._tag === "Failed" ? "none" : answer.tier)))
 
 describe("the program of the demo, in memory", () => {
+  // migration: load testing
   it("keeps every check, and every check has seen something", () => {
     assert.deepStrictEqual(violations(entries), [])
     for (const { name, seen } of check(entries)) assert.isAbove(seen, 0, name)
   })
 
+  // migration: MCP → SDK → REST
   it("is served by the first tier that is up", () => {
     assert.deepStrictEqual(servers(0, 3), ["tier1_mcp"])
     assert.deepStrictEqual(servers(3.1, 6), ["tier2_sdk"])
@@ -107,6 +109,7 @@ describe("the program of the demo, in memory", () => {
     assert.strictEqual(times.filter((millis) => millis === 0).length, times.length - 3) // the others were probes
   })
 
+  // migration: MCP → SDK → REST
   it("changes the circuits in this order, at these times", () => {
     assert.deepStrictEqual(changes(entries, "tier1_mcp"), [
       "3.1 Open for 1",

@@ -1,18 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
-import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "../..")
 const read = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
 
-const pages = ["README.md", "CHANGELOG.md", "bench", "docs", "examples", "test/model"].flatMap((name) =>
-  name.endsWith(".md")
-    ? [name]
-    : fs.readdirSync(path.join(root, name), { recursive: true, encoding: "utf8" })
-      .filter((file) => file.endsWith(".md") && !file.includes("node_modules"))
-      .map((file) => path.posix.join(name, file.replaceAll("\\", "/")))
-)
+const find = (directory: string, extension: RegExp): ReadonlyArray<string> =>
+  fs.readdirSync(path.join(root, directory), { recursive: true, encoding: "utf8" })
+    .filter((file) => extension.test(file) && !file.includes("node_modules"))
+    .map((file) => path.posix.join(directory, file.replaceAll("\\", "/")))
+
+const pages = [
+  "README.md",
+  "CHANGELOG.md",
+  ...["bench", "docs", "examples", "test"].flatMap((directory) => find(directory, /\.md$/))
+]
 
 const withoutCode = (markdown: string): string => markdown.replaceAll(/^\s*```[^]*?^\s*```$/gm, "")
 
@@ -46,8 +48,9 @@ describe("links", () => {
   })
 
   it("name pages that exist where source code and tests mention them", () => {
-    const files = execFileSync("git", ["ls-files", "*.ts", "*.json", "*.mjs", "*.yml"], { cwd: root, encoding: "utf8" })
-      .split("\n").filter((file) => file !== "" && fs.existsSync(path.join(root, file)))
+    const files = ["bench", "examples", "scripts", "src", "test"].flatMap((directory) =>
+      find(directory, /\.(?:ts|mjs)$/)
+    )
     const missing = files.flatMap((file) =>
       Array.from(read(file).matchAll(/\bdocs\/[\w/.-]+\.(?:md|yml|json|txt)\b/g), ([page]) => page)
         .filter((page) => !fs.existsSync(path.join(root, page)))

@@ -1,7 +1,8 @@
 /**
- * docs/guide/migrating-from-python.md says where each capability of the five older systems is in this library, and
- * which test shows it. Here are the tests that hold it to that, and those of the capabilities that are combinations no
- * other test has.
+ * Every row of docs/guide/migrating-from-python.md has a test that is tagged with it, wherever that test is and whatever
+ * its title: a comment `// migration: tag | tag` right above it, where a tag is the first code of the row's first cell
+ * (or else its words up to a comma, without a heading such as `guideline:`). The capabilities that are combinations,
+ * which no other test has, are tested here.
  */
 import { assert, describe, it } from "@effect/vitest"
 import {
@@ -41,7 +42,6 @@ import {
 import { TestClock, TestConsole } from "effect/testing"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { parseAst } from "vitest/node"
 import { type Breaker, call, changes, fail, hold, repeat, settle, succeed, watch } from "../support/circuits.ts"
 import { interruptEverywhere } from "../support/interruptEverywhere.ts"
 
@@ -52,14 +52,15 @@ const read = (file: string): string => fs.readFileSync(path.join(root, file), "u
 // docs/guide/migrating-from-python.md
 // -----------------------------------------------------------------------------
 
+const page = "docs/guide/migrating-from-python.md"
+
 interface Row {
   readonly line: number
-  readonly capability: string
+  readonly tag: string
   readonly here: string
-  readonly shownBy: string
 }
 
-/** The rows of all tables that have the columns of docs/guide/migrating-from-python.md. */
+/** The rows of all tables that have the columns of the page. */
 const parseRows = (markdown: string): ReadonlyArray<Row> => {
   let inTable = false
   return markdown.split(/\r?\n/).flatMap((text, index): ReadonlyArray<Row> => {
@@ -69,100 +70,59 @@ const parseRows = (markdown: string): ReadonlyArray<Row> => {
     }
     const cells = text.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim())
     if (cells.every((cell) => /^-+$/.test(cell))) return []
-    if (cells.join() === "capability,here,shown by") {
+    if (cells.join() === "in Python,here") {
       inTable = true
       return []
     }
-    const [capability = "", here = "", shownBy = ""] = cells
-    return inTable ? [{ line: index + 1, capability, here, shownBy }] : []
+    const [capability = "", here = ""] = cells
+    return inTable ? [{ line: index + 1, tag: tagOf(capability), here }] : []
   })
 }
 
-/** What a row names as tests, as `test/X.test.ts` and a title, or a describe and a title. */
-const namedTests = ({ shownBy }: Row): ReadonlyArray<{ readonly file: string; readonly title: string }> =>
-  shownBy.split("<br>").flatMap((entry) => {
-    const match = /^`(test\/[^`]+)` › (.+)$/.exec(entry.trim())
-    return match === null ? [] : [{ file: match[1]!, title: match[2]!.replaceAll("\\|", "|") }]
+const tagOf = (capability: string): string =>
+  /`([^`]+)`/.exec(capability)?.[1] ?? capability.replace(/^[\w ]+: /, "").split(",")[0]!
+
+/** The lines `// migration: …` of a file with the line of code below each block of them. */
+const parseTags = (file: string) => {
+  const found: Array<{ readonly tag: string; readonly above: string; readonly where: string }> = []
+  let tags: Array<string> = []
+  read(file).split(/\r?\n/).forEach((text, index) => {
+    const match = /^\s*\/\/ migration: (.+)$/.exec(text)
+    if (match !== null) return tags.push(...match[1]!.split(" | "))
+    for (const tag of tags) found.push({ tag, above: text.trim(), where: `${file}:${index + 1}` })
+    tags = []
   })
-
-/** The titles of the tests in a file as its source has them, alone and behind those of the describes around them. */
-const titlesOf = (file: string): ReadonlySet<string> => {
-  const source = read(file)
-  const titles = new Set<string>()
-  const visit = (value: unknown, around: ReadonlyArray<string>): void => {
-    if (Array.isArray(value)) return value.forEach((item) => visit(item, around))
-    if (typeof value !== "object" || value === null) return
-    const node = value as Node
-    let inside = around
-    if (node.type === "CallExpression") {
-      const title = titleOf(node["arguments"], source)
-      const by = rootOf(node["callee"])
-      if (title !== undefined && by === "describe") inside = [...around, title]
-      // A file may have a function `rule` that registers a test for each kind of circuit.
-      if (title !== undefined && (by === "it" || by === "test" || by === "rule")) {
-        for (let from = 0; from <= around.length; from++) titles.add([...around.slice(from), title].join(" › "))
-      }
-    }
-    Object.values(node).forEach((child) => visit(child, inside))
-  }
-  visit(parseAst(source, { lang: "ts" }), [])
-  return titles
+  return found
 }
 
-interface Node extends Readonly<Record<string, unknown>> {
-  readonly type: string
-  readonly start: number
-  readonly end: number
-}
-
-const titleOf = (parameters: unknown, source: string): string | undefined => {
-  const [first] = parameters as ReadonlyArray<Node>
-  if (first?.type === "TemplateLiteral") return source.slice(first.start + 1, first.end - 1)
-  return first?.type === "Literal" && typeof first["value"] === "string" ? first["value"] : undefined
-}
-
-/** The name that a call begins with, as `it` in `it.effect.each(cases)("…")`. */
-const rootOf = (callee: unknown): unknown => {
-  const node = callee as Node
-  switch (node.type) {
-    case "Identifier":
-      return node["name"]
-    case "MemberExpression":
-      return rootOf(node["object"])
-    case "CallExpression":
-      return rootOf(node["callee"])
-  }
-}
-
-const page = "docs/guide/migrating-from-python.md"
 const rows = parseRows(read(page))
-const titles = new Map<string, ReadonlySet<string>>()
+
+const tagged = fs.readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".test.ts"))
+  .flatMap((file) => parseTags(path.posix.join("test", file.replaceAll("\\", "/"))))
 
 describe(page, () => {
   it("has rows for five systems", () => {
-    assert.strictEqual(read(page).match(/^\| capability \| here \| shown by \|$/gm)?.length, 5)
+    assert.strictEqual(read(page).match(/^\| in Python \| here \|$/gm)?.length, 5)
     assert.isAbove(rows.length, 100)
   })
 
-  for (const row of rows) {
-    it(`line ${row.line}: ${row.capability} is shown by a test that exists, or is not there yet`, () => {
-      const named = namedTests(row)
-      if (named.length === 0) {
-        assert.match(row.here, /\bnot yet\b.*\w/, "names neither a test nor what to use until it is there")
-        assert.strictEqual(row.shownBy, "–")
-      }
-      assert.strictEqual(
-        named.length,
-        row.shownBy === "–" ? 0 : row.shownBy.split("<br>").length,
-        "an entry is malformed"
-      )
-      for (const { file, title } of named) {
-        assert.isTrue(fs.existsSync(path.join(root, file)), `there is no ${file}`)
-        if (!titles.has(file)) titles.set(file, titlesOf(file))
-        assert.isTrue(titles.get(file)!.has(title), `${file} has no test "${title}"`)
-      }
+  for (const { here, line, tag } of rows) {
+    it(`line ${line}: ${tag} is shown by a test, or is not there yet`, () => {
+      if (tagged.some((test) => test.tag === tag)) return
+      assert.match(here, /\bnot yet\b.*\w/, `no test has the tag "// migration: ${tag}"`)
     })
   }
+
+  it("has a row for each tag of a test", () => {
+    assert.deepStrictEqual(tagged.filter(({ tag }) => !rows.some((row) => row.tag === tag)), [])
+  })
+
+  it("is shown by tests that run", () => {
+    // A file may have a function `rule` that registers a test for each kind of circuit.
+    const isTest = /^(?:it|test|rule)(?:\.(?:effect|live|each\(.*\)))*\(/
+    assert.deepStrictEqual(tagged.filter(({ above }) => !isTest.test(above)), [])
+  })
 
   it("names only modules and functions that exist", () => {
     const named = matches(/`([A-Z]\w+)\.([a-z]\w*)[^`]*`/g)
@@ -444,6 +404,7 @@ describe("docs/guide/integrations.md", () => {
 // -----------------------------------------------------------------------------
 
 describe("External dependency breaker", () => {
+  // migration: protect(timeout=…)
   it.effect("protect(): the block reports its result, its timeout counts, and an open circuit keeps it from starting", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({
@@ -472,6 +433,7 @@ describe("External dependency breaker", () => {
       assert.strictEqual(started, 2)
     }))
 
+  // migration: call(func)
   it.effect("call(): a promise goes through the circuit, and is aborted if its caller is interrupted", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
@@ -500,6 +462,7 @@ describe("External dependency breaker", () => {
       assert.deepStrictEqual([successfulCalls, failedCalls, ignoredCalls], [1, 1, 1])
     }))
 
+  // migration: call(func, fallback=…)
   it.effect("call(fallback=): answers while the circuit is open, and other errors stay what they are", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "recommendation-service", policy: CircuitPolicy.fastFail })
@@ -513,6 +476,7 @@ describe("External dependency breaker", () => {
       assert.strictEqual(dependency.calls, 4)
     }))
 
+  // migration: create_fast_fail(name)
   it.effect("create_fast_fail() and create_resilient(): 3 failures and 30 seconds, 10 failures and 120 seconds that grow", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* tripOf(CircuitPolicy.fastFail), { failures: 3, seconds: 30 })
@@ -525,6 +489,7 @@ describe("External dependency breaker", () => {
       assert.strictEqual(yield* openSeconds(breaker), 240)
     }))
 
+  // migration: add_event_listener(STATE_CHANGE, …) | high error rate
   it.effect("add_event_listener(): a listener logs state changes, another alerts when too many calls fail", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "user-service", policy: CircuitPolicy.fastFail })
@@ -554,6 +519,7 @@ describe("External dependency breaker", () => {
       ])
     }))
 
+  // migration: list_circuit_breakers()
   it.effect("list_circuit_breakers(): the state and failure rate of every circuit, by name", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -571,6 +537,7 @@ describe("External dependency breaker", () => {
       )
     }).pipe(withRegistry()))
 
+  // migration: get_circuit_breaker(name) | service name | name
   it.effect("debug output: name, state, thresholds and counts of a circuit that is looked up by name", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -586,6 +553,7 @@ describe("External dependency breaker", () => {
       assert.include(policy.description, "opens after 5 failures in a row, for 1m")
     }).pipe(withRegistry()))
 
+  // migration: slow recovery
   it.effect("slow recovery: a shorter open time without backoff probes sooner, and always as soon", () =>
     Effect.gen(function*() {
       const policy = CircuitPolicy.make({ consecutiveFailures: 1, openDuration: "30 seconds" })
@@ -597,6 +565,7 @@ describe("External dependency breaker", () => {
       }
     }))
 
+  // migration: a periodic health check over all circuits
   it.effect("circuit_breaker_health_check(): names what is open and warns of what fails above a tenth, again and again", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -626,6 +595,7 @@ describe("External dependency breaker", () => {
       assert.strictEqual((yield* registry.systemStatus).status, "healthy")
     }).pipe(withRegistry()))
 
+  // migration: CircuitBreakerOpenException
   it.effect("exceptions: an open circuit, a timeout and an error of the service are told apart", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "user-service" })
@@ -656,6 +626,7 @@ describe("External dependency breaker", () => {
       assert.deepStrictEqual(yield* request(Effect.succeed("Ada")), { status: "degraded", data: "cached" })
     }))
 
+  // migration: meaningful fallbacks
   it.effect("deferred work: a payment that was not charged is answered with another status, also after a timeout", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
@@ -698,6 +669,7 @@ describe("External dependency breaker", () => {
         )
       )
 
+    // migration: ResilientHTTPClient
     it.effect("get and post send their request and return the body", () => {
       const requests: Array<string> = []
       return Effect.gen(function*() {
@@ -721,6 +693,7 @@ describe("External dependency breaker", () => {
       "a body that breaks off": () => new Response(`{"name": "A`)
     }
     for (const [name, respond] of Object.entries(failures)) {
+      // migration: ResilientHTTPClient | ResilientHttpClient
       it.effect(`a failure is ${name}: three open the circuit, and the server is left alone for 30 seconds`, () => {
         let requests = 0
         return Effect.gen(function*() {
@@ -752,6 +725,7 @@ describe("External dependency breaker", () => {
       }).pipe(withServer(() => "hangs")))
 
     for (const status of [400, 401, 404, 422, 429]) {
+      // migration: ResilientHTTPClient
       it.effect(`an answer is ${status}: it never opens the circuit, and breaks a row of failures`, () => {
         let answer = status
         return Effect.gen(function*() {
@@ -796,6 +770,7 @@ describe("External dependency breaker", () => {
       return Effect.provide(test(server), Database.layer.pipe(Layer.provide([pool, CircuitBreakerRegistry.layer()])))
     }
 
+    // migration: ResilientDatabase.fetch()
     it.effect("fetch() answers with what it last read while the database is down, and says so", () =>
       withDatabase(Effect.fnUntraced(function*(server) {
         const database = yield* Database
@@ -815,6 +790,7 @@ describe("External dependency breaker", () => {
         assert.strictEqual(server.connections, 0)
       })))
 
+    // migration: ResilientDatabase.fetch()
     it.effect("fetch() of something never read fails with what is wrong", () =>
       withDatabase(Effect.fnUntraced(function*(server) {
         const database = yield* Database
@@ -825,6 +801,7 @@ describe("External dependency breaker", () => {
         assert.strictEqual((yield* Effect.flip(database.fetch("SELECT 1")))._tag, "CircuitOpenError")
       })))
 
+    // migration: ResilientDatabase.execute()
     it.effect("execute() has no fallback: while the circuit is open it fails without asking the database", () =>
       withDatabase(Effect.fnUntraced(function*(server) {
         const database = yield* Database
@@ -836,6 +813,7 @@ describe("External dependency breaker", () => {
         assert.strictEqual(server.statements, 6)
       })))
 
+    // migration: ResilientDatabase.execute() | ResilientDatabase
     it.effect("the pool is opened when it is first needed: one that cannot connect opens the circuit, and is asked again", () =>
       withDatabase(Effect.fnUntraced(function*(server) {
         const database = yield* Database
@@ -849,6 +827,7 @@ describe("External dependency breaker", () => {
         assert.deepStrictEqual(yield* database.execute("SELECT 1"), [])
       })))
 
+    // migration: ResilientDatabase
     it.effect("a query that is wrong says nothing about the database, and has no fallback", () =>
       withDatabase(Effect.fnUntraced(function*() {
         const database = yield* Database
@@ -901,6 +880,7 @@ describe("External dependency breaker", () => {
 
     const waiting = Publisher.use((publisher) => publisher.waiting)
 
+    // migration: ResilientMessagePublisher.publish()
     it.effect("publish() keeps messages while the circuit is open, and they are sent in order once it has closed", () =>
       withBroker(Effect.fnUntraced(function*(broker) {
         assert.strictEqual(yield* publish(1), "published")
@@ -931,6 +911,7 @@ describe("External dependency breaker", () => {
         assert.deepStrictEqual(broker.delivered, ["3", "1", "2"])
       })))
 
+    // migration: flush_local_queue()
     it.effect("flush_local_queue() stops at the first failure and keeps that message and those behind it", () =>
       withBroker(Effect.fnUntraced(function*(broker) {
         const circuit = yield* MessageQueue
@@ -967,6 +948,7 @@ describe("External dependency breaker", () => {
         assert.deepStrictEqual(broker.delivered, Array.from({ length: 20 }, (_, i) => `${i + 1}`))
       })))
 
+    // migration: flush_local_queue()
     it.effect("a flush that is interrupted loses nothing and repeats nothing, at any operation", () =>
       withBroker(Effect.fnUntraced(function*(broker) {
         const circuit = yield* MessageQueue
@@ -1007,6 +989,7 @@ describe("External dependency breaker", () => {
       })))
 
     for (const seed of ["a", "b", "c", "d"]) {
+      // migration: flush_local_queue()
       it.effect(`of a thousand messages while the broker comes and goes, each that was taken arrives once (seed ${seed})`, () =>
         withBroker(Effect.fnUntraced(function*(broker) {
           broker.latency = "20 millis"
@@ -1040,6 +1023,7 @@ describe("External dependency breaker", () => {
 })
 
 describe("Database and Kafka breakers", () => {
+  // migration: database_breaker
   it.effect("database_breaker: 5 failures, 60 seconds, one probe whose success closes it; sessions and health check share it", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* tripOf(CircuitPolicy.database), { failures: 5, seconds: 60 })
@@ -1060,6 +1044,7 @@ describe("Database and Kafka breakers", () => {
       assert.strictEqual(yield* session, "served")
     }).pipe(withRegistry({ circuits: { database: CircuitPolicy.database } })))
 
+  // migration: kafka_breaker
   it.effect("kafka_breaker: 3 failures, 30 seconds; meanwhile events are logged and not sent, and the application goes on", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* tripOf(CircuitPolicy.kafka), { failures: 3, seconds: 30 })
@@ -1084,6 +1069,7 @@ describe("Database and Kafka breakers", () => {
       assert.strictEqual(yield* breaker.state, "Closed")
     }))
 
+  // migration: call(func) | @breaker
   it.effect("@breaker: a function is protected, whether it returns, throws or gives a promise", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "my_service", policy: CircuitPolicy.fastFail })
@@ -1096,6 +1082,7 @@ describe("Database and Kafka breakers", () => {
       assert.strictEqual((yield* Effect.flip(fetchData(7)))._tag, "CircuitOpenError")
     }))
 
+  // migration: expected_exception
   it.effect("expected_exception: only failures of that type count, others pass through and open nothing", () =>
     Effect.gen(function*() {
       class TimedOut extends Data.TaggedError("TimedOut") {}
@@ -1115,6 +1102,7 @@ describe("Database and Kafka breakers", () => {
       assert.strictEqual(yield* breaker.state, "Open")
     }))
 
+  // migration: no cascade
   it.effect("benefits: once the circuit is open nobody waits for a timeout, and nothing piles up at the service", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "database", policy: CircuitPolicy.database })
@@ -1138,6 +1126,7 @@ describe("Database and Kafka breakers", () => {
       assert.strictEqual(started, 10)
     }))
 
+  // migration: automatic recovery | monitor metrics
   it.effect("automatic recovery: nobody has to do anything but call", () =>
     Effect.gen(function*() {
       const dependency = makeDependency()
@@ -1189,6 +1178,7 @@ describe("Database and Kafka breakers", () => {
       assert.lengthOf(lines, 3)
     }))
 
+  // migration: OPEN
   it.effect("prolonged OPEN: an alert when a circuit has not closed for five minutes, and none if it has", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "database", policy: CircuitPolicy.database })
@@ -1224,6 +1214,7 @@ describe("Database and Kafka breakers", () => {
       assert.deepStrictEqual(alerts, ["database"])
     }))
 
+  // migration: a circuit for each service
   it.effect("one circuit per service: what is down opens its own circuit and no other", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1260,6 +1251,7 @@ describe("Database and Kafka breakers", () => {
       })
     }).pipe(withRegistry()))
 
+  // migration: thresholds that adapt to traffic
   it.effect("adaptive thresholds: the program changes the threshold of a running circuit as its traffic changes", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1286,6 +1278,7 @@ describe("Database and Kafka breakers", () => {
       assert.strictEqual((yield* breaker.metrics).totalCalls, 208)
     }).pipe(withRegistry()))
 
+  // migration: a breaker for each endpoint
   it.effect("per-endpoint breakers: one route fails, the others of the service go on", () =>
     Effect.gen(function*() {
       const get = (route: string) =>
@@ -1302,6 +1295,7 @@ describe("Database and Kafka breakers", () => {
 describe("Breaker and registry", () => {
   const policy = CircuitPolicy.make({ consecutiveFailures: 3 })
 
+  // migration: register_circuit_breaker(name, cb) | register(name, config)
   it.effect("register(), get() and get_or_create(): a name has one circuit, with the policy it was made with", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1319,6 +1313,7 @@ describe("Breaker and registry", () => {
       assert.deepStrictEqual([conflict._tag, conflict.circuit], ["CircuitConflictError", "api_service"])
     }).pipe(withRegistry()))
 
+  // migration: get_global_registry()
   it.effect("get_global_registry(): whoever is given the Layer sees the same circuits", () => {
     class Orders
       extends Context.Service<Orders, Effect.Effect<string, ResilienceError.CircuitOpenError>>()("test/Orders")
@@ -1341,6 +1336,7 @@ describe("Breaker and registry", () => {
     }).pipe(Effect.provide(Layer.mergeAll(Orders.layer.pipe(Layer.provide(Circuits)), Circuits)))
   })
 
+  // migration: get_all_statuses()
   it.effect("get_all_statuses(): name, state, availability and counts of every circuit", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1360,6 +1356,7 @@ describe("Breaker and registry", () => {
       )
     }).pipe(withRegistry()))
 
+  // migration: total_calls
   it.effect("get_metrics(): total, successful, failed and rejected calls, the last failure and the transitions", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_service", policy })
@@ -1379,6 +1376,7 @@ describe("Breaker and registry", () => {
       assert.strictEqual(DateTime.toEpochMillis(metrics.lastFailureTime!), 1_700_000_000_000)
     }))
 
+  // migration: is_available()
   it.effect("is_available(): asked before a call it tells whether the call would be let through", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_service", policy: { ...policy, halfOpenMaxCalls: 1 } })
@@ -1399,6 +1397,7 @@ describe("Breaker and registry", () => {
       assert.isTrue(yield* breaker.isAvailable)
     }))
 
+  // migration: is_available()
   it.effect("is_available(): a worker waits until the circuit lets calls through, without being rejected once", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_service", policy })
@@ -1421,6 +1420,7 @@ describe("Breaker and registry", () => {
       assert.strictEqual((yield* breaker.metrics).rejectedCalls, 0)
     }))
 
+  // migration: reset() | reset_all()
   it.effect("reset(), reset(name) and reset_all(): closed, with no counts and no backoff", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1445,6 +1445,7 @@ describe("Breaker and registry", () => {
       )
     }).pipe(withRegistry()))
 
+  // migration: call_with_fallback()
   it.effect("call_with_fallback(): the fallback answers for an open circuit and for every error of the service", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_service", policy })
@@ -1459,6 +1460,7 @@ describe("Breaker and registry", () => {
       assert.deepStrictEqual(why, ["ServiceError", "ServiceError", "ServiceError", "CircuitOpenError"])
     }))
 
+  // migration: retry_with_circuit_breaker()
   it.effect("retry_with_circuit_breaker(): waits 1 and 2 seconds, gives up with the last error, and never retries an open circuit", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_service", policy: CircuitPolicy.production })
@@ -1486,6 +1488,7 @@ describe("Breaker and registry", () => {
       assert.lengthOf(times, 5)
     }))
 
+  // migration: @with_circuit_breaker(name, config)
   it.effect("with_circuit_breaker(): a function names its circuit, which is made when it is first called", () =>
     Effect.gen(function*() {
       const callApi = CircuitBreaker.wrap("api_service", { policy: CircuitPolicy.production })(
@@ -1500,6 +1503,7 @@ describe("Breaker and registry", () => {
       assert.isTrue(error !== "404" && error.circuit === "api_service")
     }).pipe(withRegistry()))
 
+  // migration: one circuit for different services
   it.effect("shared circuits: two services that take one name with different policies are told", () =>
     Effect.gen(function*() {
       yield* CircuitBreaker.withCircuitBreaker(Effect.void, "everything", { policy: CircuitPolicy.database })
@@ -1512,6 +1516,7 @@ describe("Breaker and registry", () => {
 })
 
 describe("Tiered fallback", () => {
+  // migration: aggressive
   it.effect("aggressive, conservative and production: failures, open time, probes at once and successes", () =>
     Effect.gen(function*() {
       const facts = (policy: CircuitPolicy.CircuitPolicy) =>
@@ -1524,6 +1529,7 @@ describe("Tiered fallback", () => {
       assert.deepStrictEqual(yield* facts(CircuitPolicy.production), [5, 60, 3, 2])
     }))
 
+  // migration: thresholds by how critical a service is | numbers for failure threshold | configure by SLA
   it.effect("configure by SLA: calls that fail in an outage, and how long after it all are served again", () =>
     Effect.gen(function*() {
       // A call each second; the service is down for three minutes.
@@ -1556,6 +1562,7 @@ describe("Tiered fallback", () => {
       for (const { reached } of [fast, usual, slow]) assert.isBelow(reached, 15)
     }))
 
+  // migration: CircuitBreakerManager | get_all_metrics()
   it.effect("register_breaker(), get_breaker(), get_all_states() and get_all_metrics(): a circuit per tier, by name", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1584,6 +1591,7 @@ describe("Tiered fallback", () => {
       assert.isTrue(yield* registry.anyOpen)
     }).pipe(withRegistry()))
 
+  // migration: retry around the breaker
   it.effect("retry around breaker: what passes by itself is retried, the circuit counts each attempt, and once open ends the retry", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "crm_mcp", policy: CircuitPolicy.production })
@@ -1610,6 +1618,7 @@ describe("Tiered fallback", () => {
       assert.strictEqual((yield* breaker.metrics).failedCalls, 2 + 3 + 2)
     }))
 
+  // migration: CircuitBreakerOpenError
   it.effect("exceptions: circuit and retry_after, the attempted tiers, attempts and the last error", () =>
     Effect.gen(function*() {
       const down = Effect.fail(new ServiceError({ status: 503 }))
@@ -1633,6 +1642,7 @@ describe("Tiered fallback", () => {
       )
     }).pipe(withRegistry({ defaults: CircuitPolicy.make({ consecutiveFailures: 1 }) })))
 
+  // migration: stuck open
   it.effect("stuck open: time_until_retry says how long it will last, and reset ends it", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "crm_mcp", policy: CircuitPolicy.production })
@@ -1646,6 +1656,7 @@ describe("Tiered fallback", () => {
       assert.strictEqual(yield* breaker.execute(Effect.succeed("served")), "served")
     }))
 
+  // migration: flapping
   it.effect("flapping circuit: more successes to close and a longer memory of openings keep it from opening and closing all the time", () =>
     Effect.gen(function*() {
       // Up for two calls, then down for one, over and over.
@@ -1677,6 +1688,7 @@ describe("Tiered fallback", () => {
       assert.isBelow(damped, 40)
     }))
 
+  // migration: alert if any tier is open
   it.effect("alerting: a stream of all circuits' events tells when any tier opens", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1689,6 +1701,7 @@ describe("Tiered fallback", () => {
       assert.deepStrictEqual(opened.map(({ circuit }) => circuit), ["tier2_sdk"])
     }).pipe(withRegistry()))
 
+  // migration: look at the health before a critical operation
   it.effect("before a critical operation: the program looks at the circuits of its tiers and degrades", () =>
     Effect.gen(function*() {
       const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1699,6 +1712,7 @@ describe("Tiered fallback", () => {
       assert.strictEqual(yield* mode, "degraded")
     }).pipe(withRegistry()))
 
+  // migration: safe for concurrent calls | async-first
   it.effect("concurrent calls: ten thousand at once are all counted, and no lock makes one wait for another", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "crm_mcp", policy: CircuitPolicy.make({ failureRate: 1 }) })
@@ -1727,6 +1741,7 @@ describe("Tiered fallback", () => {
 })
 
 describe("Generic breaker component", () => {
+  // migration: exponential_backoff
   it.effect("backoff_multiplier and max_backoff_seconds: 60, 120, 240 and then 300 seconds", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({
@@ -1747,6 +1762,7 @@ describe("Generic breaker component", () => {
       assert.deepStrictEqual(openFor, [60, 120, 240, 300, 300])
     }))
 
+  // migration: CircuitBreakerConfig
   it("CircuitBreakerConfig: the same defaults, but for successes to close", () => {
     const policy = CircuitPolicy.make()
     assert.strictEqual(policy.consecutiveFailures, 5)
@@ -1761,6 +1777,7 @@ describe("Generic breaker component", () => {
     assert.strictEqual(policy.successThreshold, 2)
   })
 
+  // migration: is_closed
   it.effect("is_closed, is_open and is_half_open: the state says which", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_client", policy: CircuitPolicy.fastFail })
@@ -1772,6 +1789,7 @@ describe("Generic breaker component", () => {
       assert.deepStrictEqual(states, ["Closed", "Open", "HalfOpen"])
     }))
 
+  // migration: get_status()
   it.effect("get_status() and to_dict(): failures, threshold, backoff, requests and average time, as JSON too", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ name: "api_client", policy: CircuitPolicy.fastFail })
@@ -1800,6 +1818,7 @@ describe("Generic breaker component", () => {
       })
     }))
 
+  // migration: create()
   it.effect("CircuitBreakerManager: create, get, get_or_create and remove", () =>
     Effect.gen(function*() {
       const manager = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1815,6 +1834,7 @@ describe("Generic breaker component", () => {
       assert.isTrue(Option.isNone(yield* manager.get("api_gateway")))
     }).pipe(withRegistry()))
 
+  // migration: get_system_status()
   it.effect("CircuitBreakerManager: get_system_status(), get_open_breakers() and any_open()", () =>
     Effect.gen(function*() {
       const manager = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
@@ -1840,6 +1860,7 @@ describe("Generic breaker component", () => {
       assert.isFalse(yield* manager.anyOpen)
     }).pipe(withRegistry()))
 
+  // migration: shutdown_all()
   it.effect("CircuitBreakerManager: shutdown_all() is the end of the Layer, which ends every stream of events", () =>
     Effect.gen(function*() {
       const collected = yield* Effect.scoped(Effect.gen(function*() {
@@ -1868,6 +1889,7 @@ describe("Generic breaker component", () => {
       assert.isTrue(yield* check)
     }))
 
+  // migration: failure_window_seconds
   it.effect("failure_window_seconds: what is older than the window does not count", () =>
     Effect.gen(function*() {
       const policy = CircuitPolicy.make({ failureRate: 0.5, minimumCalls: 4, window: { duration: "60 seconds" } })

@@ -210,6 +210,32 @@ describe.each(NODES)("on Node %s, in an empty project", (version) => {
   })
 })
 
+describe.each(["first", "demo"])("examples/%s, copied out of the repository", (name) => {
+  const project = path.join(temporary, `example-${name}`)
+  let environment: NodeJS.ProcessEnv = {}
+
+  beforeAll(() => {
+    environment = { ...process.env, PATH: [path.dirname(nodeOf(NODES[1]!)), process.env["PATH"]].join(path.delimiter) }
+    fs.cpSync(path.join(root, "examples", name), project, {
+      recursive: true,
+      filter: (file) => path.basename(file) !== "node_modules"
+    })
+    install(project, tarball)
+  })
+
+  it("type-checks", () => {
+    assert.include(run("npm", ["run", "check"], project, environment), "tsc")
+  })
+
+  // At a low rate, so that what the demo checks in the end does not depend on the speed of this machine.
+  it("runs with npm start, without an error", () => {
+    const options = name === "demo" ? ["--", "--no-color", "--rate", "10"] : []
+    const expected = name === "demo" ? "All 9 checks hold." : "circuit: Open"
+
+    assert.include(run("npm", ["start", ...options], project, environment), expected)
+  })
+})
+
 function run(command: string, args: ReadonlyArray<string>, cwd: string, env?: NodeJS.ProcessEnv): string {
   try {
     return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env })

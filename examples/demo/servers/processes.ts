@@ -7,11 +7,10 @@ import { Effect, Schema } from "effect"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
-import { freePort } from "../../../scripts/freePort.ts"
-import { replyOf } from "../../../scripts/replyOf.ts"
 import { type Condition, Journal, type Tier } from "../journal.ts"
 import { RETRY_AFTER } from "../script.ts"
 import { World } from "../world.ts"
+import { freePort } from "./freePort.ts"
 import type { Command, Message } from "./protocol.ts"
 
 export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
@@ -56,11 +55,20 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
 
   /** The next message of a kind, unless the process ends before. */
   const reply = <Tag extends Message["_tag"]>(from: ChildProcess, tag: Tag) =>
-    replyOf(
-      from,
-      (message: Message): message is Extract<Message, { readonly _tag: Tag }> => isReply(message, tag),
-      (how) => new ServerError({ tier, reason: `ended: ${how}` })
-    ).pipe(
+    Effect.callback<Extract<Message, { readonly _tag: Tag }>, ServerError>((resume) => {
+      const onMessage = (message: Message) => {
+        if (isReply(message, tag)) end(Effect.succeed(message))
+      }
+      const onExit = (code: number | null, signal: string | null) =>
+        end(Effect.fail(new ServerError({ tier, reason: `ended: ${signal ?? `exit code ${code}`}` })))
+      const forget = () => from.off("message", onMessage).off("exit", onExit)
+      const end = (result: Effect.Effect<Extract<Message, { readonly _tag: Tag }>, ServerError>) => {
+        forget()
+        resume(result)
+      }
+      from.on("message", onMessage).once("exit", onExit)
+      return Effect.sync(forget)
+    }).pipe(
       Effect.timeoutOrElse({
         duration: "10 seconds",
         orElse: () => Effect.fail(new ServerError({ tier, reason: `did not say "${tag}"` }))

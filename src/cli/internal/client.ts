@@ -190,10 +190,10 @@ export const listCircuits = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ReadonlyArray<AdminApi.Circuit>, CommandError> {
   // By name: while pages are read, circuits come and go.
   const circuits = new Map<string, AdminApi.Circuit>()
-  for (let offset = 0;; offset += AdminApi.MAX_LIMIT) {
-    const page = yield* ask(client.circuits.list({ query: { offset, limit: AdminApi.MAX_LIMIT } }))
+  for (let offset = 0;; offset += AdminApi.maxLimit) {
+    const page = yield* ask(client.circuits.list({ query: { offset, limit: AdminApi.maxLimit } }))
     for (const circuit of page.circuits) circuits.set(circuit.name, circuit)
-    if (page.circuits.length === 0 || offset + AdminApi.MAX_LIMIT >= page.total) break
+    if (page.circuits.length === 0 || offset + AdminApi.maxLimit >= page.total) break
   }
   return Array.from(circuits.values())
 })
@@ -208,7 +208,7 @@ export const withSuggestion = <A, R>(
     self,
     ({ exitCode }) => exitCode === exitCodes.unknownCircuit,
     (error) =>
-      ask(client.circuits.list({ query: { limit: AdminApi.MAX_LIMIT } })).pipe(
+      ask(client.circuits.list({ query: { limit: AdminApi.maxLimit } })).pipe(
         Effect.map(({ circuits }) => closest(name, circuits.map((circuit) => circuit.name), TYPO)),
         Effect.orElseSucceed(() => undefined),
         Effect.flatMap((meant) =>

@@ -11,7 +11,7 @@ import {
   RetryExhaustedError,
   type TierAttempt
 } from "../../ResilienceError.ts"
-import { stackOnDemand } from "./errorValue.ts"
+import { stackOnDemand } from "./errorClass.ts"
 
 /**
  * Rejections are created by the thousand while a dependency is down. The

@@ -48,9 +48,11 @@ export const parse = (caller: string, options: Options = {}): Size => {
 export const describe = ({ minPerSecond, ratio, window }: Size): string => {
   if (ratio === 0 && minPerSecond === 0) return "no retries"
   const over = `over ${Duration.format(window)}`
-  if (ratio === 0) return `${minPerSecond} retries per second, ${over}`
-  return `${ratio} retries per call${minPerSecond === 0 ? "" : ` plus ${minPerSecond} per second`}, ${over}`
+  if (ratio === 0) return `${counted(minPerSecond)} per second, ${over}`
+  return `${counted(ratio)} per call${minPerSecond === 0 ? "" : ` plus ${minPerSecond} per second`}, ${over}`
 }
+
+const counted = (retries: number): string => `${retries} ${retries === 1 ? "retry" : "retries"}`
 
 export const make = (size: Size): RetryBudget => {
   const { minPerSecond, ratio, window } = size

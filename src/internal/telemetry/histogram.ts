@@ -1,6 +1,6 @@
 import type * as Metric from "effect/Metric"
 
-/** Counts values by the first of its boundaries, in ascending order, that they do not exceed. */
+/** Counts values by the first boundary, in ascending order, that they do not exceed. */
 export class Histogram {
   private readonly boundaries: ReadonlyArray<number>
   private readonly counts: Array<number>
@@ -19,7 +19,7 @@ export class Histogram {
     this.sum += value
     this.min = Math.min(this.min, value)
     this.max = Math.max(this.max, value)
-    // Most calls are quick, and so end in one of the first.
+    // Most calls are quick: a scan from the first boundary ends early.
     const { boundaries } = this
     for (let i = 0; i < boundaries.length; i++) {
       if (value <= boundaries[i]!) {

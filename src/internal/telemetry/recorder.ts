@@ -4,7 +4,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Bulkhead } from "../../Bulkhead.ts"
 
-/** Counts what happens to calls, if telemetry is provided. */
+/** Counts events of calls, if `Telemetry` is provided. */
 export interface Recorder {
   readonly onRetry: (operation: string) => void
   readonly onBudgetExhausted: (operation: string) => void
@@ -21,6 +21,6 @@ export const Recorder: Context.Reference<Recorder | undefined> = /* @__PURE__ */
 
 export const recorderOf = (fiber: Fiber.Fiber<unknown, unknown>): Recorder | undefined => fiber.getRef(Recorder)
 
-/** A policy that others may share, under the name that one of them gives it. */
+/** A policy under the name of an operation, unless it has a name. The policy itself may be shared and stays as it is. */
 export const inOperation = <P extends { readonly operation: string | undefined }>(operation: string, policy: P): P =>
   policy.operation === undefined ? Object.assign(Object.create(policy), { operation }) : policy

@@ -1,11 +1,9 @@
 /**
- * Numbers from 0 to 1 that depend on nothing but a key, the number of a call
- * and what they are drawn for. So neither the order in which calls of several
- * points come, nor another draw, nor a pause of the chaos changes what happens
- * to the n-th call.
+ * Numbers from 0 to 1 that depend only on a key, the number of a call and a purpose. What happens to the n-th call is
+ * therefore independent of the order of calls at several points, of other draws and of pauses.
  */
 
-/** A key for a text, by FNV-1a. */
+/** The key of a text, by FNV-1a. */
 export const keyOf = (text: string): number => {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) {
@@ -14,11 +12,11 @@ export const keyOf = (text: string): number => {
   return scramble(hash)
 }
 
-/** The number of one call, for one purpose. */
+/** The number drawn for a call and a purpose. */
 export const draw = (key: number, call: number, purpose: number): number =>
   scramble(scramble(key + Math.imul(call, 0x9e3779b9)) + Math.imul(purpose + 1, 0x85ebca6b)) / 0x1_0000_0000
 
-/** The finalizer of MurmurHash3: changing one bit changes half of them. */
+/** The finalizer of MurmurHash3: changing one bit changes half of the result's bits. */
 const scramble = (value: number): number => {
   let hash = value | 0
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)

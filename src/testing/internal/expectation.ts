@@ -1,7 +1,5 @@
 /**
- * What a helper of `effect-resilience/testing` throws when a program did not do
- * what a test expects of it. `actual` and `expected` are where test frameworks
- * look for a difference to show.
+ * The defect of a helper whose expectation does not hold. Test frameworks show the difference of `actual` and `expected`.
  */
 export class ExpectationError extends Error {
   override readonly name = "ExpectationError"
@@ -15,7 +13,7 @@ export class ExpectationError extends Error {
   }
 }
 
-/** Both lists line by line: `-` was expected, `+` was there instead. */
+/** Both lists line by line: `-` for expected, `+` for actual lines. */
 const difference = (actual: ReadonlyArray<string>, expected: ReadonlyArray<string>): ReadonlyArray<string> => {
   const lines = ["  - expected", "  + actual", ""]
   for (let i = 0; i < Math.max(actual.length, expected.length); i++) {
@@ -31,22 +29,22 @@ const difference = (actual: ReadonlyArray<string>, expected: ReadonlyArray<strin
   return lines
 }
 
-/** Where a helper was called. */
+/** The place where a helper was called. */
 export interface CallSite {
   readonly stack?: string
 }
 
-/** Remembers who called a helper, whose effect runs later and elsewhere. */
+/** Captures where a helper was called, since its effect runs later and elsewhere. */
 export const callSite = (helper: (...args: ReadonlyArray<never>) => unknown): CallSite => {
   const site: CallSite = {}
   capture?.(site, helper)
   return site
 }
 
-/** Of V8, and by now of others, though not in the types of the language. */
+/** Missing from the types of the language, and from engines other than V8 until recently. */
 const capture = (Error as { readonly captureStackTrace?: (target: object, below: unknown) => void }).captureStackTrace
 
-/** Lets an error point to where the helper was called rather than into the helper. */
+/** Makes an error point to where the helper was called instead of into the helper. */
 export const pointAt = <E extends Error>({ stack }: CallSite, error: E): E => {
   const frames = typeof stack === "string" ? stack.indexOf("\n    at ") : -1
   if (frames >= 0) error.stack = `${error.name}: ${error.message}${stack!.slice(frames)}`

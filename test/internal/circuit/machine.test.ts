@@ -801,6 +801,7 @@ class Walk {
 }
 
 describe("a random walk", () => {
+  // migration: state diagram
   it("keeps to the legal edges, counts what happened, never admits too many probes and is never stuck", () => {
     const visited = new Set<string>()
     for (let seed = 0; seed < 600; seed++) {

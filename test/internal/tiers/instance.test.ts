@@ -827,6 +827,7 @@ describe("wherever a fiber pauses", () => {
 
 describe("under load", () => {
   for (const seed of [1, 2]) {
+    // migration: load testing
     it(`thousands of calls while tiers flap: each is served once, by a tier that is up, and all recovers (${seed})`, () => {
       const random = seeded(seed)
       const machine = new Machine()

@@ -1,8 +1,27 @@
+import type * as Cause from "effect/Cause"
 import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
+import * as Schema from "effect/Schema"
+import { brandOf, ERROR_TYPE_ID } from "./insideError.ts"
 
-/** Own fields, but for the stack that a constructor captures. */
-const fieldsOf = (error: object): ReadonlyArray<string> => Object.keys(error).filter((key) => key !== "stack")
+/**
+ * Makes the base of an error class of this package: a tagged Schema error that
+ * is branded with its tag, and a value.
+ */
+export const errorClass = <Self>() =>
+<Tag extends string, const Fields extends Schema.Struct.Fields>(
+  tag: Tag,
+  fields: Fields
+): Schema.Class<Self, Schema.TaggedStruct<Tag, Fields>, Cause.YieldableError> => {
+  const base = Schema.TaggedError<Error>()(tag, fields)
+  asValue(base.prototype, tag)
+  return base as unknown as Schema.Class<Self, Schema.TaggedStruct<Tag, Fields>, Cause.YieldableError>
+}
+
+/** The guard of an error class, which knows the errors of another copy of this package as well. */
+export const guardOf =
+  <E>({ identifier }: { readonly identifier: string; readonly prototype: E }) => (u: unknown): u is E =>
+    brandOf(u) === identifier
 
 /** Of those that are made without a constructor. A stack that is captured hides it. */
 export const stackOnDemand: PropertyDescriptor = {
@@ -22,9 +41,9 @@ export const stackOnDemand: PropertyDescriptor = {
  * whether the constructor made them, a decoder, or rejection.ts without a
  * constructor and a stack.
  */
-export const asValue = (prototype: Error, typeId: string, tag: string): void => {
+const asValue = (prototype: Error, tag: string): void => {
   Object.defineProperties(prototype, {
-    [typeId]: { value: tag },
+    [ERROR_TYPE_ID]: { value: tag },
     stack: stackOnDemand,
     // By this they count as errors where `instanceof` is not asked.
     [Symbol.toStringTag]: { value: "Error", configurable: true },
@@ -43,3 +62,6 @@ export const asValue = (prototype: Error, typeId: string, tag: string): void => 
     }
   })
 }
+
+/** Own fields, but for the stack that a constructor captures. */
+const fieldsOf = (error: object): ReadonlyArray<string> => Object.keys(error).filter((key) => key !== "stack")

@@ -1,0 +1,76 @@
+/**
+ * Lets a request in if there is room for its answer, and holds the room until
+ * the client has read the answer.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { setBody } from "effect/http/HttpServerResponse"
+import type * as Scope from "effect/Scope"
+import type * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { TooManyRequestsError } from "../AdminApi.ts"
+import type { Admission } from "./load.ts"
+import { clientOf, disconnect, type Request } from "./request.ts"
+import { respond } from "./responses.ts"
+
+/** The time in which a client must read an answer, before its connection is closed. */
+const READ_TIMEOUT = "30 seconds"
+
+/** Answers if there is room. The room is free again once the client has read the answer or is gone. */
+export const admit = <E, R>(
+  admission: Admission,
+  request: Request,
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+  inTurn?: Semaphore.Semaphore
+): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const client = clientOf(request)
+    const place = yield* Effect.acquireRelease(
+      Effect.sync(() => admission.enter(client)),
+      (place) => Effect.sync(() => place?.leave())
+    )
+    if (place === undefined) return tooBusy()
+    const carried = Effect.suspend(() =>
+      place.isCrowded() ? Effect.undefined : Effect.map(answer, (response) => {
+        const { body } = response
+        return body._tag !== "Uint8Array" || place.carry(body.contentLength) ? response : undefined
+      })
+    )
+    const response = yield* inTurn === undefined ? carried : inTurn.withPermits(1)(carried)
+    if (response === undefined) return tooBusy()
+    const { body } = response
+    // Readers of events stay, and have their own limit.
+    if (body._tag === "Stream") place.leave()
+    if (body._tag !== "Uint8Array") return response
+    yield* Effect.sleep(READ_TIMEOUT).pipe(
+      Effect.andThen(Effect.sync(() => {
+        place.leave()
+        disconnect(client)
+      })),
+      Effect.forkScoped
+    )
+    return readToTheEnd(request, response, body)
+  })
+
+const tooBusy = () => {
+  const message = "as many answers as are allowed are under way or not read yet; try again later"
+  return respond(new TooManyRequestsError({ message }), { "retry-after": "1" })
+}
+
+/**
+ * Keeps the scope of the request open until the client has the whole answer:
+ * servers of Node wait for that with a raw body, those of the web platform with
+ * a stream.
+ */
+const readToTheEnd = (
+  { source }: Request,
+  response: HttpServerResponse.HttpServerResponse,
+  { body, contentLength, contentType }: HttpBody.Uint8Array
+) =>
+  setBody(
+    response,
+    source instanceof globalThis.Request
+      ? HttpBody.stream(Stream.succeed(body), contentType, contentLength)
+      : HttpBody.raw(body, { contentType, contentLength })
+  )

@@ -1,0 +1,89 @@
+/**
+ * The endpoints of circuits.
+ */
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Order from "effect/Order"
+import * as CircuitMetrics from "../../CircuitMetrics.ts"
+import { urgency } from "../../internal/words.ts"
+import * as AdminApi from "../AdminApi.ts"
+import { changeCircuit, forceOpen, resetAll } from "./commands.ts"
+import { healthDetails } from "./health.ts"
+import { DEFAULT_LIMIT, find, findAll, toJson } from "./lookup.ts"
+import type { Resources } from "./resources.ts"
+
+const listCircuits = Effect.fnUntraced(function*(resources: Resources, query: {
+  readonly offset?: number | undefined
+  readonly limit?: number | undefined
+  readonly state?: AdminApi.State | undefined
+  readonly search?: string | undefined
+  readonly sort?: "created" | "attention" | undefined
+}) {
+  const { registry } = resources
+  const { limit = DEFAULT_LIMIT, offset = 0, search, sort, state } = query
+  let names: ReadonlyArray<string>
+  if (state === undefined && sort !== "attention") names = yield* registry.names
+  else {
+    const all = (yield* registry.statuses).map(CircuitMetrics.toJson)
+    const chosen = state === undefined ? all : all.filter((circuit) => circuit.state === state)
+    names = (sort === "attention" ? Arr.sortWith(chosen, urgency, Order.Number) : chosen).map(({ name }) => name)
+  }
+  const part = search?.toLowerCase()
+  const found = part === undefined ? names : names.filter((name) => name.toLowerCase().includes(part))
+  const breakers = yield* findAll(resources, found.slice(offset, offset + limit))
+  return { circuits: yield* Effect.forEach(breakers, toJson), total: found.length, offset, limit }
+})
+
+const historyOf = Effect.fnUntraced(function*(resources: Resources, name: string, limit = DEFAULT_LIMIT) {
+  // The history of a forgotten circuit may still be known.
+  const transitions = resources.history.of(name)
+  if (transitions === undefined) yield* find(resources, name)
+  return { circuit: name, transitions: transitions?.slice(-limit) ?? [] }
+})
+
+const tierFlows = Effect.fnUntraced(function*({ flows, registry }: Resources) {
+  const operations = flows.all.map(({ calls, failed, operation, tiers }) =>
+    Effect.map(
+      Effect.forEach(tiers, ({ circuit, failed, name, served, skipped }) => {
+        const breaker = registry.getUnsafe(circuit)
+        const now = breaker === undefined
+          ? Effect.succeed(undefined)
+          : Effect.map(breaker.metrics, CircuitMetrics.toJson)
+        return Effect.map(now, (json) => ({
+          name,
+          circuit,
+          state: json?.state ?? null,
+          time_until_retry: json?.time_until_retry ?? null,
+          served,
+          failed,
+          skipped
+        }))
+      }),
+      (tiers) => ({ operation, calls, failed_calls: failed, tiers })
+    )
+  )
+  return { operations: yield* Effect.all(operations) }
+})
+
+export const circuitHandlers = (resources: Resources) =>
+  HttpApiBuilder.group(
+    AdminApi.Api,
+    "circuits",
+    (handlers) =>
+      handlers.handleAll({
+        list: ({ query }) => listCircuits(resources, query),
+        get: ({ params }) => Effect.flatMap(find(resources, params.name), toJson),
+        history: ({ params, query }) => historyOf(resources, params.name, query.limit),
+        forceOpen: (to) => forceOpen(resources, to),
+        forceClose: (to) => changeCircuit(resources, to, "circuit_forced_closed", (breaker) => breaker.forceClose),
+        disable: (to) => changeCircuit(resources, to, "circuit_disabled", (breaker) => breaker.disable),
+        metricsOnly: (to) => changeCircuit(resources, to, "circuit_metrics_only", (breaker) => breaker.metricsOnly),
+        reset: (to) => changeCircuit(resources, to, "circuit_reset", (breaker) => breaker.reset),
+        resetAll: (to) => resetAll(resources, to),
+        transitions: ({ query }) =>
+          Effect.sync(() => ({ transitions: resources.history.latest(query.limit ?? DEFAULT_LIMIT) })),
+        status: () => healthDetails(resources),
+        tiers: () => tierFlows(resources)
+      })
+  )

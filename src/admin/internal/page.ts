@@ -1,0 +1,31 @@
+/**
+ * The dashboard as a route.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { admit } from "./admit.ts"
+import * as DashboardPage from "./dashboardPage.ts"
+import type { Admission } from "./load.ts"
+import { refusalOf } from "./request.ts"
+import { forbidden, respond, SAFE_HEADERS } from "./responses.ts"
+import type { Settings } from "./settings.ts"
+
+/** The page itself shows no circuit: its script asks the API, with the token if one is needed. */
+export const dashboard = (settings: Settings, admission: Admission) =>
+  HttpRouter.add("GET", "/dashboard", (request) => {
+    const refusal = refusalOf(settings, request)
+    const page = Effect.succeed(
+      refusal === undefined
+        ? HttpServerResponse.text(DashboardPage.html, {
+          contentType: "text/html; charset=utf-8",
+          headers: {
+            ...SAFE_HEADERS,
+            "content-security-policy": DashboardPage.contentSecurityPolicy,
+            "referrer-policy": "no-referrer"
+          }
+        })
+        : respond(forbidden(refusal))
+    )
+    return admit(admission, request, page)
+  })

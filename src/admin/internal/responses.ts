@@ -1,0 +1,25 @@
+/**
+ * The responses of the admin API to what goes wrong.
+ */
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import * as AdminApi from "../AdminApi.ts"
+
+export const SAFE_HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+
+export const isAdminError = Schema.is(AdminApi.AdminError)
+
+const annotatedStatus = SchemaAST.resolveAt<number>("httpApiStatus")
+
+/** The status that the class of the error is annotated with. */
+export const statusOf = (error: AdminApi.AdminError): number =>
+  annotatedStatus((error.constructor as unknown as Schema.Top).ast)!
+
+export const respond = (error: AdminApi.AdminError, headers: Record<string, string> = {}) =>
+  HttpServerResponse.jsonUnsafe({ ...error, _tag: error._tag, message: error.message }, {
+    status: statusOf(error),
+    headers: { ...SAFE_HEADERS, ...headers }
+  })
+
+export const forbidden = (message: string) => new AdminApi.ForbiddenError({ message })
