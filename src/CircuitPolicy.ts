@@ -1,9 +1,9 @@
 /**
  * When a circuit opens, how long it stays open, and how it recovers.
  *
- * A policy is a plain value: make one, share it between circuits, spread it
- * into another. `make` says what each field means; the presets are policies
- * for common cases.
+ * A policy is a value: share it between circuits, or spread it into the options
+ * of another. `make` documents each field. The presets are policies for common
+ * cases.
  *
  * **Example** (Choosing when to open)
  *
@@ -32,8 +32,8 @@ import * as Presets from "./internal/circuit/presets.ts"
 import type * as Outcome from "./Outcome.ts"
 
 /**
- * Marks a value as a policy. Its property stands for what the policy was made
- * of, and is carried along where a policy is spread into another.
+ * Identifies policies at runtime. Its value stands for the options that a policy
+ * was made from, and is copied where the policy is spread.
  *
  * @category models
  * @since 0.1.0
@@ -41,7 +41,7 @@ import type * as Outcome from "./Outcome.ts"
 export const TypeId: TypeId = internal.TypeId
 
 /**
- * The type of `TypeId`.
+ * The type of the identifier of policies.
  *
  * @category models
  * @since 0.1.0
@@ -98,10 +98,9 @@ export interface Exponential {
 /**
  * When a circuit opens, how long it stays open, and how it recovers.
  *
- * `E` is the type of the errors that its `classify` understands: a circuit with
- * that policy takes calls with these errors only.
- *
- * Fields are as `make` describes them. A rule that is off is `undefined`.
+ * `E` is the type of the errors that `classify` understands: a circuit with that
+ * policy runs calls with these errors only. `make` documents the fields. A rule
+ * that is off is `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -126,13 +125,13 @@ export interface CircuitPolicy<in E = unknown> {
   readonly interruptedAfter: Duration.Duration | undefined
   readonly countUnreported: "ignored" | "success"
   readonly describeFailure: FailureDescription | undefined
-  /** The policy in words. A spread leaves it behind. */
+  /** The policy in words. Spreading a policy does not copy it. */
   readonly description: string
 }
 
 /**
- * What is kept of a failure for people: the text that a function makes of its
- * error, or nothing at all.
+ * The text kept of a failure for people: what a function makes of the error, or
+ * nothing.
  *
  * @category models
  * @since 0.1.0
@@ -171,29 +170,28 @@ export interface Options<in E = unknown> {
  *
  * **Details**
  *
- * When the circuit opens. Name the rules you want; only those apply. If none
- * is named, five failures in a row or half of the calls of the window do.
+ * When the circuit opens. Only the rules that are named apply. Without any, the
+ * circuit opens after five failures in a row, or when half of the window failed.
  *
- * - `consecutiveFailures`: opens at so many failures in a row, at least 1.
- * - `failureRate`: opens when so much of the window has failed, 0 to 1. A
- *   window without a failure never opens the circuit.
- * - `slowCallRate`: opens when so much of the window was slower than
- *   `slowCallDuration`, 0 to 1, whether it succeeded or not. Each needs the
- *   other. A slow probe then counts as a failed one.
- * - `minimumCalls`: calls the window must hold before a rate counts. 10, or
- *   all of a smaller window of calls.
+ * - `consecutiveFailures`: the failures in a row that open it, at least 1.
+ * - `failureRate`: the share of failures in the window that opens it, 0 to 1. A
+ *   window without a failure never opens it.
+ * - `slowCallRate`: the share of calls in the window longer than
+ *   `slowCallDuration` that opens it, 0 to 1, whether they succeed or not. Each
+ *   option needs the other. A slow probe then counts as failed.
+ * - `minimumCalls`: the calls the window must hold before a rate counts. 10, or
+ *   the size of a smaller window.
  * - `window`: `{ calls: 100 }` for the last calls, up to 1,000,000, or
  *   `{ duration: "60 seconds", buckets: 10 }`, the default, for the latest.
  *
  * How long it stays open.
  *
- * - `openDuration`: a duration; `exponential(...)`; or a `Schedule`, whose
- *   n-th delay is the time of the n-th opening in a row and whose last delay
- *   repeats. By default 60 seconds, doubling up to 300. The count of openings
- *   survives a close and starts again once the circuit has stayed closed as
- *   long as it was last open.
- * - `maxOpenDuration`: the longest opening that a failure's `retryAfter` can
- *   ask for, one hour. It caps the hint only, never `openDuration`.
+ * - `openDuration`: a duration; `exponential(...)`; or a `Schedule`, whose n-th
+ *   delay is the time of the n-th opening in a row and whose last delay repeats.
+ *   60 seconds, doubling up to 300, by default. Closing does not reset the count
+ *   of openings; staying closed as long as the last opening does.
+ * - `maxOpenDuration`: the longest opening that the `retryAfter` of a failure can
+ *   ask for, one hour. Limits the hint only, never `openDuration`.
  *
  * How it recovers.
  *
@@ -201,49 +199,45 @@ export interface Options<in E = unknown> {
  * - `successThreshold`: successful probes that close the circuit, 2. Any
  *   failed one opens it again.
  * - `halfOpenSample`: decides by rate instead: `{ calls: 10, failureRate: 0.2 }`
- *   admits ten probes in all and opens again if a fifth of them fail.
- * - `halfOpenTimeout`: the circuit opens again if probes run that long without
- *   a verdict, 60 seconds; `"Infinity"` waits for ever.
- * - `recovery`: instead of closing at once, lets a growing share of calls
- *   through, so that not all of them come back in the same moment.
- *   `{ duration: "1 minute", initial: 0.1 }` admits a tenth of them at first
- *   and all after a minute, when the circuit closes; `initial` is above 0 and
- *   at most 1, 0.1 by default. The ramp has its own counts, and opens again by
- *   the rules of the policy, or if half of them fail where it names no
- *   `failureRate`. By default there is no ramp.
+ *   admits ten probes in all, and opens again if a fifth of them fail.
+ * - `halfOpenTimeout`: opens the circuit again if probes run that long without a
+ *   verdict, 60 seconds; `"Infinity"` never does.
+ * - `recovery`: lets a growing share of calls through before the circuit closes.
+ *   `{ duration: "1 minute", initial: 0.1 }` admits a tenth of the calls at first
+ *   and all after a minute; `initial` is above 0 and at most 1, 0.1 by default.
+ *   The ramp has its own counts. It opens again by the rules of the policy, or at
+ *   half of the calls if no `failureRate` is named. No ramp by default.
  *
  * What it counts.
  *
  * - `classify`: decides the outcome of a call, see `Outcome`.
- * - `interruptedAfter`: a call that is interrupted after it ran at least that
- *   long counts as failed, for callers that give up before a timeout does. By
- *   default an interrupted call says nothing.
- * - `countUnreported`: what a permit counts whose scope ends well without a
+ * - `interruptedAfter`: counts a call that is interrupted after at least that time
+ *   as failed, for callers that give up before a timeout does. Interrupted calls
+ *   are ignored by default.
+ * - `countUnreported`: the outcome of a permit whose scope ends well without a
  *   report, `"ignored"` (the default) or `"success"`.
  * - `measureDuration`: times every call, for `averageResponseTime`. By default
- *   only if the policy needs the time anyway: with a window of a duration or
- *   with slow calls.
+ *   only if the policy needs the time: for a window of a duration, or slow calls.
  *
  * What it keeps.
  *
- * - `describeFailure`: the text kept of a failure for people. By default the
- *   class of the error and the first 200 characters of its message. A function
- *   returns another text, without what must not be shown, or `undefined` for
- *   none; `false` keeps nothing.
+ * - `describeFailure`: the text kept of a failure for people: the class of the
+ *   error and the first 200 characters of its message by default. A function
+ *   returns another text, or `undefined` for none; `false` keeps nothing.
  *
  * **Gotchas**
  *
- * `minimumCalls` holds for rates only: five failures in a row open the circuit
- * though it has had but five calls. For a minimum number of calls in any case,
- * name `failureRate` and not `consecutiveFailures`.
+ * `minimumCalls` applies to rates only: five failures in a row open the circuit
+ * after five calls. For a minimum number of calls in any case, name `failureRate`
+ * and not `consecutiveFailures`.
  *
- * A policy may be spread into the options of another, and counts as the options
- * it was made from: what follows from other fields there, as `minimumCalls` from
- * the window, follows from the new ones, also if the same value is written
- * beside the spread.
+ * A policy that is spread into the options of another counts as the options it
+ * was made from: defaults that follow from other fields, as `minimumCalls` from
+ * the window, follow from the new ones, also if the same value is written beside
+ * the spread.
  *
- * Throws a `RangeError` that names the field for a value out of its range, and
- * for an option that there is not.
+ * Throws a `RangeError` that names the field, for a value out of its range and
+ * for an unknown option.
  *
  * @category constructors
  * @since 0.1.0
@@ -251,7 +245,7 @@ export interface Options<in E = unknown> {
 export const make: <E = unknown>(options?: Options<E>) => CircuitPolicy<E> = internal.make
 
 /**
- * Whether a value is a policy, also if another copy of this package made it.
+ * Whether a value is a policy, also one made by another copy of this package.
  *
  * @category guards
  * @since 0.1.0
@@ -270,9 +264,9 @@ export const from = internal.from
  *
  * **Details**
  *
- * `jitter`, 0 to 1, spreads the openings of many processes so that they do not
- * probe a recovering dependency all at once: 0.2 makes each opening 0.8 to 1.2
- * times as long, though never longer than `maximum`. By default there is none.
+ * `jitter`, 0 to 1, keeps many processes from probing a recovering dependency at
+ * once: 0.2 makes each opening 0.8 to 1.2 times as long, at most `maximum`. 0 by
+ * default.
  *
  * @category constructors
  * @since 0.1.0
@@ -297,8 +291,7 @@ export const exponential: (options: {
 export const fastFail: CircuitPolicy = Presets.fastFail
 
 /**
- * Bears with a dependency that has bad moments: 10 failures in a row, 2
- * minutes, doubling up to 5.
+ * Tolerates short outages: 10 failures in a row, 2 minutes, doubling up to 5.
  *
  * @category presets
  * @since 0.1.0
@@ -324,7 +317,7 @@ export const aggressive: CircuitPolicy = Presets.aggressive
 export const conservative: CircuitPolicy = Presets.conservative
 
 /**
- * A middle way: 5 failures in a row, 1 minute, 3 probes at once, 2 successes.
+ * Balanced: 5 failures in a row, 1 minute, 3 probes at once, 2 successes.
  *
  * @category presets
  * @since 0.1.0

@@ -1,10 +1,9 @@
 /**
  * Configuration from environment variables.
  *
- * One function, `load`, reads every variable of the library through Effect's
- * `ConfigProvider` and returns ready policies. `CircuitBreakerRegistry` and the
- * classes of `CircuitBreaker.Service` have a `layerConfig` that does it for
- * them.
+ * `load` reads every variable of the library through Effect's `ConfigProvider`
+ * and returns ready policies. `CircuitBreakerRegistry` and the classes of
+ * `CircuitBreaker.Service` have a `layerConfig` that calls it.
  *
  * **Details**
  *
@@ -18,13 +17,13 @@
  * 3. the variable of all circuits;
  * 4. the default policy in code, or the library's own defaults.
  *
- * A policy names the options that `CircuitPolicy.make` was given: the rules that
- * open the circuit together, and each other option by itself. One made with
- * `classify` alone names nothing that a variable sets. A policy that another one
- * was spread into names what either names.
+ * A policy names the options given to `CircuitPolicy.make`: the rules that open
+ * the circuit as a group, every other option by itself. A policy made with
+ * `classify` alone names nothing that a variable sets. A policy made by spreading
+ * another names what either names.
  *
- * Everything that is wrong is one `ConfigError`, whose message has a line for
- * each problem. Misspelt names are problems, too.
+ * All problems are one `ConfigError`, with a line for each. Misspelt names are
+ * problems too.
  *
  * **Example** (Reading the environment)
  *
@@ -64,17 +63,17 @@ import { configError, messagesOf } from "./internal/environment/problems.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * What the environment says, decoded.
+ * The decoded environment.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Environment {
-  /** The policy of circuits about which nothing is said. */
+  /** The policy of circuits without settings of their own. */
   readonly defaults: CircuitPolicy.CircuitPolicy
 
   /**
-   * The policy of one circuit. With a policy, that policy as the variables
+   * The policy of one circuit; with a policy, that policy as the variables
    * change it.
    */
   readonly circuitPolicy: (
@@ -82,26 +81,26 @@ export interface Environment {
     policy?: CircuitPolicy.CircuitPolicy | undefined
   ) => CircuitPolicy.CircuitPolicy
 
-  /** How long an attempt of a call may take, through one circuit or in general. Infinite if that is off. */
+  /** The time limit of an attempt, for one circuit or in general. Infinite if it is off. */
   readonly requestTimeout: (circuit?: string | undefined) => Duration.Duration
 
   /**
-   * Whether a circuit is on, or circuits in general. One that is off should be
-   * `Disabled` from the start.
+   * Whether a circuit is on, or circuits in general. A circuit that is off
+   * starts as `Disabled`.
    */
   readonly enabled: (circuit?: string | undefined) => boolean
 
-  /** How to retry, as options of `Retry.make`. */
+  /** Options of `Retry.make`. */
   readonly retry: RetryOptions
 
   readonly healthCheckInterval: Duration.Duration
 
-  /** Every setting with its value and where that comes from: those of all circuits, then those of each. */
+  /** Every setting with its value and source: first those of all circuits, then those of each. */
   readonly settings: ReadonlyArray<Setting>
 }
 
 /**
- * How to retry, as options of `Retry.make`.
+ * Options of `Retry.make`, decoded.
  *
  * @category models
  * @since 0.1.0
@@ -124,15 +123,15 @@ export interface RetryOptions {
 export type Value = number | boolean | Duration.Duration | "off" | "schedule"
 
 /**
- * A setting, with its value and where that comes from.
+ * A setting with its value and source.
  *
  * **Details**
  *
  * - `key`: the name without its prefix, as `FAILURE_THRESHOLD`.
- * - `circuit`: the circuit it is for, or `undefined` for all. A circuit that
- *   only the environment names is spelled as there, as `PAYMENT_API`.
- * - `source`: a `Variable`, a `Policy` in code, or the library's `Default`.
- * - `variable`: where the value was read, or else where to set it.
+ * - `circuit`: its circuit, or `undefined` for all. A circuit that only the
+ *   environment names is spelled as there, as `PAYMENT_API`.
+ * - `source`: a `Variable`, a `Policy` in code that names it, or a `Default`.
+ * - `variable`: the variable it was read from, or the one that sets it.
  *
  * @category models
  * @since 0.1.0
@@ -146,7 +145,7 @@ export interface Setting {
 }
 
 /**
- * What the environment says as far as it is right, and what is wrong with it.
+ * The environment as far as it is right, and its problems.
  *
  * @see {@link inspect}
  *
@@ -165,9 +164,9 @@ export interface Inspection {
  *
  * - `aliases`: other names of the same setting.
  * - `circuitName`: its name for one circuit, with `<NAME>` in it.
- * - `default`: the value without it, as it would be written, or `off`.
- * - `accepts`: the values it accepts, in words.
- * - `unit`: of plain numbers.
+ * - `default`: the value without it, as it is written, or `off`.
+ * - `accepts`: the accepted values, in words.
+ * - `unit`: the unit of plain numbers.
  *
  * @see {@link variables} for all of them
  *
@@ -194,14 +193,14 @@ export interface Variable {
 export type Unit = "seconds" | "milliseconds"
 
 /**
- * What the code says.
+ * The policies in code.
  *
  * **Details**
  *
- * - `defaults`: the policy of circuits that have none of their own,
- *   `CircuitPolicy.make()`, or its options.
- * - `circuits`: policies or their options by name. A circuit without a policy of its own may be
- *   named too, as `undefined`, so that misspelt variables of it are found.
+ * - `defaults`: the policy, or its options, of circuits without one of their
+ *   own. `CircuitPolicy.make()` by default.
+ * - `circuits`: policies, or their options, by name. Name a circuit without a
+ *   policy as `undefined`, so that its misspelt variables are found.
  *
  * @category models
  * @since 0.1.0
@@ -241,10 +240,10 @@ export const variables: ReadonlyArray<Variable> = Names.variables
  *
  * **Details**
  *
- * Words are joined by `_` in capitals. Whatever is neither a letter from A to Z
- * nor a digit separates words, and so does a capital after a small letter.
- * Circuits whose names differ in nothing else share their variables, and a name
- * without such letters has none of its own.
+ * Words are in capitals, joined by `_`. Every character other than a letter from
+ * A to Z or a digit separates words, and so does a capital after a small letter.
+ * Circuits whose names differ in nothing else share their variables. A name
+ * without such letters has no variables of its own.
  *
  * **Example** (Naming the variables of a circuit)
  *
@@ -270,21 +269,20 @@ export const variableName: (circuit: string) => string = Names.variableName
  *
  * **Details**
  *
- * It reads the `ConfigProvider` of the fiber: the process environment unless
- * another one is provided. Empty values count as absent.
+ * Reads the `ConfigProvider` of the fiber: the process environment unless
+ * another is provided. Empty values count as absent.
  *
- * It fails with a `ConfigError` that has all problems, one a line: values that
- * are not accepted, settings that contradict each other, and misspelt names.
- * Every name that starts with `CIRCUIT_BREAKER_`, or with the prefix of a
- * circuit of `circuits`, has to be known. Other names are only refused if they
- * are nearly known or are those of other libraries, such as `MAX_RETRIES`, since
- * other software has variables with `CB_` and `RETRY_` as well. The name of a
- * circuit is refused if it is nearly one of `circuits`. Values of unknown names
- * are never shown.
+ * Fails with a `ConfigError` that lists all problems, one a line: values that are
+ * not accepted, settings that contradict each other, and misspelt names. Names
+ * that start with `CIRCUIT_BREAKER_`, or with the prefix of a circuit in
+ * `circuits`, must be known. Other names are refused only if they are nearly
+ * known, or belong to other libraries, such as `MAX_RETRIES`: other software has
+ * variables with `CB_` and `RETRY_` as well. A circuit name is refused if it is
+ * nearly one of `circuits`. Values of unknown names are never shown.
  *
- * Values that are set have to agree. A value that is not set yields to one that
- * is: `CIRCUIT_BREAKER_RECOVERY_TIMEOUT=600` alone raises the maximum of the
- * backoff from 300 to 600 seconds.
+ * Values that are set must agree. A value that is not set yields to one that is:
+ * `CIRCUIT_BREAKER_RECOVERY_TIMEOUT=600` alone raises the maximum of the backoff
+ * from 300 to 600 seconds.
  *
  * **Example** (Finding all mistakes at once)
  *
@@ -338,9 +336,9 @@ const loadFor = (code: internal.Code): Effect.Effect<Environment, Config.ConfigE
  *
  * **Details**
  *
- * Never fails. `problems` has the lines of the error that `load` would fail
- * with; the variables that they are about are left out of `environment`. It
- * has the defaults if the variables cannot be read at all.
+ * Never fails. `problems` has the lines of the error that `load` fails with, and
+ * `environment` leaves out the variables they concern. If no variable can be
+ * read, `environment` has the defaults.
  *
  * **Example** (Showing what counts beside what is wrong)
  *
@@ -368,12 +366,12 @@ export const inspect = (options: Options = {}): Effect.Effect<Inspection> =>
   Effect.map(internal.inspect(internal.codeOf("Environment.inspect", options, true)), internal.toInspection)
 
 /**
- * Reads the policy of one circuit from the environment, over `policy` if there
- * is one.
+ * Reads the policy of one circuit: `policy`, or the default, as the variables
+ * change it.
  *
  * **Details**
  *
- * Fails as `load` does, whichever variables the problems are in.
+ * Fails as `load` does, also for problems of other variables.
  *
  * **Example** (Configuring one circuit)
  *

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
-import { Duration, Effect, Equal, Schedule } from "effect"
+import { Duration, Effect, Equal, Hash, Schedule } from "effect"
 
 const millis = (of: CircuitPolicy.CircuitPolicy) => {
   const { [CircuitPolicy.TypeId]: _, ...policy } = of
@@ -903,6 +903,12 @@ describe("description", () => {
     assert.notProperty({ ...CircuitPolicy.fastFail, consecutiveFailures: 7 }, "description")
     assert.notInclude(Object.keys(CircuitPolicy.fastFail), "description")
     assert.strictEqual(CircuitPolicy.make(CircuitPolicy.kafka).description, CircuitPolicy.kafka.description)
+  })
+
+  it("is not computed where policies are compared", () => {
+    const policy = CircuitPolicy.make({ describeFailure: false })
+    assert.strictEqual(policy.constructor, Object)
+    assert.strictEqual(Hash.hash(policy), Hash.hash(CircuitPolicy.make({ describeFailure: false })))
   })
 
   it.effect("is there of a policy that was spread and changed by hand, in a registry", () =>

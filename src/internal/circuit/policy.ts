@@ -251,12 +251,16 @@ const MAKE: Owner = { name: "CircuitPolicy.make", field: (name) => `CircuitPolic
 
 const ownerOf = (field: string): Owner => ({ name: field, field: (name) => `${field}.${name}` })
 
-// The description is on the prototype: a spread leaves it behind, and it is computed when it is asked for.
-class Policy {
-  get description(): string {
-    return describePolicy(this as unknown as CircuitPolicy<never>)
+/**
+ * The description is on the prototype: a spread leaves it behind, and it is
+ * computed when it is asked for. The prototype is no class, so that comparing
+ * policies does not ask for it.
+ */
+const prototype = /* @__PURE__ */ Object.defineProperty({}, "description", {
+  get(this: CircuitPolicy<never>): string {
+    return describePolicy(this)
   }
-}
+})
 
 /** A policy of values for all fields, which is where all of them are checked. */
 export const check = <E>(owner: Owner, filled: Filled<E>): CircuitPolicy<E> => {
@@ -272,7 +276,7 @@ export const check = <E>(owner: Owner, filled: Filled<E>): CircuitPolicy<E> => {
     const check = checks[field] as (field: string, value: unknown, all: Filled) => unknown
     fields[field] = check(owner.field(field), filled[field], filled as Filled)
   }
-  return Object.assign(new Policy(), fields) as unknown as CircuitPolicy<E>
+  return Object.assign(Object.create(prototype), fields)
 }
 
 /** The rules of which only those apply that are named. */
