@@ -44,7 +44,7 @@ import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import { comingChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
-import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
 import { writeLog } from "./internal/telemetry/writeLog.ts"
 import { failureText, STATE_NAMES } from "./internal/words.ts"
@@ -70,6 +70,8 @@ export interface Options {
   readonly maxLines?: number | undefined
   readonly window?: Duration.Input | undefined
 }
+
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ calls: true, maxLines: true, window: true, openedLevel: true })
 
 const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/CircuitLog/Silent", {
   defaultValue: () => false
@@ -115,7 +117,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
-  checkOptions("CircuitLog.layer", options, ["calls", "maxLines", "window", "openedLevel"])
+  checkOptions("CircuitLog.layer", options, OPTIONS)
   const openedLevel = options.openedLevel ?? "Warn"
   if (!SEVERITIES.includes(openedLevel)) {
     refuse("CircuitLog.layer: openedLevel", `one of ${SEVERITIES.join(", ")}`, openedLevel)

@@ -28,6 +28,7 @@
 import type * as Duration from "effect/Duration"
 import type * as Schedule from "effect/Schedule"
 import * as internal from "./internal/circuit/policy.ts"
+import * as Presets from "./internal/circuit/presets.ts"
 import type * as Outcome from "./Outcome.ts"
 
 /**
@@ -293,7 +294,7 @@ export const exponential: (options: {
  * @category presets
  * @since 0.1.0
  */
-export const fastFail: CircuitPolicy = internal.fastFail
+export const fastFail: CircuitPolicy = Presets.fastFail
 
 /**
  * Bears with a dependency that has bad moments: 10 failures in a row, 2
@@ -302,7 +303,7 @@ export const fastFail: CircuitPolicy = internal.fastFail
  * @category presets
  * @since 0.1.0
  */
-export const resilient: CircuitPolicy = internal.resilient
+export const resilient: CircuitPolicy = Presets.resilient
 
 /**
  * Detects failure fast: 3 failures in a row, 30 seconds, 2 probes at once, 2
@@ -311,7 +312,7 @@ export const resilient: CircuitPolicy = internal.resilient
  * @category presets
  * @since 0.1.0
  */
-export const aggressive: CircuitPolicy = internal.aggressive
+export const aggressive: CircuitPolicy = Presets.aggressive
 
 /**
  * Tolerates transient failures: 10 in a row, 2 minutes, 5 probes at once, 3
@@ -320,7 +321,7 @@ export const aggressive: CircuitPolicy = internal.aggressive
  * @category presets
  * @since 0.1.0
  */
-export const conservative: CircuitPolicy = internal.conservative
+export const conservative: CircuitPolicy = Presets.conservative
 
 /**
  * A middle way: 5 failures in a row, 1 minute, 3 probes at once, 2 successes.
@@ -328,7 +329,7 @@ export const conservative: CircuitPolicy = internal.conservative
  * @category presets
  * @since 0.1.0
  */
-export const production: CircuitPolicy = internal.production
+export const production: CircuitPolicy = Presets.production
 
 /**
  * For a database: 5 failures in a row, 1 minute, one probe.
@@ -336,7 +337,7 @@ export const production: CircuitPolicy = internal.production
  * @category presets
  * @since 0.1.0
  */
-export const database: CircuitPolicy = internal.database
+export const database: CircuitPolicy = Presets.database
 
 /**
  * For a message broker: 3 failures in a row, 30 seconds, one probe.
@@ -344,7 +345,7 @@ export const database: CircuitPolicy = internal.database
  * @category presets
  * @since 0.1.0
  */
-export const kafka: CircuitPolicy = internal.kafka
+export const kafka: CircuitPolicy = Presets.kafka
 
 /**
  * The presets by name.
@@ -360,7 +361,7 @@ export const presets: {
   readonly production: CircuitPolicy
   readonly database: CircuitPolicy
   readonly kafka: CircuitPolicy
-} = internal.presets
+} = Presets.presets
 
 // -----------------------------------------------------------------------------
 // getters

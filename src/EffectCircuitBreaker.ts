@@ -72,7 +72,7 @@ import type { Breaker } from "./internal/circuit/breaker.ts"
 import { Call } from "./internal/circuit/call.ts"
 import { judge } from "./internal/circuit/execution.ts"
 import { isKnown } from "./internal/circuit/handle.ts"
-import { checkOptions, checkString, refuse } from "./internal/check.ts"
+import { checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
 import * as Circuit from "./internal/circuit/machine.ts"
 import { asProbe } from "./internal/circuit/probe.ts"
 import { EventHub } from "./internal/eventHub.ts"
@@ -339,14 +339,14 @@ const outcomeOf = <A, E, R>(
   }
 }
 
-const POLICY_OPTIONS: ReadonlyArray<keyof PolicyOptions> = ["policy", "prefix"]
-const TRIP_OPTIONS: ReadonlyArray<keyof TripOptions> = [
-  "tripPolicy",
-  "openDuration",
-  "maxOpenDuration",
-  "onStoreError",
-  "prefix"
-]
+const POLICY_OPTIONS = /* @__PURE__ */ optionNames<PolicyOptions>({ policy: true, prefix: true })
+const TRIP_OPTIONS = /* @__PURE__ */ optionNames<TripOptions>({
+  tripPolicy: true,
+  openDuration: true,
+  maxOpenDuration: true,
+  onStoreError: true,
+  prefix: true
+})
 
 const policyOf = (options: TripOptions): CircuitPolicy.CircuitPolicy => {
   const { maxOpenDuration, openDuration, tripPolicy } = options

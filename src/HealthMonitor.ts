@@ -472,7 +472,7 @@ const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
 
 const TIMEOUT = Duration.seconds(5)
 
-const OPTIONS = optionNames<Options>({
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({
   checks: true,
   circuits: true,
   interval: true,
@@ -511,7 +511,7 @@ const orIncluded = (predicate: (circuit: string) => boolean) => (circuit: string
   }
 }
 
-const CHECK_OPTIONS = optionNames<CheckOptions>({
+const CHECK_OPTIONS = /* @__PURE__ */ optionNames<CheckOptions>({
   check: true,
   probe: true,
   circuit: true,

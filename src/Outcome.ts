@@ -38,12 +38,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
 import { errorOf, hintOf, isTimeout, leavesOf } from "./internal/error/insideError.ts"
-import * as NotMade from "./internal/error/notMade.ts"
+import { isNotMade } from "./internal/error/notMade.ts"
 import * as Internal from "./internal/outcome.ts"
-import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
  * What a finished call says about its dependency.
@@ -211,7 +208,7 @@ const answersUnless =
   <E>(counts: (error: E, leaves: ReadonlyArray<E>) => boolean): Classifier<unknown, E> => (exit) => {
     if (Exit.isSuccess(exit)) return success
     const answer = Option.getOrUndefined(Option.map(errorOf(exit.cause), (error) => ({ error })))
-    if (answer === undefined || NotMade.isNotMade(answer.error)) return Internal.failureOf(exit.cause)
+    if (answer === undefined || isNotMade(answer.error)) return Internal.failureOf(exit.cause)
     const leaves = insideOf(answer.error)
     return isTimeout(answer.error) || leaves.some(isTimeout) || counts(answer.error, leaves)
       ? Internal.failureOf(exit.cause)
@@ -261,79 +258,3 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
  * @since 0.1.0
  */
 export const retryAfter = (error: unknown): Duration.Duration | undefined => hintOf(error)
-
-/**
- * An error by which a circuit, bulkhead or rate limit rejects a call: those of
- * this package, and those of Effect's own breaker and rate limiter.
- *
- * @category models
- * @since 0.1.0
- */
-export type Rejection =
-  | BulkheadFullError
-  | CircuitOpenError
-  | RateLimitExceededError
-  | EffectBreaker.CircuitBreakerError
-  | RateLimiter.RateLimiterError
-  | RateLimiter.RateLimitStoreError
-
-/**
- * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
- * the call was not made.
- *
- * **Details**
- *
- * Retries, hedges and pipelines fail with a rejection only if none of their
- * attempts was made. After an attempt the error is another one, such as
- * `RetryExhaustedError` with the reason `rejected`.
- *
- * **Gotchas**
- *
- * It speaks of the guarded call only. An effect that does something first and
- * then makes a guarded call may fail with a rejection after it did something,
- * and so may a fallback that makes a guarded call of its own.
- *
- * @see {@link isNotMade} for tiered calls as well
- *
- * @category guards
- * @since 0.1.0
- */
-export const isRejection: (error: unknown) => error is Rejection = NotMade.isRejection
-
-/**
- * Checks whether an error says that the call was not made: it is a rejection,
- * or an `AllTiersFailedError` whose tiers were all skipped or failed with one.
- *
- * **When to use**
- *
- * Use to decide whether a call with an effect on the other side can be made
- * again or stored for later without the danger of doing it twice.
- *
- * **Example** (Telling rejections from failures)
- *
- * ```ts import.meta.vitest
- * import { Effect } from "effect"
- * import { CircuitBreaker, CircuitPolicy, Outcome, Retry } from "effect-resilience"
- *
- * const program = Effect.gen(function*() {
- *   const breaker = yield* CircuitBreaker.make({
- *     name: "broker",
- *     policy: CircuitPolicy.make({ consecutiveFailures: 1 })
- *   })
- *   const send = breaker.execute(Effect.fail("timed out, may have arrived")).pipe(
- *     Retry.withRetry({ maxAttempts: 3, baseDelay: 0 }),
- *     Effect.flip
- *   )
- *   // The first attempt opens the circuit, which rejects the second.
- *   const first = yield* send
- *   const later = yield* send
- *   return [Outcome.isNotMade(first), Outcome.isNotMade(later)]
- * })
- *
- * await Effect.runPromise(program) // => [false, true]
- * ```
- *
- * @category guards
- * @since 0.1.0
- */
-export const isNotMade: (error: unknown) => boolean = NotMade.isNotMade

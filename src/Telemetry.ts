@@ -212,7 +212,7 @@ export const watch = (
   ))
 }
 
-const OPTIONS = optionNames<Options>({ durations: true, durationBoundaries: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ durations: true, durationBoundaries: true })
 
 const checkTelemetry = (caller: string, options: Options): void => {
   checkOptions(caller, options, OPTIONS)

@@ -39,7 +39,6 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
@@ -49,18 +48,14 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import { Api } from "./AdminApi.ts"
-import { isHost, isLoopback } from "./internal/guard.ts"
 import { routes } from "./internal/routes.ts"
 import type { Settings } from "./internal/settings.ts"
-import { checkCount, checkDuration, checkOptions } from "../internal/check.ts"
-import { readAll } from "../internal/environment/source.ts"
-import { closest, distance, TYPO } from "../internal/spelling.ts"
+import * as Variables from "./internal/variables.ts"
+import { checkCount, checkDuration, checkOptions, optionNames } from "../internal/check.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -158,28 +153,24 @@ export interface Options extends CommonOptions {
   readonly allowedHosts?: ReadonlyArray<string> | undefined
 }
 
-const COMMON_OPTIONS = [
-  "prefix",
-  "health",
-  "maxBodySize",
-  "maxRequests",
-  "maxAnswerBytes",
-  "maxSubscribers",
-  "subscriberBuffer",
-  "replay",
-  "heartbeat",
-  "historyPerCircuit",
-  "historyTotal",
-  "dashboard"
-] as const satisfies ReadonlyArray<keyof CommonOptions>
+const COMMON: { readonly [K in keyof CommonOptions]-?: true } = {
+  prefix: true,
+  health: true,
+  maxBodySize: true,
+  maxRequests: true,
+  maxAnswerBytes: true,
+  maxSubscribers: true,
+  subscriberBuffer: true,
+  replay: true,
+  heartbeat: true,
+  historyPerCircuit: true,
+  historyTotal: true,
+  dashboard: true
+}
 
-const OPTIONS = [
-  ...COMMON_OPTIONS,
-  "token",
-  "changes",
-  "readAccess",
-  "allowedHosts"
-] as const satisfies ReadonlyArray<keyof Options>
+const COMMON_OPTIONS = optionNames<CommonOptions>(COMMON)
+
+const OPTIONS = optionNames<Options>({ ...COMMON, token: true, changes: true, readAccess: true, allowedHosts: true })
 
 // -----------------------------------------------------------------------------
 // layers
@@ -205,12 +196,12 @@ const OPTIONS = [
  */
 export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | CircuitBreakerRegistry> => {
   checkOptions("Admin.layer", options, OPTIONS)
-  const problem = problems({
-    token: { name: "token", value: options.token },
+  const [problem] = Variables.problemsOfAccess({
+    token: options.token,
     changes: options.changes ?? true,
     readAccess: options.readAccess ?? "loopback",
-    allowedHosts: { name: "allowedHosts", value: options.allowedHosts ?? [] }
-  })[0]
+    allowedHosts: options.allowedHosts ?? []
+  }, (option) => option)
   if (problem !== undefined) throw new RangeError(`Admin.layer: ${problem}`)
   return routes(toSettings(options))
 }
@@ -257,10 +248,7 @@ export const layerConfig = (
   // Options are checked where they are written, not where the Layer is built.
   toSettings(checkOptions("Admin.layerConfig", options, COMMON_OPTIONS))
   return Layer.unwrap(
-    noMisspelt.pipe(
-      Effect.andThen(access),
-      Effect.map((access) => routes(toSettings({ ...options, ...access })))
-    )
+    Effect.map(Variables.loadAccess, (access) => routes(toSettings({ ...options, ...access })))
   )
 }
 
@@ -311,51 +299,6 @@ const MAX_NAME_LENGTH = 1000
 // config
 // -----------------------------------------------------------------------------
 
-const DEFAULT_PORT = 9700
-
-interface Read<A> {
-  readonly value: A
-  readonly problem?: string | undefined
-}
-
-/** A variable that `parse` takes, or what is wrong with it, so that all mistakes are told at once. */
-const variable = <A>(
-  name: string,
-  { accepts, otherwise, parse }: {
-    readonly otherwise: A
-    readonly accepts: string
-    readonly parse: (text: string) => A | undefined
-  }
-): Config.Config<Read<A>> =>
-  Config.map(Config.option(Config.String(name)), (given): Read<A> => {
-    if (Option.isNone(given)) return { value: otherwise }
-    const value = parse(given.value.trim())
-    return value === undefined
-      ? { value: otherwise, problem: `${name}=${JSON.stringify(given.value)} must be ${accepts}` }
-      : { value }
-  })
-
-const oneOf = <A>(words: Readonly<Record<string, A>>) => (text: string): A | undefined =>
-  Object.hasOwn(words, text) ? words[text] : undefined
-
-const VARIABLES = ["TOKEN", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS", "HOST", "PORT"].map((key) =>
-  `RESILIENCE_ADMIN_${key}`
-)
-
-/** What is misspelt would count as not set, and leave open what was meant to be closed. */
-const noMisspelt: Effect.Effect<void, Config.ConfigError> = Effect.gen(function*() {
-  const isOurs = (word: string) => distance(word, "RESILIENCE") <= TYPO
-  // What is read by name alone can fail, and nothing is.
-  const texts = yield* Effect.orDie(readAll(yield* ConfigProvider.ConfigProvider, [], isOurs))
-  const found = Array.from(texts.keys()).flatMap((name) => {
-    const meant = VARIABLES.includes(name) ? undefined : closest(name, VARIABLES, TYPO)
-    return meant === undefined ? [] : [`${name} is unknown; did you mean ${meant}?`]
-  })
-  if (found.length > 0) return yield* Effect.fail(configError(found))
-})
-
-const token = Config.option(Config.Redacted("RESILIENCE_ADMIN_TOKEN"))
-
 /**
  * Where a server of its own listens.
  *
@@ -387,117 +330,68 @@ export const listen: Config.Config<{
   readonly host: string
   readonly port: number
   readonly gracefulShutdownTimeout: Duration.Input
-}> = Config.all({
-  host: Config.String("RESILIENCE_ADMIN_HOST").pipe(Config.withDefault("127.0.0.1")),
-  port: variable("RESILIENCE_ADMIN_PORT", {
-    otherwise: DEFAULT_PORT,
-    accepts: "a port from 0 to 65535, 0 for any that is free",
-    parse: (text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined
-  }),
-  token
-}).pipe(
-  Config.mapEffect(({ host, port, token }) => {
-    const found = port.problem === undefined ? [] : [port.problem]
-    if (!isLoopback(host) && Option.isNone(token)) {
-      found.push(
-        `RESILIENCE_ADMIN_HOST=${
-          JSON.stringify(host)
-        } is not a loopback address such as 127.0.0.1, so RESILIENCE_ADMIN_TOKEN must be set`
-      )
-    }
-    return found.length === 0
-      ? Effect.succeed({ host, port: port.value, gracefulShutdownTimeout: "1 second" as const })
-      : Effect.fail(configError(found))
-  })
-)
+}> = Config.map(Variables.orFail(Variables.address), ({ host, port }) => ({
+  host,
+  port,
+  gracefulShutdownTimeout: "1 second" as const
+}))
 
-const access = Config.all({
-  token,
-  changes: variable("RESILIENCE_ADMIN_CHANGES", {
-    otherwise: true,
-    accepts: "true or false",
-    parse: oneOf({
-      true: true,
-      yes: true,
-      on: true,
-      "1": true,
-      y: true,
-      false: false,
-      no: false,
-      off: false,
-      "0": false,
-      n: false
-    })
-  }),
-  readAccess: variable<ReadAccess>("RESILIENCE_ADMIN_READ_ACCESS", {
-    otherwise: "loopback",
-    accepts: "loopback, token or anyone",
-    parse: oneOf<ReadAccess>({ loopback: "loopback", token: "token", anyone: "anyone" })
-  }),
-  allowedHosts: Config.Array(Schema.String, "RESILIENCE_ADMIN_ALLOWED_HOSTS").pipe(Config.withDefault([]))
-}).pipe(
-  Config.mapEffect((given) => {
-    const access = {
-      token: Option.getOrUndefined(given.token),
-      changes: given.changes.value,
-      readAccess: given.readAccess.value,
-      allowedHosts: given.allowedHosts.map((host) => host.trim()).filter((host) => host !== "")
-    }
-    const found = [
-      ...[given.changes, given.readAccess].flatMap(({ problem }) => problem === undefined ? [] : [problem]),
-      ...problems({
-        ...access,
-        token: { name: "RESILIENCE_ADMIN_TOKEN", value: access.token },
-        allowedHosts: { name: "RESILIENCE_ADMIN_ALLOWED_HOSTS", value: access.allowedHosts }
-      })
-    ]
-    return found.length === 0 ? Effect.succeed(access) : Effect.fail(configError(found))
-  })
-)
-
-const configError = (problems: ReadonlyArray<string>): Config.ConfigError => {
-  const [first, ...others] = problems.map((message) => new SchemaIssue.InvalidValue({ message }))
-  return new Config.ConfigError(
-    new Schema.SchemaError(new SchemaIssue.Composite(Schema.Unknown.ast, [first!, ...others]))
-  )
+/**
+ * What the variables of `layerConfig` and `listen` set.
+ *
+ * **Details**
+ *
+ * - `settings`: the decoded values, with the default of what is not set or is
+ *   wrong.
+ * - `variables`: the names of those that are set.
+ * - `problems`: what `layerConfig` and `listen` would fail with, a line each.
+ *   They never have the token.
+ *
+ * @see {@link inspect}
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Inspection {
+  readonly settings: {
+    readonly token: Redacted.Redacted | undefined
+    readonly changes: boolean
+    readonly readAccess: ReadAccess
+    readonly allowedHosts: ReadonlyArray<string>
+    readonly host: string
+    readonly port: number
+  }
+  readonly variables: ReadonlyArray<string>
+  readonly problems: ReadonlyArray<string>
 }
 
-interface Named<A> {
-  readonly name: string
-  readonly value: A
-}
-
-const problems = ({ allowedHosts, changes, readAccess, token }: {
-  readonly token: Named<Redacted.Redacted | undefined>
-  readonly changes: boolean
-  readonly readAccess: ReadAccess
-  readonly allowedHosts: Named<ReadonlyArray<string>>
-}): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  const accepted = "16 or more ASCII characters without spaces"
-  const isNeeded = changes || readAccess === "token"
-  if (token.value === undefined && isNeeded) {
-    const name = token.name === "token" ? ["changes", "readAccess"] : [
-      "RESILIENCE_ADMIN_CHANGES",
-      "RESILIENCE_ADMIN_READ_ACCESS"
-    ]
-    const reason = changes ? `unless ${name[0]} is false` : `since ${name[1]} is "token"`
-    found.push(`${token.name} must be set to ${accepted}, ${reason}`)
-  }
-  if (token.value !== undefined && !/^[\x21-\x7e]{16,}$/.test(Redacted.value(token.value))) {
-    found.push(`${token.name} must be ${accepted}; what is set is not shown`)
-  }
-  for (const host of allowedHosts.value) {
-    if (!isHost(host)) {
-      found.push(
-        `${allowedHosts.name} must be names such as "a.example.com" or "a.example.com:8080", got ${
-          JSON.stringify(host)
-        }`
-      )
-    }
-  }
-  return found
-}
+/**
+ * Reads the variables of `layerConfig` and `listen`, as far as they are right.
+ * Never fails.
+ *
+ * **Example** (Finding the mistakes before a deployment)
+ *
+ * ```ts import.meta.vitest
+ * import { ConfigProvider, Effect } from "effect"
+ * import { Admin } from "effect-resilience/admin"
+ *
+ * const provider = ConfigProvider.fromEnv({
+ *   env: { RESILIENCE_ADMIN_CHANGES: "no", RESILIENCE_ADMIN_PORT: "many" }
+ * })
+ *
+ * const { problems, settings } = await Effect.runPromise(
+ *   Effect.provideService(Admin.inspect, ConfigProvider.ConfigProvider, provider)
+ * )
+ *
+ * problems // => ['RESILIENCE_ADMIN_PORT="many" must be a port from 0 to 65535, 0 for any that is free']
+ * settings.changes // => false
+ * settings.port // => 9700
+ * ```
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const inspect: Effect.Effect<Inspection> = Variables.inspect
 
 const toSettings = (options: Options): Settings => {
   const count = (field: keyof CommonOptions, value: number | undefined, otherwise: number) =>

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { closest, TYPO } from "./spelling.ts"
+import { printDuration } from "./time/durationText.ts"
 
 /**
  * Options are checked where a policy is built, so that a mistake is a
@@ -104,7 +105,7 @@ export const checkDuration = (
   }
   const millis = Duration.toMillis(duration)
   const ok = (options?.positive === true ? millis > 0 : millis >= 0) && (options?.finite !== true || millis < Infinity)
-  return ok ? duration : refuse(field, accepted, typeof input === "object" ? Duration.format(duration) : input)
+  return ok ? duration : refuse(field, accepted, typeof input === "object" ? printDuration(duration) : input)
 }
 
 const UNITS = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"]

@@ -1,16 +1,12 @@
 /**
  * `config`: every setting with its value and source, and every mistake.
  */
-import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Admin from "../../admin/Admin.ts"
 import type * as AdminApi from "../../admin/AdminApi.ts"
-import * as CircuitBreakerRegistry from "../../CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "../../CircuitPolicy.ts"
 import * as Environment from "../../Environment.ts"
 import { report } from "../../internal/environment/report.ts"
@@ -56,50 +52,35 @@ export const inspect = Effect.fnUntraced(function*(
   }
 })
 
-/** One a line, and what follows indented belongs to the line above. */
-const problemsOf = ({ cause }: Config.ConfigError): ReadonlyArray<string> =>
-  cause.message.split(/\n(?!\s)/).map((problem) => problem.replace(/\s*\n\s*/g, " "))
-
 // -----------------------------------------------------------------------------
 // the environment of the admin API
 // -----------------------------------------------------------------------------
 
-const ofServer = ["TOKEN", "HOST", "PORT", "CHANGES", "READ_ACCESS", "ALLOWED_HOSTS"].map((key) =>
-  `RESILIENCE_ADMIN_${key}`
-)
+const ADMIN_URL = "RESILIENCE_ADMIN_URL"
 
 /** What the admin API would refuse to start with. A program that does not have it sets none of its variables. */
 const problemsOfAdmin = Effect.gen(function*() {
-  const problems: Array<string> = []
-  const url = yield* variable("RESILIENCE_ADMIN_URL")
-  if (Option.isSome(url)) {
-    const checked = yield* Effect.result(checkUrl("RESILIENCE_ADMIN_URL", url.value))
-    if (Result.isFailure(checked)) problems.push(checked.failure.message)
-  }
-  const isSet = yield* Effect.forEach(ofServer, (name) => Effect.map(variable(name), Option.isSome))
-  if (!isSet.includes(true)) return problems
-  const server = Layer.build(
-    Admin.layerConfig().pipe(Layer.provide([HttpRouter.layer, CircuitBreakerRegistry.layer()]))
-  )
-  for (const check of [Effect.asVoid(Effect.scoped(server)), Effect.asVoid(Admin.listen)]) {
-    const checked = yield* Effect.result(check)
-    if (Result.isFailure(checked)) problems.push(...problemsOf(checked.failure))
-  }
-  return Array.from(new Set(problems))
+  const url = yield* variable(ADMIN_URL)
+  const checked = Option.isSome(url) ? yield* Effect.result(checkUrl(ADMIN_URL, url.value)) : undefined
+  const { problems, variables } = yield* Admin.inspect
+  return [
+    ...checked !== undefined && Result.isFailure(checked) ? [checked.failure.message] : [],
+    ...variables.length === 0 ? [] : problems
+  ]
 })
 
 /** The variables of the admin API that are set. Tokens are never shown, nor what may hold a password. */
-export const adminSettings = Effect.forEach(
-  ["RESILIENCE_ADMIN_URL", ...ofServer],
-  (name) =>
-    Effect.map(
-      variable(name),
-      Option.map((text) => ({
-        name,
-        value: name.endsWith("_TOKEN") ? "set" : /[@?]/.test(text) ? "set, not shown" : text
-      }))
-    )
-).pipe(Effect.map((settings) => settings.flatMap(Option.toArray)))
+export const adminSettings = Effect.gen(function*() {
+  const { variables } = yield* Admin.inspect
+  const texts = yield* Effect.forEach(
+    [ADMIN_URL, ...variables],
+    (name) => Effect.map(variable(name), Option.map((text) => ({ name, text })))
+  )
+  return texts.flatMap(Option.toArray).map(({ name, text }) => ({
+    name,
+    value: name.endsWith("_TOKEN") ? "set" : /[@?]/.test(text) ? "set, not shown" : text
+  }))
+})
 
 // -----------------------------------------------------------------------------
 // text

@@ -28,6 +28,7 @@ import {
   isObject,
   refuse
 } from "../check.ts"
+import { printDuration } from "../time/durationText.ts"
 import { describePolicy } from "./policyText.ts"
 
 export const TypeId = "~effect-resilience/CircuitPolicy"
@@ -163,7 +164,7 @@ export const exponential = (options: {
   )
   if (Duration.isLessThan(maximum, initial)) {
     throw new RangeError(
-      `${field("maximum")} must be at least initial (${Duration.format(initial)}), got ${Duration.format(maximum)}`
+      `${field("maximum")} must be at least initial (${printDuration(initial)}), got ${printDuration(maximum)}`
     )
   }
   return {
@@ -221,6 +222,7 @@ const names = (options: Options<never>, origin: Origin | undefined) => (field: F
 /** The fields that code named in a policy, those of a policy that was spread into it included. */
 export const namedFields = (self: CircuitPolicy<never>): ReadonlySet<FieldName> => {
   const origin = originOf(self)
+  if (origin?.policy === self) return origin.named
   // Another copy of the package does not say what it was told.
   return new Set(origin === undefined ? difference(self, make()) : FIELDS.filter(names(self, origin)))
 }
@@ -325,6 +327,9 @@ const build = <E>(owner: Owner, options: Options<E>, preset?: string): CircuitPo
 export const make = <E = unknown>(options: Options<E> = {}): CircuitPolicy<E> =>
   build(MAKE, checkOptions(MAKE.name, options))
 
+/** A policy that knows the name under which it is published. */
+export const makePreset = (name: string, options: Options): CircuitPolicy => build(MAKE, options, name)
+
 /**
  * The policy that an option called `field` stands for: a policy as it is, or
  * one made of options, of a policy that was spread and changed by hand in
@@ -353,53 +358,3 @@ export const checkPolicy = <P extends CircuitPolicy | undefined>(field: string, 
 
 export const difference = (self: CircuitPolicy<never>, that: CircuitPolicy<never>): ReadonlyArray<FieldName> =>
   FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
-
-// -----------------------------------------------------------------------------
-// presets
-// -----------------------------------------------------------------------------
-
-const preset = (name: string, options: Options): CircuitPolicy => build(MAKE, options, name)
-
-export const fastFail = /* @__PURE__ */ preset("fastFail", { consecutiveFailures: 3, openDuration: "30 seconds" })
-
-export const resilient = /* @__PURE__ */ preset("resilient", {
-  consecutiveFailures: 10,
-  openDuration: /* @__PURE__ */ exponential({ initial: "2 minutes" })
-})
-
-export const aggressive = /* @__PURE__ */ preset("aggressive", {
-  consecutiveFailures: 3,
-  openDuration: "30 seconds",
-  halfOpenMaxCalls: 2,
-  successThreshold: 2
-})
-
-export const conservative = /* @__PURE__ */ preset("conservative", {
-  consecutiveFailures: 10,
-  openDuration: "2 minutes",
-  halfOpenMaxCalls: 5,
-  successThreshold: 3
-})
-
-export const production = /* @__PURE__ */ preset("production", {
-  consecutiveFailures: 5,
-  openDuration: "1 minute",
-  halfOpenMaxCalls: 3,
-  successThreshold: 2
-})
-
-export const database = /* @__PURE__ */ preset("database", {
-  consecutiveFailures: 5,
-  openDuration: "1 minute",
-  halfOpenMaxCalls: 1,
-  successThreshold: 1
-})
-
-export const kafka = /* @__PURE__ */ preset("kafka", {
-  consecutiveFailures: 3,
-  openDuration: "30 seconds",
-  halfOpenMaxCalls: 1,
-  successThreshold: 1
-})
-
-export const presets = { fastFail, resilient, aggressive, conservative, production, database, kafka }

@@ -3,9 +3,10 @@ import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
 import { percent as rateText } from "../words.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
+import { printDuration } from "../time/durationText.ts"
 
 export const describePolicy = (self: CircuitPolicy<never>): string => {
-  const window = "calls" in self.window ? `the last ${self.window.calls} calls` : Duration.format(self.window.duration)
+  const window = "calls" in self.window ? `the last ${self.window.calls} calls` : printDuration(self.window.duration)
   const percent = (rate: number) => rateText(rate, 2)
   const trips: Array<string> = []
   if (self.consecutiveFailures !== undefined) {
@@ -15,7 +16,7 @@ export const describePolicy = (self: CircuitPolicy<never>): string => {
   if (self.failureRate !== undefined) trips.push(`${percent(self.failureRate)} failures in ${window} ${atLeast}`)
   if (self.slowCallRate !== undefined && self.slowCallDuration !== undefined) {
     trips.push(
-      `${percent(self.slowCallRate)} calls over ${Duration.format(self.slowCallDuration)} in ${window} ${atLeast}`
+      `${percent(self.slowCallRate)} calls over ${printDuration(self.slowCallDuration)} in ${window} ${atLeast}`
     )
   }
   const probes = self.halfOpenMaxCalls === 1 ? "one probe at a time" : `up to ${self.halfOpenMaxCalls} probes at once`
@@ -24,10 +25,10 @@ export const describePolicy = (self: CircuitPolicy<never>): string => {
     : `closes unless ${percent(self.halfOpenSample.failureRate)} of ${self.halfOpenSample.calls} probes fail`
   const ramp = self.recovery === undefined
     ? ""
-    : `, after a ramp of ${Duration.format(self.recovery.duration)} from ${percent(self.recovery.initial)} of the calls`
+    : `, after a ramp of ${printDuration(self.recovery.duration)} from ${percent(self.recovery.initial)} of the calls`
   const interrupted = self.interruptedAfter === undefined
     ? ""
-    : `; a call interrupted after ${Duration.format(self.interruptedAfter)} counts as failed`
+    : `; a call interrupted after ${printDuration(self.interruptedAfter)} counts as failed`
   return `opens after ${trips.join(" or ")}, for ${
     describeOpenDuration(self.openDuration)
   }; ${probes}, ${recovery}${ramp}${interrupted}`
@@ -35,9 +36,9 @@ export const describePolicy = (self: CircuitPolicy<never>): string => {
 
 const describeOpenDuration = (openDuration: CircuitPolicy["openDuration"]): string => {
   if (Schedule.isSchedule(openDuration)) return "the delays of its schedule"
-  if (Duration.isDuration(openDuration)) return Duration.format(openDuration)
+  if (Duration.isDuration(openDuration)) return printDuration(openDuration)
   const { initial, maximum, multiplier } = openDuration
   return multiplier === 1 || Duration.equals(initial, maximum)
-    ? Duration.format(initial)
-    : `${Duration.format(initial)} × ${multiplier} each time up to ${Duration.format(maximum)}`
+    ? printDuration(initial)
+    : `${printDuration(initial)} × ${multiplier} each time up to ${printDuration(maximum)}`
 }

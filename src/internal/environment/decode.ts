@@ -4,7 +4,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { Unit, Value } from "../../Environment.ts"
-import { formatDuration, parseDuration, parsePlain } from "../time/durationText.ts"
+import { formatDuration, parseDuration, parsePlain, printDuration } from "../time/durationText.ts"
 
 export interface Kind<out A extends Value> {
   readonly accepts: string
@@ -56,7 +56,7 @@ export const seconds = (
     Duration.toSeconds(duration) >= minimum && Duration.isLessThanOrEqualTo(duration, longest)
   return {
     accepts: `a number of seconds from ${minimum} to ${plain}, or a duration up to ${
-      Duration.format(longest)
+      printDuration(longest)
     } such as "${example}"`,
     unit: "seconds",
     decode: (text) => {
@@ -72,10 +72,10 @@ export const seconds = (
       const [asSeconds, asMillis] = [Duration.seconds(number), Duration.millis(number)]
       if (!isAccepted(asMillis)) return undefined
       const told = `is ${formatDuration(asSeconds)} in seconds`
-      const instead = `write "${Duration.format(asMillis)}" if milliseconds were meant`
+      const instead = `write "${printDuration(asMillis)}" if milliseconds were meant`
       return isAccepted(asSeconds)
         ? `${told}; ${instead}, or "${number}s"`
-        : `${told}, at most ${Duration.format(longest)} is accepted; ${instead}`
+        : `${told}, at most ${printDuration(longest)} is accepted; ${instead}`
     }
   }
 }
@@ -86,8 +86,8 @@ export const upToHour = { plain: 600, longest: Duration.hours(1) }
 export const upToDay = { plain: HOUR, longest: Duration.days(1) }
 
 /** Those of `Config.Boolean`. */
-const TRUE = ["true", "yes", "on", "1", "y"]
-const FALSE = ["false", "no", "off", "0", "n"]
+export const TRUE = ["true", "yes", "on", "1", "y"]
+export const FALSE = ["false", "no", "off", "0", "n"]
 
 export const flag: Kind<boolean> = {
   accepts: "true, yes, on or 1, or else false, no, off or 0",

@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import type { CircuitPolicy, Window } from "../../CircuitPolicy.ts"
 import type { Value } from "../../Environment.ts"
+import { printDuration } from "../time/durationText.ts"
 import { check, exponential, FIELDS, namedFields, presetOf, remember, timesCalls } from "../circuit/policy.ts"
 import {
   type CircuitFields,
@@ -54,25 +55,21 @@ export const fit = (
 
   const [rules, window] = [rulesOf(settings), windowOf(settings, base)]
   const isMeasured = namedFields(base).has("measureDuration")
-  const policy = remember(
-    check(OWNER, {
-      ...base,
-      ...rules,
-      minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
-      window,
-      openDuration,
-      halfOpenMaxCalls: settings.HALF_OPEN_CALLS.value,
-      halfOpenTimeout: unlessOff(settings.HALF_OPEN_TIMEOUT.value) ?? Duration.infinity,
-      successThreshold: settings.SUCCESS_THRESHOLD.value,
-      // Unless the code chose it, it follows from the other fields.
-      measureDuration: isMeasured ? base.measureDuration : timesCalls(window, rules.slowCallRate)
-    }),
-    {
-      // Settings are meant as they are, also those that the base has by default.
-      named: new Set(FIELDS.filter((field) => field !== "measureDuration" || isMeasured)),
-      preset: presetOf(base)
-    }
-  )
+  const policy = check(OWNER, {
+    ...base,
+    ...rules,
+    minimumCalls: settings.MINIMUM_REQUEST_THRESHOLD.value,
+    window,
+    openDuration,
+    halfOpenMaxCalls: settings.HALF_OPEN_CALLS.value,
+    halfOpenTimeout: unlessOff(settings.HALF_OPEN_TIMEOUT.value) ?? Duration.infinity,
+    successThreshold: settings.SUCCESS_THRESHOLD.value,
+    // Unless the code chose it, it follows from the other fields.
+    measureDuration: isMeasured ? base.measureDuration : timesCalls(window, rules.slowCallRate)
+  })
+  // Settings are meant as they are, also those that the base has by default.
+  const named = FIELDS.filter((field) => field === "measureDuration" ? isMeasured : policy[field] !== undefined)
+  remember(policy, { named: new Set(named), preset: presetOf(base) })
   changes.set(policy, { base, settings })
   return { policy, settings }
 }
@@ -199,7 +196,7 @@ const fitOpenDuration = (
   if (time.grows && (Duration.isZero(time.initial) || !Duration.isFinite(time.initial))) {
     conflict(
       [grows],
-      `${show(grows)} needs ${initial.variable} beside it: the code opens for ${Duration.format(time.initial)}`
+      `${show(grows)} needs ${initial.variable} beside it: the code opens for ${printDuration(time.initial)}`
     )
     time.grows = false
   }

@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Environment, Inspection, Options, Setting } from "../../Environment.ts"
-import { checkOptions } from "../check.ts"
+import { checkOptions, optionNames } from "../check.ts"
 import { from } from "../circuit/policy.ts"
 import { builtIn, type CircuitFields, circuitFields, type Fields, otherFields } from "./fields.ts"
 import { fit, fitRetry, type Fitted } from "./fit.ts"
@@ -37,8 +37,10 @@ export interface Code {
   readonly isComplete: boolean
 }
 
+const OPTIONS = optionNames<Options>({ defaults: true, circuits: true })
+
 export const codeOf = (owner: string, options: Options, isComplete: boolean): Code => {
-  const { circuits, defaults } = checkOptions(owner, options, ["defaults", "circuits"])
+  const { circuits, defaults } = checkOptions(owner, options, OPTIONS)
   return {
     defaults: from(`${owner}: defaults`, defaults),
     circuits: new Map(

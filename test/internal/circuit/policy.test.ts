@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitPolicy, Outcome } from "effect-resilience"
-import { check, type Filled, make, namedFields, presetOf, presets } from "../../../src/internal/circuit/policy.ts"
+import { check, type Filled, make, namedFields, presetOf } from "../../../src/internal/circuit/policy.ts"
+import { presets } from "../../../src/internal/circuit/presets.ts"
 
 const owner = { name: "X", field: (name: string) => `X: ${name}` }
 
