@@ -40,7 +40,6 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/circuit/permit": ["circuit"],
   "internal/circuit/execution": ["circuit"],
   "internal/circuit/probe": ["circuit"],
-  "internal/outcome": ["Outcome", "circuit"],
   "internal/registry/naming": ["CircuitBreakerRegistry"],
   "internal/registry/eviction": ["CircuitBreakerRegistry"],
   "internal/registry/reload": ["CircuitBreakerRegistry"],
