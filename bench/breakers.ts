@@ -1,14 +1,22 @@
 /** The circuit breakers that are compared, each with the same rules as far as it has them. */
 import * as cockatiel from "cockatiel"
-import { CircuitBreaker, CircuitPolicy } from "effect-resilience"
+import { CircuitBreaker, type CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import Opossum from "opossum"
+import { insideOf } from "../src/internal/registry/inside.ts"
 import { acquire, build } from "./loops.ts"
 
 /** More failures than a benchmark has. */
 export const NEVER = 2 ** 40
+
+/** What a call by name does first: finds the circuit, or makes it. */
+export const locate = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry): (name: string) => object => {
+  const inside = insideOf(registry)
+  if (inside === undefined) throw new Error("The registry is not of this package")
+  return (name) => inside.getOrCreate(name, undefined)
+}
 
 export const ours = (policy: CircuitPolicy.Options, context: Context.Context<never> = Context.empty()) =>
   acquire(Effect.provideContext(

@@ -321,8 +321,8 @@ export class Store {
     let result: Pick<Detail, "circuit" | "done" | "refused">
     try {
       if (name === undefined) {
-        const circuits = count(await this.api.resetAll(command), "circuit")
-        result = { done: `${circuits} reset.` }
+        const reset = await this.api.resetAll(command)
+        result = { done: `${count(reset, "circuit")} ${reset === 1 ? "was" : "were"} reset.` }
       } else {
         const circuit = await this.api.change(name, action, command)
         result = { circuit, done: `${name} is ${STATE_LABELS[circuit.state]} now.` }

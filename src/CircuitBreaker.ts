@@ -75,10 +75,15 @@ import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker, executeInStep, Execution, SERVICE_PREFIX } from "./internal/circuit/breaker.ts"
-import { checkCallOptions } from "./internal/circuit/callOptions.ts"
 import { checkOptions, checkString, refuse } from "./internal/check.ts"
+import { Breaker } from "./internal/circuit/breaker.ts"
+import { checkCallOptions } from "./internal/circuit/callOptions.ts"
+import { executeInStep, Execution } from "./internal/circuit/execution.ts"
+import { handleOf, isHandle } from "./internal/circuit/handle.ts"
+import { homeOf } from "./internal/circuit/home.ts"
+import { CommandNote } from "./internal/circuit/note.ts"
 import { OneStep } from "./internal/oneStep.ts"
+import { insideOf } from "./internal/registry/inside.ts"
 import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
@@ -162,32 +167,11 @@ export interface CircuitBreaker<in E = unknown> {
     listener: (event: Extract<CircuitEvent, { readonly _tag: Tag }>) => Effect.Effect<void, E, R>
   ) => Effect.Effect<void, never, R | Scope.Scope>
 
-  /** Runs an effect each time the circuit opens, as `on` does. */
-  readonly onTrip: <E, R>(
-    listener: (event: StateChanged) => Effect.Effect<void, E, R>
-  ) => Effect.Effect<void, never, R | Scope.Scope>
-
-  /** Runs an effect each time the circuit closes, as `on` does. */
-  readonly onRecovery: <E, R>(
-    listener: (event: StateChanged) => Effect.Effect<void, E, R>
-  ) => Effect.Effect<void, never, R | Scope.Scope>
-
-  /**
-   * Runs an effect after each call that counts as failed, as `on` does.
-   * `lastFailure` of the event says what failed.
-   */
-  readonly onFailure: <E, R>(
-    listener: (event: CallEnded) => Effect.Effect<void, E, R>
-  ) => Effect.Effect<void, never, R | Scope.Scope>
-
   /**
    * Rejects all calls until it is released by another command or until
-   * `duration` ends; then the next call is a probe. `note` goes into the event.
+   * `duration` ends; then the next call is a probe.
    */
-  readonly forceOpen: (options?: {
-    readonly duration?: Duration.Input | undefined
-    readonly note?: string | undefined
-  }) => Effect.Effect<void>
+  readonly forceOpen: (options?: { readonly duration?: Duration.Input | undefined }) => Effect.Effect<void>
 
   /** Closes the circuit, with empty counts. It may open again as usual. */
   readonly forceClose: Effect.Effect<void>
@@ -322,7 +306,9 @@ export const make = <E = unknown>(options: {
   checkOptions("CircuitBreaker.make", options, ["name", "policy"])
   const name = checkString("CircuitBreaker.make: name", options.name)
   const policy = anyErrors(CircuitPolicy.from("CircuitBreaker.make: policy", options.policy)) ?? CircuitPolicy.make()
-  return Effect.withFiber((fiber) => Effect.succeed(new Breaker({ name, policy, context: fiber.context })))
+  return Effect.withFiber((fiber) =>
+    Effect.succeed(handleOf(new Breaker({ name, policy, home: homeOf(fiber.context) })))
+  )
 }
 
 // -----------------------------------------------------------------------------
@@ -543,7 +529,7 @@ export const withCircuitBreakerStream: {
       // A scope of its own: the stream this one is a part of may go on long after it.
       const scope = yield* Scope.fork(yield* Effect.scope)
       const permit = yield* Scope.provide(
-        withTarget(target, options?.policy, (breaker) => breaker.permit),
+        Effect.flatMap(locate(target as Target, options?.policy), (breaker) => breaker.permit),
         scope
       )
       let received = false
@@ -597,16 +583,9 @@ const protect = (self: AnyCall, target: Target, options: AnyParsed | undefined):
     ? executeThrough(target, self, options)
     : new LocatedExecution(self, target, options)
 
-/** Not one that stands before another, with an `execute` of its own. */
-const isItself = (breaker: CircuitBreaker): breaker is Breaker => Object.getPrototypeOf(breaker) === Breaker.prototype
-
 /** A circuit may be of another kind, to which the policy of a name says nothing. */
-const executeThrough = (
-  breaker: CircuitBreaker,
-  self: AnyCall,
-  options: AnyParsed | undefined
-): AnyCall =>
-  isItself(breaker)
+const executeThrough = (breaker: CircuitBreaker, self: AnyCall, options: AnyParsed | undefined): AnyCall =>
+  isHandle(breaker)
     ? new Execution(breaker, self, options)
     : breaker.execute(
       self,
@@ -633,22 +612,28 @@ class LocatedExecution extends OneStep<unknown, unknown, unknown> {
   }
 
   step(fiber: Fiber.Fiber<unknown, unknown>): AnyCall {
-    const { options, self } = this
-    const breaker = locate(this.target, fiber.context, options?.policy)
-    return isItself(breaker)
-      ? executeInStep(fiber, breaker, self, options)
+    const { options, self, target } = this
+    if (typeof target === "string") {
+      const registry = Context.getUnsafe(fiber.context, CircuitBreakerRegistry)
+      const inside = insideOf(registry)
+      return inside === undefined
+        ? Effect.flatMap(named(registry, target, options?.policy), (breaker) => executeThrough(breaker, self, options))
+        : executeInStep(fiber, inside.getOrCreate(target, options?.policy), self, options)
+    }
+    const breaker = getService(fiber.context, target)
+    return isHandle(breaker)
+      ? executeInStep(fiber, breaker.live, self, options)
       : executeThrough(breaker, self, options)
   }
 }
 
-const locate = (
-  target: Exclude<Target, CircuitBreaker>,
-  context: Context.Context<never>,
+/** The circuit of a name. One that lives under another policy is a mistake of the program. */
+const named = (
+  registry: CircuitBreakerRegistry,
+  name: string,
   policy: CircuitPolicy.CircuitPolicy | undefined
-): CircuitBreaker =>
-  typeof target === "string"
-    ? Context.getUnsafe(context, CircuitBreakerRegistry).getOrCreateUnsafe(target, policy)
-    : getService(context, target)
+): Effect.Effect<CircuitBreaker> =>
+  policy === undefined ? registry.getOrCreate(name) : Effect.orDie(registry.getOrCreate(name, policy))
 
 /** @internal */
 export const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
@@ -658,16 +643,152 @@ function isDataFirst(args: IArguments): boolean {
   return isTarget(args[1])
 }
 
-const withTarget = <T extends AnyTarget, A, E, R>(
-  target: T,
-  policy: CircuitPolicy.CircuitPolicy | undefined,
-  use: (breaker: CircuitBreaker) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R | TargetServices<T>> => {
-  const located = target as Target
-  return isCircuitBreaker(located)
-    ? use(located)
-    : Effect.withFiber((fiber) => use(locate(located, fiber.context, policy)))
+const locate = (target: Target, policy: CircuitPolicy.CircuitPolicy | undefined): Effect.Effect<CircuitBreaker> =>
+  isCircuitBreaker(target) ? Effect.succeed(target) : Effect.withFiber((fiber) =>
+    typeof target === "string"
+      ? named(Context.getUnsafe(fiber.context, CircuitBreakerRegistry), target, policy)
+      : Effect.succeed(getService(fiber.context, target))
+  )
+
+// -----------------------------------------------------------------------------
+// listeners
+// -----------------------------------------------------------------------------
+
+type Listen<Event> = {
+  <E, R>(
+    listener: (event: Event) => Effect.Effect<void, E, R>
+  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
+  <E, R>(
+    self: CircuitBreaker<never>,
+    listener: (event: Event) => Effect.Effect<void, E, R>
+  ): Effect.Effect<void, never, R | Scope.Scope>
 }
+
+/** A listener to the events of one kind that satisfy the predicate. */
+const listenTo = <Tag extends CircuitEvent["_tag"]>(
+  caller: string,
+  tag: Tag,
+  isWanted: (event: Extract<CircuitEvent, { readonly _tag: Tag }>) => boolean
+): Listen<Extract<CircuitEvent, { readonly _tag: Tag }>> =>
+  dual(2, <E, R>(
+    self: CircuitBreaker<never>,
+    listener: (event: Extract<CircuitEvent, { readonly _tag: Tag }>) => Effect.Effect<void, E, R>
+  ): Effect.Effect<void, never, R | Scope.Scope> => {
+    if (!isCircuitBreaker(self)) refuse(`${caller}: circuit`, "a circuit", self)
+    if (typeof listener !== "function") {
+      refuse(`${caller}: listener`, "a function that returns an effect", listener)
+    }
+    return self.on(tag, (event) => isWanted(event) ? listener(event) : Effect.void)
+  })
+
+/**
+ * Runs an effect each time a circuit opens, until the scope closes. The
+ * listener never delays a call, and if it fails that is logged.
+ *
+ * **Example** (Raising an alarm)
+ *
+ * ```ts import.meta.vitest
+ * import { Deferred, Effect } from "effect"
+ * import { CircuitBreaker } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({ name: "payment-api", policy: { consecutiveFailures: 1 } })
+ *   const alarm = yield* Deferred.make<string>()
+ *   yield* CircuitBreaker.onTrip(breaker, (event) => Deferred.succeed(alarm, event.reason))
+ *   yield* Effect.ignore(breaker.execute(Effect.fail("down")))
+ *   return yield* Deferred.await(alarm)
+ * })
+ *
+ * await Effect.runPromise(Effect.scoped(program)) // => "ConsecutiveFailures"
+ * ```
+ *
+ * @category listeners
+ * @since 0.1.0
+ */
+export const onTrip: {
+  <E, R>(
+    listener: (event: StateChanged) => Effect.Effect<void, E, R>
+  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
+  <E, R>(
+    self: CircuitBreaker<never>,
+    listener: (event: StateChanged) => Effect.Effect<void, E, R>
+  ): Effect.Effect<void, never, R | Scope.Scope>
+} = /* @__PURE__ */ listenTo("CircuitBreaker.onTrip", "StateChanged", (event) => event.to === "Open")
+
+/**
+ * Runs an effect each time a circuit closes, as `onTrip` does.
+ *
+ * @category listeners
+ * @since 0.1.0
+ */
+export const onRecovery: {
+  <E, R>(
+    listener: (event: StateChanged) => Effect.Effect<void, E, R>
+  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
+  <E, R>(
+    self: CircuitBreaker<never>,
+    listener: (event: StateChanged) => Effect.Effect<void, E, R>
+  ): Effect.Effect<void, never, R | Scope.Scope>
+} = /* @__PURE__ */ listenTo("CircuitBreaker.onRecovery", "StateChanged", (event) => event.to === "Closed")
+
+/**
+ * Runs an effect after each call that counts as failed, as `onTrip` does.
+ * `lastFailure` of the event says what failed.
+ *
+ * @category listeners
+ * @since 0.1.0
+ */
+export const onFailure: {
+  <E, R>(
+    listener: (event: CallEnded) => Effect.Effect<void, E, R>
+  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
+  <E, R>(
+    self: CircuitBreaker<never>,
+    listener: (event: CallEnded) => Effect.Effect<void, E, R>
+  ): Effect.Effect<void, never, R | Scope.Scope>
+} = /* @__PURE__ */ listenTo("CircuitBreaker.onFailure", "CallEnded", (event) => event.outcome === "Failure")
+
+// -----------------------------------------------------------------------------
+// commands
+// -----------------------------------------------------------------------------
+
+/**
+ * Gives the commands inside an effect an operator's note: it stands in the
+ * `note` of the events that tell of them, and so in logs.
+ *
+ * **Details**
+ *
+ * It applies to `forceOpen`, `forceClose`, `disable`, `metricsOnly` and
+ * `reset` of every circuit, and to `reset` and `resetAll` of a registry. Of two
+ * notes the inner one counts.
+ *
+ * **Example** (Saying why)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect, Stream } from "effect"
+ * import { CircuitBreaker } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({ name: "payment-api" })
+ *   yield* breaker.forceOpen({ duration: "30 minutes" }).pipe(CircuitBreaker.withNote("database migration"))
+ *   const [change] = yield* Stream.runCollect(Stream.take(breaker.changes, 1))
+ *   return change?._tag === "StateChanged" ? change.note : undefined
+ * })
+ *
+ * await Effect.runPromise(program) // => "database migration"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withNote: {
+  (note: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, note: string): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, note: string): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, CommandNote, checkString("CircuitBreaker.withNote: note", note))
+)
 
 // -----------------------------------------------------------------------------
 // services
@@ -744,7 +865,10 @@ export const Service = <Self>() =>
   const given = anyErrors(CircuitPolicy.from("CircuitBreaker.Service: policy", options.policy))
   const policy = given ?? CircuitPolicy.make()
   const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
-  const tag = guard(Context.Service<Self, CircuitBreaker<E>>()(`${SERVICE_PREFIX}${name}` as const), definition)
+  const tag = guard(
+    Context.Service<Self, CircuitBreaker<E>>()(`effect-resilience/CircuitBreaker/${name}` as const),
+    definition
+  )
   const makeOwn = (policy: CircuitPolicy.CircuitPolicy) =>
     Effect.map(make({ name, policy }), (breaker) => remember(breaker, definition))
   const own = makeOwn(policy)

@@ -30,7 +30,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -47,14 +46,18 @@ import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.t
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
-import { Breaker } from "./internal/circuit/breaker.ts"
-import { monotonicMillis } from "./internal/time/monotonic.ts"
 import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.ts"
-import type { Circuit, Command } from "./internal/circuit/machine.ts"
-import { differingSettings } from "./internal/differingSettings.ts"
-import { EventHub, History } from "./internal/eventHub.ts"
-import { ALARMING_FAILURE_RATE } from "./internal/words.ts"
-import { CircuitConflictError } from "./ResilienceError.ts"
+import type { Breaker } from "./internal/circuit/breaker.ts"
+import { handleOf } from "./internal/circuit/handle.ts"
+import type { Command } from "./internal/circuit/machine.ts"
+import { CommandNote } from "./internal/circuit/note.ts"
+import { find, living } from "./internal/registry/eviction.ts"
+import { open } from "./internal/registry/inside.ts"
+import { adopt, checkName, getOrCreate, register, release, remove } from "./internal/registry/naming.ts"
+import { reload } from "./internal/registry/reload.ts"
+import * as State from "./internal/registry/state.ts"
+import { isOpen, summarise, warnIfPerCall } from "./internal/registry/status.ts"
+import type { CircuitConflictError } from "./ResilienceError.ts"
 
 /**
  * The named circuits of a program.
@@ -66,9 +69,6 @@ export interface CircuitBreakerRegistry {
   /** The circuit of that name, if it lives. */
   readonly get: (name: string) => Effect.Effect<Option.Option<CircuitBreaker>>
 
-  /** `get` as a plain function. */
-  readonly getUnsafe: (name: string) => CircuitBreaker | undefined
-
   /**
    * The circuit of that name, made now if need be. With a policy it fails if
    * one with other settings was named for it before; functions and schedules
@@ -77,11 +77,11 @@ export interface CircuitBreakerRegistry {
    */
   readonly getOrCreate: {
     (name: string): Effect.Effect<CircuitBreaker>
-    (name: string, policy: CircuitPolicy.CircuitPolicy): Effect.Effect<CircuitBreaker, CircuitConflictError>
+    (
+      name: string,
+      policy: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options
+    ): Effect.Effect<CircuitBreaker, CircuitConflictError>
   }
-
-  /** `getOrCreate` as a plain function; throws `CircuitConflictError`. */
-  readonly getOrCreateUnsafe: (name: string, policy?: CircuitPolicy.CircuitPolicy | undefined) => CircuitBreaker
 
   /**
    * Makes a circuit that stays until it is removed, however idle. Fails if one
@@ -89,7 +89,7 @@ export interface CircuitBreakerRegistry {
    */
   readonly register: (
     name: string,
-    policy?: CircuitPolicy.CircuitPolicy | undefined
+    policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
   ) => Effect.Effect<CircuitBreaker, CircuitConflictError>
 
   /**
@@ -105,7 +105,10 @@ export interface CircuitBreakerRegistry {
    * Gives a living circuit another policy; its state, backoff and listeners
    * stay. `false` if there is none of that name.
    */
-  readonly reconfigure: (name: string, policy: CircuitPolicy.CircuitPolicy) => Effect.Effect<boolean>
+  readonly reconfigure: (
+    name: string,
+    policy: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options
+  ) => Effect.Effect<boolean>
 
   /**
    * Reads the environment again, and makes living circuits what it says now:
@@ -339,14 +342,12 @@ export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__
 export const make = (options: Options = {}): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> =>
   makeParsed(parse(options), {})
 
-interface Settings {
+/** Without defaults, those of the environment or of `CircuitPolicy.make`. */
+interface Parsed extends Omit<State.Settings, "defaults"> {
   readonly defaults: CircuitPolicy.CircuitPolicy | undefined
-  readonly circuits: ReadonlyMap<string, CircuitPolicy.CircuitPolicy | undefined>
-  /** In milliseconds. */
-  readonly idleTime: number
 }
 
-function parse(options: Options): Settings {
+function parse(options: Options): Parsed {
   const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
   checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
   const defaults = CircuitPolicy.from(field("defaults"), options.defaults)
@@ -365,13 +366,9 @@ function parse(options: Options): Settings {
   return { defaults, circuits, idleTime }
 }
 
-function checkName(field: string, name: string): void {
-  if (typeof name !== "string" || name === "") refuse(field, "a string that is not empty", name)
-}
-
 function makeParsed(
-  { circuits: declaredAtStart, defaults = CircuitPolicy.make(), idleTime }: Settings,
-  { environment: loaded, read, start }: {
+  { circuits, defaults = CircuitPolicy.make(), idleTime }: Parsed,
+  { environment, read, start }: {
     readonly environment?: Environment.Environment
     /** Reads it again. */
     readonly read?: Effect.Effect<Environment.Environment, Config.ConfigError>
@@ -379,437 +376,97 @@ function makeParsed(
     readonly start?: Command
   }
 ): Effect.Effect<CircuitBreakerRegistry, never, Scope.Scope> {
-  return Effect.acquireRelease(
-    Effect.withFiber((fiber) => Effect.succeed(makeUnsafe(fiber.context))),
-    ({ end }) => end
-  ).pipe(Effect.map(({ registry }) => registry))
+  const acquire = Effect.withFiber((fiber) => {
+    const state = State.make({ circuits, defaults, idleTime }, fiber.context, { environment, start })
+    for (const name of circuits.keys()) getOrCreate(state, name, undefined)
+    return Effect.succeed(state)
+  })
+  return Effect.map(Effect.acquireRelease(acquire, end), (state) => registryOf(state, read))
+}
 
-  function makeUnsafe(context: Context.Context<never>) {
-    const circuits = new Map<string, Breaker>()
-    const registered = new Set<string>()
-    const adopted = new WeakSet<Breaker>()
-    /** By the environment. */
-    const switchedOff = new WeakSet<Breaker>()
-    const hub = new EventHub<CircuitEvent>()
-    const changeHub = new EventHub<CircuitChange>()
-    const history = new History<CircuitChange>(1_024)
-    const parent = { events: hub, changes: changeHub, history }
-    const clock = Context.get(context, Clock.Clock)
-    const madeAt = monotonicMillis(clock)
-
-    let environment = loaded
-    const policyOf = (name: string, given?: CircuitPolicy.CircuitPolicy): CircuitPolicy.CircuitPolicy => {
-      // It may have been spread and changed by hand.
-      const policy = CircuitPolicy.from(policyField(name), given)
-      return environment === undefined
-        ? policy ?? declaredAtStart.get(name) ?? defaults
-        : environment.circuitPolicy(name, policy)
-    }
-
-    const watchers = new Set<Watcher>()
-
-    const keep = (breaker: Breaker): void => {
-      circuits.set(breaker.name, breaker)
-      for (const watcher of watchers) watcher.onKept(breaker)
-    }
-
-    const forget = (breaker: Breaker): void => {
-      circuits.delete(breaker.name)
-      for (const watcher of watchers) watcher.onForgotten(breaker)
-    }
-
-    // The policies that code has named, of living circuits: the first one, and the latest that was found to agree.
-    const declared = new WeakMap<
-      Breaker,
-      { readonly first: CircuitPolicy.CircuitPolicy; latest: CircuitPolicy.CircuitPolicy }
-    >()
-    const declare = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
-      declared.set(breaker, { first: policy, latest: policy })
-    }
-
-    const create = (name: string, policy: CircuitPolicy.CircuitPolicy | undefined): Breaker => {
-      checkName("CircuitBreakerRegistry: the name of a circuit", name)
-      checkPolicy(name, policy)
-      const configured = declaredAtStart.get(name)
-      if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
-      sweepSome()
-      const isOn = environment === undefined || environment.enabled(name)
-      const breaker = new Breaker({
-        name,
-        policy: policyOf(name, policy),
-        context,
-        parent,
-        trackUse: idleTime < Infinity && !declaredAtStart.has(name),
-        start: isOn ? start : { _tag: "Disable" }
-      })
-      if (!isOn) switchedOff.add(breaker)
-      if (declaredAtStart.has(name)) registered.add(name)
-      const named = policy ?? configured
-      if (named !== undefined) declare(breaker, named)
-      keep(breaker)
-      return breaker
-    }
-
-    /** Every call may name the policy, so two that are known to agree are not compared again. */
-    const agree = (breaker: Breaker, policy: CircuitPolicy.CircuitPolicy): void => {
-      const named = declared.get(breaker)
-      if (policy === named?.first || policy === named?.latest) return
-      checkPolicy(breaker.name, policy)
-      if (named === undefined) {
-        // The name was used before a policy was named for it.
-        declare(breaker, policy)
-        if (!breaker.reconfigured) breaker.follow(policyOf(breaker.name, policy))
-      } else if (differingSettings(named.first, policy).length === 0) {
-        named.latest = policy
-      } else if (differingSettings(breaker.currentPolicy, policy).length > 0) {
-        assertSamePolicy(breaker.name, named.first, policy)
-      }
-    }
-
-    /** Whether it did: an operator's command stands. */
-    const switchTo = (breaker: Breaker, isOn: boolean): boolean => {
-      const { _tag: state } = breaker.settled()
-      if (isOn) {
-        switchedOff.delete(breaker)
-        if (state !== "Disabled") return false
-        breaker.move({ _tag: "ForceClose" }, "switched on by the environment")
-        return true
-      }
-      if (state === "ForcedOpen" || state === "Disabled" || state === "MetricsOnly") return false
-      switchedOff.add(breaker)
-      breaker.move({ _tag: "Disable" }, "switched off by the environment")
-      return true
-    }
-
-    /** Makes a circuit what the environment says now. */
-    const update = (breaker: Breaker): Reloaded["changed"] => {
-      if (environment === undefined) return []
-      const changed: Array<Reloaded["changed"][number]> = []
-      if (!breaker.reconfigured) {
-        const policy = policyOf(breaker.name, declared.get(breaker)?.first)
-        changed.push(...CircuitPolicy.difference(breaker.currentPolicy, policy))
-        breaker.follow(policy)
-      }
-      const isOn = environment.enabled(breaker.name)
-      if (isOn === switchedOff.has(breaker) && switchTo(breaker, isOn)) changed.push("enabled")
-      return changed
-    }
-
-    const reload = read === undefined ? Effect.succeed([]) : Effect.map(read, (anew) => {
-      environment = anew
-      return Array.from(circuits.values(), (breaker) => ({ circuit: breaker.name, changed: update(breaker) }))
-        .filter(({ changed }) => changed.length > 0)
-    })
-
-    const getOrCreateUnsafe = (name: string, policy?: CircuitPolicy.CircuitPolicy): Breaker => {
-      const breaker = circuits.get(name)
-      if (breaker === undefined) return create(name, policy)
-      if (policy !== undefined) agree(breaker, policy)
-      return breaker
-    }
-
-    const adopt = (breaker: CircuitBreaker): Breaker => {
-      const field = "CircuitBreakerRegistry.adopt: circuit"
-      if (!(breaker instanceof Breaker)) {
-        const name = isObject(breaker) && "name" in breaker
-          ? `one named ${JSON.stringify(breaker.name)}`
-          : typeof breaker
-        throw new RangeError(
-          `${field} must be made by CircuitBreaker.make or a class of CircuitBreaker.Service, of this very copy of the ` +
-            `package, got ${name}`
-        )
-      }
-      const { name } = breaker
-      if (circuits.get(name) !== breaker) {
-        checkName(`${field}.name`, name)
-        if (circuits.has(name)) throw new CircuitConflictError({ circuit: name, fields: [] })
-        if (breaker.hasParent) throw new RangeError(`${field} ${JSON.stringify(name)} is in a registry already`)
-        breaker.join(parent)
-        adopted.add(breaker)
-        declare(breaker, breaker.currentPolicy)
-        update(breaker)
-        if (start !== undefined) breaker.move(start)
-        keep(breaker)
-      }
-      registered.add(name)
-      return breaker
-    }
-
-    /** Ends what a circuit has of the registry. */
-    const release = (breaker: Breaker): Effect.Effect<void> =>
-      adopted.delete(breaker) ? Effect.sync(() => breaker.leaveParent()) : breaker.endEvents
-
-    /** Whether an operator moved the circuit, so that a new one of its name would undo that. */
-    const isUnderManualControl = (breaker: Breaker, circuit: Circuit): boolean => {
-      if (switchedOff.has(breaker)) return circuit._tag !== "Disabled"
-      return start === undefined
-        ? circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
-        : circuit.generation > 1
-    }
-
-    // A circuit that was not used for long is forgotten, though a handle that is
-    // still held finds or restores the one of its name with the next call.
-    const evictIfIdle = (breaker: Breaker, now: number): void => {
-      if (registered.has(breaker.name) || breaker.inFlight > 0 || breaker.hasListeners) return
-      const circuit = breaker.ref.ref.current
-      if (isUnderManualControl(breaker, circuit) || breaker.reconfigured) return
-      const hasOpened = circuit._tag === "Open" || (circuit._tag === "ForcedOpen" && start === undefined)
-      const openUntil = hasOpened ? circuit.openUntil : -Infinity
-      if (now - Math.max(breaker.lastUsedAt, openUntil) < idleTime) return
-      forget(breaker)
-      breaker.successor = () => {
-        const current = circuits.get(breaker.name)
-        if (current !== undefined) return current
-        update(breaker)
-        keep(breaker)
-        breaker.successor = undefined
-        return breaker
-      }
-    }
-
-    let cursor = circuits.values()
-
-    /** Looks at a few circuits with each new one, so that no call pays for the sweep of a million. */
-    const sweepSome = () => {
-      if (idleTime === Infinity) return
-      const now = monotonicMillis(clock)
-      for (let i = 0; i < 2; i++) {
-        const next = cursor.next()
-        if (next.done === true) {
-          cursor = circuits.values()
-          return
-        }
-        evictIfIdle(next.value, now)
-      }
-    }
-
-    const living = (): ReadonlyArray<Breaker> => {
-      if (idleTime < Infinity) {
-        const now = monotonicMillis(clock)
-        for (const breaker of circuits.values()) evictIfIdle(breaker, now)
-        // An iterator keeps what was deleted since it was last used.
-        cursor = circuits.values()
-      }
-      return Array.from(circuits.values())
-    }
-
-    const getUnsafe = (name: string): Breaker | undefined => {
-      const breaker = circuits.get(name)
-      if (breaker !== undefined && idleTime < Infinity) evictIfIdle(breaker, monotonicMillis(clock))
-      return circuits.get(name)
-    }
-
-    const isOpen = (breaker: Breaker): boolean => {
-      const state = breaker.settled()._tag
-      return state === "Open" || state === "ForcedOpen"
-    }
-
-    const registry: CircuitBreakerRegistry = {
-      get: (name) => Effect.sync(() => Option.fromUndefinedOr(getUnsafe(name))),
-      getUnsafe,
-      // Without a policy there is nothing to conflict with.
-      getOrCreate:
-        ((name: string, policy?: CircuitPolicy.CircuitPolicy) =>
-          orConflict(() => getOrCreateUnsafe(name, policy))) as CircuitBreakerRegistry["getOrCreate"],
-      getOrCreateUnsafe,
-      register: (name, policy) =>
-        orConflict(() => {
-          const breaker = getOrCreateUnsafe(name, policy)
-          registered.add(name)
-          breaker.stopTrackingUse()
-          return breaker
-        }),
-      adopt: (breaker) => orConflict(() => adopt(breaker)),
-      reconfigure: (name, policy) =>
-        Effect.suspend(() => {
-          const breaker = circuits.get(name)
-          return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.reconfigure(policy), true)
-        }),
-      // One at a time, or what was read first could be put into effect last.
-      reload: Semaphore.withPermit(Semaphore.makeUnsafe(1))(reload),
-      remove: (name) =>
-        Effect.suspend(() => {
-          const breaker = circuits.get(name)
-          registered.delete(name)
-          if (breaker === undefined) return Effect.succeed(false)
-          forget(breaker)
-          return Effect.as(release(breaker), true)
-        }),
-      names: Effect.sync(() => living().map((breaker) => breaker.name)),
-      statuses: Effect.sync(() => living().map((breaker) => breaker.snapshot())),
-      openCircuits: Effect.sync(() => living().filter(isOpen).map((breaker) => breaker.name)),
-      anyOpen: Effect.sync(() => living().some(isOpen)),
-      reset: (name) =>
-        Effect.suspend(() => {
-          const breaker = circuits.get(name)
-          return breaker === undefined ? Effect.succeed(false) : Effect.as(breaker.reset, true)
-        }),
-      resetAll: Effect.suspend(() => Effect.forEach(living(), (breaker) => breaker.reset, { discard: true })),
-      systemStatus: Effect.sync(() => summarise(living().map((breaker) => breaker.snapshot()))),
-      events: hub.stream,
-      changes: changeHub.streamAfter(() => history.all)
-    }
-
-    open(registry, {
-      version: 1,
-      coming: changeHub.stream,
-      watch: (watcher) => {
-        watchers.add(watcher)
-        for (const breaker of circuits.values()) watcher.onKept(breaker)
-        return () => {
-          watchers.delete(watcher)
-        }
-      }
-    })
-
-    for (const name of declaredAtStart.keys()) create(name, undefined)
-
-    /** The circuits of a Layer that is provided to each call see so few calls that they never open. */
-    const warnIfPerCall = Effect.suspend(() => {
-      // Tests build a registry each, as they should.
-      if (circuits.size === 0 || start !== undefined || clock !== Context.get(Context.empty(), Clock.Clock)) {
-        return Effect.void
-      }
-      const isShort = monotonicMillis(clock) - madeAt < SHORT_LIFE &&
-        Array.from(circuits.values()).every((breaker) => breaker.snapshot().totalCalls <= FEW_CALLS)
-      shortLivesInARow = isShort ? shortLivesInARow + 1 : 0
-      return shortLivesInARow === MANY_LIVES
-        ? Effect.logWarning(
-          `A CircuitBreakerRegistry with ${
-            shown(circuits.keys())
-          } was built and released ${MANY_LIVES} times in a row: ` +
-            "circuits of a Layer that is provided to each call never open. Provide it once, at the edge of the program"
-        )
-        : Effect.void
-    })
-
-    const end = Effect.suspend(() =>
-      Effect.forEach(circuits.values(), release, { discard: true }).pipe(
-        Effect.andThen(warnIfPerCall),
-        Effect.andThen(hub.end),
-        Effect.andThen(changeHub.end)
-      )
+function end(state: State.State): Effect.Effect<void> {
+  return Effect.suspend(() =>
+    Effect.forEach(state.living.values(), (breaker) => release(state, breaker), { discard: true }).pipe(
+      Effect.andThen(warnIfPerCall(state)),
+      Effect.andThen(state.parent.events.end),
+      Effect.andThen(state.parent.changes.end)
     )
-    return { registry, end }
+  )
+}
+
+const registryOf = (
+  state: State.State,
+  read: Effect.Effect<Environment.Environment, Config.ConfigError> | undefined
+): CircuitBreakerRegistry => {
+  const { changes, events, history } = state.parent
+  const registry: CircuitBreakerRegistry = {
+    get: (name) => Effect.sync(() => Option.map(Option.fromUndefinedOr(find(state, name)), handleOf)),
+    // Without a policy there is nothing to conflict with.
+    getOrCreate: ((name: string, input?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options) => {
+      const policy = CircuitPolicy.from("CircuitBreakerRegistry.getOrCreate: policy", input)
+      return orConflict(() => getOrCreate(state, name, policy))
+    }) as CircuitBreakerRegistry["getOrCreate"],
+    register: (name, input) => {
+      const policy = CircuitPolicy.from("CircuitBreakerRegistry.register: policy", input)
+      return orConflict(() => register(state, name, policy))
+    },
+    adopt: (breaker) => orConflict(() => adopt(state, breaker)),
+    reconfigure: (name, input) => {
+      if (input === undefined) {
+        refuse("CircuitBreakerRegistry.reconfigure: policy", "a policy or its options", undefined)
+      }
+      const policy = CircuitPolicy.from("CircuitBreakerRegistry.reconfigure: policy", input)
+      return onCircuit(state, name, (breaker) => breaker.reconfigure(policy))
+    },
+    // One at a time, or what was read first could be put into effect last.
+    reload: Semaphore.withPermit(Semaphore.makeUnsafe(1))(
+      read === undefined ? Effect.succeed([]) : Effect.map(read, (environment) => reload(state, environment))
+    ),
+    remove: (name) => remove(state, name),
+    names: Effect.sync(() => living(state).map((breaker) => breaker.name)),
+    statuses: Effect.sync(() => living(state).map((breaker) => breaker.snapshot())),
+    openCircuits: Effect.sync(() => living(state).filter(isOpen).map((breaker) => breaker.name)),
+    anyOpen: Effect.sync(() => living(state).some(isOpen)),
+    reset: (name) => onCircuit(state, name, (breaker) => breaker.reset),
+    resetAll: Effect.suspend(() => Effect.forEach(living(state), resetOf, { discard: true })),
+    systemStatus: Effect.sync(() => summarise(living(state).map((breaker) => breaker.snapshot()))),
+    events: events.stream,
+    changes: changes.streamAfter(() => history.all)
   }
+  open(registry, {
+    version: 1,
+    find: (name) => find(state, name),
+    getOrCreate: (name, policy) => getOrCreate(state, name, policy),
+    coming: changes.stream,
+    watch: (watcher) => State.watch(state, watcher)
+  })
+  return registry
 }
 
-const SHORT_LIFE = 10_000
-const FEW_CALLS = 10
-const MANY_LIVES = 1_000
-let shortLivesInARow = 0
+const resetOf = (breaker: Breaker): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    breaker.reset(fiber.getRef(CommandNote))
+    return Effect.void
+  })
 
-const shown = (names: Iterable<string>): string => {
-  const all = Array.from(names, (name) => JSON.stringify(name))
-  return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more circuits` : "")
-}
-
-const policyField = (circuit: string): string => `CircuitBreakerRegistry: the policy of ${JSON.stringify(circuit)}`
-
-const checkPolicy = (circuit: string, policy: CircuitPolicy.CircuitPolicy | undefined) =>
-  CircuitPolicy.check(policyField(circuit), policy)
-
-const assertSamePolicy = (
-  circuit: string,
-  declared: CircuitPolicy.CircuitPolicy,
-  policy: CircuitPolicy.CircuitPolicy
-): void => {
-  const fields = differingSettings(declared, policy)
-  if (fields.length > 0) throw new CircuitConflictError({ circuit, fields })
-}
+/** Gives a living circuit a command. `false` if there is none of that name. */
+const onCircuit = (
+  state: State.State,
+  name: string,
+  command: (breaker: CircuitBreaker) => Effect.Effect<void>
+): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const breaker = state.living.get(name)
+    return breaker === undefined ? Effect.succeed(false) : Effect.as(command(handleOf(breaker)), true)
+  })
 
 const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConflictError> =>
   Effect.suspend(() => {
     try {
-      return Effect.succeed(f())
+      return Effect.succeed(handleOf(f()))
     } catch (error) {
       return isConflict(error) ? Effect.fail(error) : Effect.die(error)
     }
   })
 
 const isConflict = (error: unknown): error is CircuitConflictError => Predicate.isTagged(error, "CircuitConflictError")
-
-/** What the rest of the package knows of a registry made here. */
-interface Inside {
-  /** Of this interface and of `Watcher`: with another one the registry is as one made by hand. */
-  readonly version: 1
-  readonly coming: Stream.Stream<CircuitChange>
-  readonly watch: (watcher: Watcher) => () => void
-}
-
-/** On the registry itself, where another copy of this package finds it as well. */
-const INSIDE = "~effect-resilience/registry"
-
-const open = (registry: CircuitBreakerRegistry, inside: Inside): void => {
-  // Not enumerable: a registry that somebody makes by spreading this one is another one.
-  Object.defineProperty(registry, INSIDE, { value: inside })
-}
-
-const insideOf = (registry: CircuitBreakerRegistry): Inside | undefined => {
-  const inside = (registry as { readonly [INSIDE]?: Inside })[INSIDE]
-  return inside?.version === 1 ? inside : undefined
-}
-
-const warned = new WeakSet<CircuitBreakerRegistry>()
-
-/**
- * Says once of a registry that `watchCircuits` sees nothing of it, and what
- * that leads to.
- *
- * @internal
- */
-export const warnIfUnseen = (registry: CircuitBreakerRegistry, consequence: string): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (insideOf(registry) !== undefined || warned.has(registry)) return Effect.void
-    warned.add(registry)
-    return Effect.logWarning(
-      `The CircuitBreakerRegistry was made by hand or by another version of effect-resilience: ${consequence}`
-    )
-  })
-
-/**
- * The changes from now on.
- *
- * @internal
- */
-export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
-  insideOf(registry)?.coming ?? registry.changes
-
-/**
- * Tells of the circuits that a registry keeps, now and later, and of those it
- * forgets. Returns how to stop.
- *
- * @internal
- */
-export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
-  insideOf(registry)?.watch(watcher) ?? (() => {})
-
-/** @internal */
-export interface Watcher {
-  readonly onKept: (breaker: Breaker) => void
-  readonly onForgotten: (breaker: Breaker) => void
-}
-
-const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus => {
-  const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
-  const openCircuits: Array<string> = []
-  let totalCalls = 0
-  let rejectedCalls = 0
-  let degraded = false
-  for (const circuit of circuits) {
-    circuitsByState[circuit.state]++
-    totalCalls += circuit.totalCalls
-    rejectedCalls += circuit.rejectedCalls
-    if (circuit.state === "Open" || circuit.state === "ForcedOpen") openCircuits.push(circuit.name)
-    const alarming = circuit.failureRate > ALARMING_FAILURE_RATE && circuit.state !== "Disabled"
-    if (circuit.state === "HalfOpen" || alarming) degraded = true
-  }
-  return {
-    status: openCircuits.length > 0 ? "unhealthy" : degraded ? "degraded" : "healthy",
-    totalCircuits: circuits.length,
-    circuitsByState,
-    openCircuits,
-    totalCalls,
-    rejectedCalls
-  }
-}

@@ -138,7 +138,7 @@ export type StateChanged = typeof StateChanged.Type
  *     Stream.runCollect,
  *     Effect.forkChild({ startImmediately: true })
  *   )
- *   yield* breaker.forceOpen({ note: "maintenance" })
+ *   yield* CircuitBreaker.withNote(breaker.forceOpen(), "maintenance")
  *   return yield* Fiber.join(reasons)
  * })
  *

@@ -41,9 +41,10 @@ import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { CircuitBreakerRegistry, comingChanges } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
+import { comingChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
-import { checkCount, checkDuration, checkOptions, refuse } from "./internal/check.ts"
+import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
 import { writeLog } from "./internal/telemetry/writeLog.ts"
 import { failureText, STATE_NAMES } from "./internal/words.ts"
@@ -69,6 +70,8 @@ export interface Options {
   readonly maxLines?: number | undefined
   readonly window?: Duration.Input | undefined
 }
+
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ calls: true, maxLines: true, window: true, openedLevel: true })
 
 const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/CircuitLog/Silent", {
   defaultValue: () => false
@@ -100,7 +103,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * const program = Effect.gen(function*() {
  *   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
  *   const circuit = yield* registry.getOrCreate("payment-api")
- *   yield* circuit.forceOpen({ note: "maintenance" })
+ *   yield* circuit.forceOpen().pipe(CircuitBreaker.withNote("maintenance"))
  *   yield* Effect.sleep("10 millis")
  * })
  *
@@ -114,7 +117,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitBreakerRegistry> => {
-  checkOptions("CircuitLog.layer", options, ["calls", "maxLines", "window", "openedLevel"])
+  checkOptions("CircuitLog.layer", options, OPTIONS)
   const openedLevel = options.openedLevel ?? "Warn"
   if (!SEVERITIES.includes(openedLevel)) {
     refuse("CircuitLog.layer: openedLevel", `one of ${SEVERITIES.join(", ")}`, openedLevel)

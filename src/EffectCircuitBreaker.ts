@@ -68,11 +68,16 @@ import type * as Scope from "effect/Scope"
 import type { CircuitBreaker } from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { asProbe, type Breaker, Call, isBreaker } from "./internal/circuit/breaker.ts"
-import { checkOptions, checkString, refuse } from "./internal/check.ts"
+import type { Breaker } from "./internal/circuit/breaker.ts"
+import { Call } from "./internal/circuit/call.ts"
+import { judge } from "./internal/circuit/execution.ts"
+import { isKnown } from "./internal/circuit/handle.ts"
+import { checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
 import * as Circuit from "./internal/circuit/machine.ts"
+import { asProbe } from "./internal/circuit/probe.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { make as makeError, stackless } from "./internal/error/rejection.ts"
+import { findCircuit, insideOf } from "./internal/registry/inside.ts"
 import * as Outcome from "./Outcome.ts"
 
 /**
@@ -207,8 +212,10 @@ export const make = (
     const hub = new EventHub<EffectBreaker.Transition>()
     yield* Effect.addFinalizer(() => hub.end)
 
-    const known = (circuit: CircuitBreaker | undefined): Breaker | undefined => {
-      if (circuit === undefined || isBreaker(circuit)) return circuit
+    const inside = insideOf(registry)
+
+    const known = (circuit: CircuitBreaker): Breaker => {
+      if (isKnown(circuit)) return circuit.live
       throw new RangeError(
         `EffectCircuitBreaker: circuit ${
           JSON.stringify(circuit.name)
@@ -216,10 +223,18 @@ export const make = (
           "version of effect-resilience"
       )
     }
-    const find = (key: string): Breaker | undefined => known(registry.getUnsafe(prefix + key))
-    const findOrMake = (key: string): Breaker =>
-      // A policy is given only to a new circuit. Given to one that was reconfigured, it would be a conflict.
-      find(key) ?? known(registry.getOrCreateUnsafe(prefix + key, policy))!
+    const find = (key: string): Breaker | undefined => {
+      if (inside !== undefined) return inside.find(prefix + key)
+      const circuit = findCircuit(registry, prefix + key)
+      return circuit && known(circuit)
+    }
+    // A policy is given only to a new circuit. Given to one that was reconfigured, it would be a conflict.
+    const findOrMake = (key: string): Breaker => find(key) ?? make(prefix + key)
+    const make = (name: string): Breaker => {
+      if (inside !== undefined) return inside.getOrCreate(name, policy)
+      const made = policy === undefined ? registry.getOrCreate(name) : registry.getOrCreate(name, policy)
+      return known(Effect.runSync(made))
+    }
 
     const publish = (key: string, from: Circuit.Circuit, to: Circuit.Circuit): void => {
       if (from.generation === to.generation || !hub.hasSubscribers) return
@@ -250,27 +265,27 @@ export const make = (
         type Result = Effect.Effect<A, E | EffectBreaker.CircuitBreakerError, R | R2>
         const breaker = findOrMake(key)
         // Only a circuit that is not closed asks what else the fiber runs.
-        return breaker.ref.ref.current._tag === "Closed"
+        return breaker.circuit._tag === "Closed"
           ? run(undefined)
           : Effect.withFiber<A, E | EffectBreaker.CircuitBreakerError, R | R2>(run)
 
         function run(fiber: Fiber.Fiber<unknown, unknown> | undefined): Result {
           const call = new Call()
-          const before = breaker.ref.ref.current
+          const before = breaker.circuit
           const admission = breaker.admit(call, fiber)
-          const circuit = breaker.ref.ref.current
+          const circuit = breaker.circuit
           publish(key, before, circuit)
           if (admission !== undefined && admission !== "Probe") return Effect.fail(rejection(key, breaker))
           if (!call.isAdmitted) return restore(self)
 
           const end = (outcome: EffectBreaker.Outcome, exit: Exit.Exit<A, E>): void => {
-            const before = breaker.ref.ref.current
+            const before = breaker.circuit
             // The same values, but for an absent `retryAfter`.
             breaker.end(call, outcome as Outcome.Outcome, exit)
-            publish(key, before, breaker.ref.ref.current)
+            publish(key, before, breaker.circuit)
           }
           const finish = (exit: Exit.Exit<A, E>): Effect.Effect<A, E, R2> => {
-            const outcome = judge(breaker, call, exit, classify)
+            const outcome = outcomeOf(breaker, call, exit, classify)
             if (!Effect.isEffect(outcome)) {
               end(outcome, exit)
               return exit
@@ -309,7 +324,7 @@ type Classify<A, E, R> = (
   exit: Exit.Exit<A, E>
 ) => EffectBreaker.Outcome | Effect.Effect<EffectBreaker.Outcome, never, R>
 
-const judge = <A, E, R>(
+const outcomeOf = <A, E, R>(
   breaker: Breaker,
   call: Call,
   exit: Exit.Exit<A, E>,
@@ -317,21 +332,21 @@ const judge = <A, E, R>(
 ): EffectBreaker.Outcome | Effect.Effect<EffectBreaker.Outcome, never, R> => {
   try {
     return classify === undefined || (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
-      ? breaker.judge(exit, undefined, call.startedAt)
+      ? judge(exit, breaker, undefined, call.startedAt)
       : classify(exit)
   } catch (defect) {
     return Effect.die(defect)
   }
 }
 
-const POLICY_OPTIONS: ReadonlyArray<keyof PolicyOptions> = ["policy", "prefix"]
-const TRIP_OPTIONS: ReadonlyArray<keyof TripOptions> = [
-  "tripPolicy",
-  "openDuration",
-  "maxOpenDuration",
-  "onStoreError",
-  "prefix"
-]
+const POLICY_OPTIONS = /* @__PURE__ */ optionNames<PolicyOptions>({ policy: true, prefix: true })
+const TRIP_OPTIONS = /* @__PURE__ */ optionNames<TripOptions>({
+  tripPolicy: true,
+  openDuration: true,
+  maxOpenDuration: true,
+  onStoreError: true,
+  prefix: true
+})
 
 const policyOf = (options: TripOptions): CircuitPolicy.CircuitPolicy => {
   const { maxOpenDuration, openDuration, tripPolicy } = options
@@ -364,7 +379,7 @@ const everyFailure: Outcome.Classifier = (exit) => Exit.isSuccess(exit) ? Outcom
 
 /** The circuit as the last call left it, but for probes that have timed out and a ramp that has ended. */
 const stateOf = (key: string, breaker: Breaker): EffectBreaker.State => {
-  const circuit = breaker.ref.ref.current
+  const circuit = breaker.circuit
   switch (circuit._tag) {
     case "Closed":
     case "Disabled":
@@ -394,7 +409,7 @@ const retryAfterOf = (breaker: Breaker, circuit: Circuit.Circuit): Duration.Dura
   const retryAfter = Duration.millis(Circuit.timeUntilRetry(circuit, breaker.now()))
   // Code that waits as long as it is told must not wait for ever for an operator.
   return circuit._tag === "ForcedOpen"
-    ? Duration.min(retryAfter, breaker.currentPolicy.maxOpenDuration)
+    ? Duration.min(retryAfter, breaker.policy.maxOpenDuration)
     : retryAfter
 }
 
@@ -407,7 +422,7 @@ const openReason = /* @__PURE__ */ stackless(EffectBreaker.CircuitOpen.prototype
 const halfOpenReason = /* @__PURE__ */ stackless(EffectBreaker.CircuitHalfOpen.prototype)
 
 const rejection = (key: string, breaker: Breaker): EffectBreaker.CircuitBreakerError => {
-  const circuit = breaker.ref.ref.current
+  const circuit = breaker.circuit
   return makeError(breakerError, {
     _tag: "CircuitBreakerError",
     reason: circuit._tag === "HalfOpen"

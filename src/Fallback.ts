@@ -40,15 +40,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type { NoInfer } from "effect/Types"
 import { checkFunction, checkOptions, optionNames, refuse } from "./internal/check.ts"
-import * as Outcome from "./Outcome.ts"
-import {
-  type AllTiersFailedError,
-  type CallTimeoutError,
-  isAllTiersFailedError,
-  isCallTimeoutError,
-  isRetryExhaustedError,
-  type RetryExhaustedError
-} from "./ResilienceError.ts"
+import { isNotMade, isUnavailable, type NotMade, type Rejection, type Unavailable } from "./ResilienceError.ts"
 
 /**
  * What runs when a call fails: an effect, or a function that gets the error and
@@ -212,23 +204,6 @@ export interface OnErrors<Handled, Removed = Handled> {
 }
 
 /**
- * A rejection by a circuit, bulkhead or rate limit, see `Outcome`.
- *
- * @category models
- * @since 0.1.0
- */
-export type Rejection = Outcome.Rejection
-
-/**
- * An error that may say that a call was not made. An `AllTiersFailedError` does
- * if no tier was asked.
- *
- * @category models
- * @since 0.1.0
- */
-export type NotMade = Rejection | AllTiersFailedError
-
-/**
  * Runs a fallback when a call was not made: an open circuit, a full bulkhead or
  * a rate limit rejected it, or every tier of a tiered call was skipped.
  *
@@ -239,8 +214,9 @@ export type NotMade = Rejection | AllTiersFailedError
  *
  * **Gotchas**
  *
- * Does not run for a `RetryExhaustedError`: a retry that was rejected follows an
- * attempt that was made, see `Outcome.isNotMade`.
+ * A call whose first attempt was made and whose second was rejected fails with
+ * `RetryExhaustedError`, for which this does not run: see
+ * `ResilienceError.isNotMade`.
  *
  * **Example** (Keeping a message for later)
  *
@@ -267,26 +243,7 @@ export type NotMade = Rejection | AllTiersFailedError
  * @category combinators
  * @since 0.1.0
  */
-export const onRejection: OnErrors<NotMade, Rejection> = /* @__PURE__ */ onErrors(Outcome.isNotMade)
-
-/**
- * The errors of this package: the call was rejected, it timed out, its retries
- * are used up, or all of its tiers failed.
- *
- * @category models
- * @since 0.1.0
- */
-export type Unavailable = Rejection | CallTimeoutError | RetryExhaustedError | AllTiersFailedError
-
-/**
- * Whether an error says that a call could not be served.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isUnavailable = (error: unknown): error is Unavailable =>
-  Outcome.isRejection(error) || isCallTimeoutError(error) || isRetryExhaustedError(error) ||
-  isAllTiersFailedError(error)
+export const onRejection: OnErrors<NotMade, Rejection> = /* @__PURE__ */ onErrors(isNotMade)
 
 /**
  * Runs a fallback when a call could not be served: it was rejected, it timed

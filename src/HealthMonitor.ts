@@ -63,7 +63,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as Environment from "./Environment.ts"
 import { type CheckHealth, type HealthReport, Status } from "./HealthReport.ts"
 import {
@@ -79,6 +79,7 @@ import {
 } from "./internal/check.ts"
 import { makeMonitor, type Monitor } from "./internal/health/monitor.ts"
 import type { CheckSettings, Settings } from "./internal/health/settings.ts"
+import { findCircuit, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 
 // -----------------------------------------------------------------------------
 // checks
@@ -439,7 +440,7 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
   Effect.contextWith((context: Context.Context<CircuitBreakerRegistry | R>) => {
     const registry = Context.get(context, CircuitBreakerRegistry)
     const circuits = {
-      find: (name: string) => registry.getUnsafe(name),
+      find: (name: string) => findCircuit(registry, name),
       names: registry.names,
       watch: (watcher: Parameters<typeof watchCircuits>[1]) => watchCircuits(registry, watcher)
     }
@@ -471,7 +472,7 @@ const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
 
 const TIMEOUT = Duration.seconds(5)
 
-const OPTIONS = optionNames<Options>({
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({
   checks: true,
   circuits: true,
   interval: true,
@@ -510,7 +511,7 @@ const orIncluded = (predicate: (circuit: string) => boolean) => (circuit: string
   }
 }
 
-const CHECK_OPTIONS = optionNames<CheckOptions>({
+const CHECK_OPTIONS = /* @__PURE__ */ optionNames<CheckOptions>({
   check: true,
   probe: true,
   circuit: true,

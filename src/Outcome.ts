@@ -34,17 +34,13 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
-import * as Predicate from "effect/Predicate"
 import { errorOf, hintOf, isTimeout, leavesOf } from "./internal/error/insideError.ts"
-import * as NotMade from "./internal/error/notMade.ts"
-import type { BulkheadFullError, CircuitOpenError, RateLimitExceededError } from "./ResilienceError.ts"
+import { isNotMade } from "./internal/error/notMade.ts"
+import * as Internal from "./internal/outcome.ts"
 
 /**
  * What a finished call says about its dependency.
@@ -63,8 +59,7 @@ export type Outcome =
  * @category guards
  * @since 0.1.0
  */
-export const isOutcome = (u: unknown): u is Outcome =>
-  Predicate.isTagged(u, "Success") || Predicate.isTagged(u, "Failure") || Predicate.isTagged(u, "Ignored")
+export const isOutcome: (u: unknown) => u is Outcome = Internal.isOutcome
 
 /**
  * Decides the outcome of a call from its exit.
@@ -85,7 +80,7 @@ export type Classifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A, E>)
  * @category constructors
  * @since 0.1.0
  */
-export const success: Outcome = { _tag: "Success" }
+export const success: Outcome = Internal.success
 
 /**
  * The call says nothing about the dependency. It counts neither for nor
@@ -94,9 +89,7 @@ export const success: Outcome = { _tag: "Success" }
  * @category constructors
  * @since 0.1.0
  */
-export const ignored: Outcome = { _tag: "Ignored" }
-
-const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
+export const ignored: Outcome = Internal.ignored
 
 /**
  * The call counts against the dependency.
@@ -115,17 +108,7 @@ const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
  * @category constructors
  * @since 0.1.0
  */
-export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome => {
-  const hint = options?.retryAfter === undefined ? undefined : sensible(options.retryAfter)
-  return hint === undefined ? plainFailure : { _tag: "Failure", retryAfter: hint }
-}
-
-const sensible = (input: unknown): Duration.Duration | undefined => {
-  // Effect takes a NaN for zero.
-  if (Number.isNaN(input) || input === Infinity) return undefined
-  const duration = Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
-  return duration === undefined || Duration.isNegative(duration) ? undefined : duration
-}
+export const failure: (options?: { readonly retryAfter?: Duration.Input | undefined }) => Outcome = Internal.failure
 
 /**
  * Reads the `Retry-After` header of HTTP: a number of seconds or a date.
@@ -157,7 +140,7 @@ const sensible = (input: unknown): Duration.Duration | undefined => {
  */
 export const parseRetryAfter = (header: string | null | undefined, now: number): Duration.Duration | undefined => {
   const text = header?.trim() ?? ""
-  if (/^\d+(?:\.\d+)?$/.test(text)) return sensible(Number(text) * 1000)
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Internal.sensible(Number(text) * 1000)
   // A date starts with its day of the week. JavaScript reads nearly anything else as a date, too.
   if (!/^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text)) return undefined
   const at = Option.getOrUndefined(Option.map(DateTime.make(text), DateTime.toEpochMillis))
@@ -173,7 +156,7 @@ export const parseRetryAfter = (header: string | null | undefined, now: number):
  * @category classifiers
  * @since 0.1.0
  */
-export const classify: Classifier = (exit) => Exit.isSuccess(exit) ? success : failureOf(exit.cause)
+export const classify: Classifier = Internal.classify
 
 /**
  * A classifier by which only the typed errors that satisfy the predicate count
@@ -225,10 +208,10 @@ const answersUnless =
   <E>(counts: (error: E, leaves: ReadonlyArray<E>) => boolean): Classifier<unknown, E> => (exit) => {
     if (Exit.isSuccess(exit)) return success
     const answer = Option.getOrUndefined(Option.map(errorOf(exit.cause), (error) => ({ error })))
-    if (answer === undefined || isNotMade(answer.error)) return failureOf(exit.cause)
+    if (answer === undefined || isNotMade(answer.error)) return Internal.failureOf(exit.cause)
     const leaves = insideOf(answer.error)
     return isTimeout(answer.error) || leaves.some(isTimeout) || counts(answer.error, leaves)
-      ? failureOf(exit.cause)
+      ? Internal.failureOf(exit.cause)
       : success
   }
 
@@ -253,9 +236,11 @@ const insideOf = <E>(error: E): ReadonlyArray<E> => {
 export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknown, E> => (exit) => {
   if (Exit.isSuccess(exit)) return success
   const error = errorOf(exit.cause)
-  if (Option.isNone(error)) return failureOf(exit.cause)
+  if (Option.isNone(error)) return Internal.failureOf(exit.cause)
   const leaves = insideOf(error.value)
-  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored)) ? ignored : failureOf(exit.cause)
+  return isIgnored(error.value) || (leaves.length > 0 && leaves.every(isIgnored))
+    ? ignored
+    : Internal.failureOf(exit.cause)
 }
 
 /**
@@ -273,86 +258,3 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
  * @since 0.1.0
  */
 export const retryAfter = (error: unknown): Duration.Duration | undefined => hintOf(error)
-
-/**
- * An error by which a circuit, bulkhead or rate limit rejects a call: those of
- * this package, and those of Effect's own breaker and rate limiter.
- *
- * @category models
- * @since 0.1.0
- */
-export type Rejection =
-  | BulkheadFullError
-  | CircuitOpenError
-  | RateLimitExceededError
-  | EffectBreaker.CircuitBreakerError
-  | RateLimiter.RateLimiterError
-  | RateLimiter.RateLimitStoreError
-
-/**
- * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
- * the call was not made.
- *
- * **Details**
- *
- * Retries, hedges and pipelines fail with a rejection only if none of their
- * attempts was made. After an attempt the error is another one, such as
- * `RetryExhaustedError` with the reason `rejected`.
- *
- * **Gotchas**
- *
- * It speaks of the guarded call only. An effect that does something first and
- * then makes a guarded call may fail with a rejection after it did something,
- * and so may a fallback that makes a guarded call of its own.
- *
- * @see {@link isNotMade} for tiered calls as well
- *
- * @category guards
- * @since 0.1.0
- */
-export const isRejection: (error: unknown) => error is Rejection = NotMade.isRejection
-
-/**
- * Checks whether an error says that the call was not made: it is a rejection,
- * or an `AllTiersFailedError` whose tiers were all skipped or failed with one.
- *
- * **When to use**
- *
- * Use to decide whether a call with an effect on the other side can be made
- * again or stored for later without the danger of doing it twice.
- *
- * **Example** (Telling rejections from failures)
- *
- * ```ts import.meta.vitest
- * import { Effect } from "effect"
- * import { CircuitBreaker, CircuitPolicy, Outcome, Retry } from "effect-resilience"
- *
- * const program = Effect.gen(function*() {
- *   const breaker = yield* CircuitBreaker.make({
- *     name: "broker",
- *     policy: CircuitPolicy.make({ consecutiveFailures: 1 })
- *   })
- *   const send = breaker.execute(Effect.fail("timed out, may have arrived")).pipe(
- *     Retry.withRetry({ maxAttempts: 3, baseDelay: 0 }),
- *     Effect.flip
- *   )
- *   // The first attempt opens the circuit, which rejects the second.
- *   const first = yield* send
- *   const later = yield* send
- *   return [Outcome.isNotMade(first), Outcome.isNotMade(later)]
- * })
- *
- * await Effect.runPromise(program) // => [false, true]
- * ```
- *
- * @category guards
- * @since 0.1.0
- */
-export const isNotMade: (error: unknown) => boolean = NotMade.isNotMade
-
-const failureOf = (cause: Cause.Cause<unknown>): Outcome => {
-  const errors = cause.reasons.filter(Cause.isFailReason).map(({ error }) => error)
-  // What was made beside a call that was not, or broke beside it, counts.
-  if (errors.length > 0 && !Cause.hasDies(cause) && errors.every(isNotMade)) return ignored
-  return failure({ retryAfter: retryAfter(errors[0]) })
-}

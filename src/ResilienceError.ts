@@ -33,12 +33,15 @@
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import type * as EffectBreaker from "effect/persistence/CircuitBreaker"
+import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import { DurationOrInfinity } from "./internal/time/durationCodec.ts"
 import { formatDuration } from "./internal/time/durationText.ts"
 import { errorClass, guardOf } from "./internal/error/errorClass.ts"
 import { type ERROR_TYPE_ID, hintOf } from "./internal/error/insideError.ts"
 import { messageOf } from "./internal/error/messageOf.ts"
+import * as Internal from "./internal/error/notMade.ts"
 import { WireError } from "./internal/error/wireError.ts"
 import { failureText } from "./internal/words.ts"
 
@@ -91,7 +94,7 @@ export type LastFailure = typeof LastFailure.Type
  * @category errors
  * @since 0.1.0
  */
-export class CircuitOpenError extends errorClass<CircuitOpenError>()(
+export class CircuitOpenError extends errorClass<CircuitOpenError>("rejection")(
   "CircuitOpenError",
   {
     circuit: Schema.String,
@@ -145,7 +148,7 @@ export const isCircuitOpenError: (u: unknown) => u is CircuitOpenError = /* @__P
  * @category errors
  * @since 0.1.0
  */
-export class CallTimeoutError extends errorClass<CallTimeoutError>()(
+export class CallTimeoutError extends errorClass<CallTimeoutError>("unavailable")(
   "CallTimeoutError",
   {
     operation: Schema.String,
@@ -198,7 +201,7 @@ export const isCallTimeoutError: (u: unknown) => u is CallTimeoutError = /* @__P
  * @category errors
  * @since 0.1.0
  */
-export class RetryExhaustedError extends errorClass<RetryExhaustedError>()(
+export class RetryExhaustedError extends errorClass<RetryExhaustedError>("unavailable")(
   "RetryExhaustedError",
   {
     attempts: Schema.Int,
@@ -254,7 +257,7 @@ const asked = (error: unknown): string => {
  * @category errors
  * @since 0.1.0
  */
-export class BulkheadFullError extends errorClass<BulkheadFullError>()(
+export class BulkheadFullError extends errorClass<BulkheadFullError>("rejection")(
   "BulkheadFullError",
   {
     bulkhead: Schema.String,
@@ -286,7 +289,7 @@ export const isBulkheadFullError: (u: unknown) => u is BulkheadFullError = /* @_
  * @category errors
  * @since 0.1.0
  */
-export class RateLimitExceededError extends errorClass<RateLimitExceededError>()(
+export class RateLimitExceededError extends errorClass<RateLimitExceededError>("rejection")(
   "RateLimitExceededError",
   {
     limiter: Schema.String,
@@ -347,7 +350,7 @@ export type TierAttempt = typeof TierAttempt.Type
  * @category errors
  * @since 0.1.0
  */
-export class AllTiersFailedError extends errorClass<AllTiersFailedError>()(
+export class AllTiersFailedError extends errorClass<AllTiersFailedError>("unavailable")(
   "AllTiersFailedError",
   {
     operation: Schema.String,
@@ -385,7 +388,7 @@ export const isAllTiersFailedError: (u: unknown) => u is AllTiersFailedError = /
  * @category errors
  * @since 0.1.0
  */
-export class CircuitConflictError extends errorClass<CircuitConflictError>()(
+export class CircuitConflictError extends errorClass<CircuitConflictError>("mistake")(
   "CircuitConflictError",
   {
     circuit: Schema.String,
@@ -410,3 +413,109 @@ export class CircuitConflictError extends errorClass<CircuitConflictError>()(
 export const isCircuitConflictError: (u: unknown) => u is CircuitConflictError = /* @__PURE__ */ guardOf(
   CircuitConflictError
 )
+
+// -----------------------------------------------------------------------------
+// kinds of errors
+// -----------------------------------------------------------------------------
+
+/**
+ * An error by which a circuit, bulkhead or rate limit rejects a call: those of
+ * this package, and those of Effect's own breaker and rate limiter.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Rejection =
+  | BulkheadFullError
+  | CircuitOpenError
+  | RateLimitExceededError
+  | EffectBreaker.CircuitBreakerError
+  | RateLimiter.RateLimiterError
+  | RateLimiter.RateLimitStoreError
+
+/**
+ * Checks whether an error is a rejection by a circuit, bulkhead or rate limit:
+ * the call was not made.
+ *
+ * **Details**
+ *
+ * Retries, hedges and pipelines fail with a rejection only if none of their
+ * attempts was made. After an attempt the error is another one, such as
+ * `RetryExhaustedError` with the reason `rejected`.
+ *
+ * **Gotchas**
+ *
+ * It speaks of the guarded call only. An effect that does something first and
+ * then makes a guarded call may fail with a rejection after it did something,
+ * and so may a fallback that makes a guarded call of its own.
+ *
+ * @see {@link isNotMade} for tiered calls as well
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRejection: (error: unknown) => error is Rejection = Internal.isRejection
+
+/**
+ * Checks whether an error says that the call was not made: it is a rejection,
+ * or an `AllTiersFailedError` whose tiers were all skipped or failed with one.
+ *
+ * **When to use**
+ *
+ * Use to decide whether a call with an effect on the other side can be made
+ * again or stored for later without the danger of doing it twice.
+ *
+ * **Example** (Telling rejections from failures)
+ *
+ * ```ts import.meta.vitest
+ * import { Effect } from "effect"
+ * import { CircuitBreaker, CircuitPolicy, ResilienceError, Retry } from "effect-resilience"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({
+ *     name: "broker",
+ *     policy: CircuitPolicy.make({ consecutiveFailures: 1 })
+ *   })
+ *   const send = breaker.execute(Effect.fail("timed out, may have arrived")).pipe(
+ *     Retry.withRetry({ maxAttempts: 3, baseDelay: 0 }),
+ *     Effect.flip
+ *   )
+ *   // The first attempt opens the circuit, which rejects the second.
+ *   const first = yield* send
+ *   const later = yield* send
+ *   return [ResilienceError.isNotMade(first), ResilienceError.isNotMade(later)]
+ * })
+ *
+ * await Effect.runPromise(program) // => [false, true]
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isNotMade: (error: unknown) => boolean = Internal.isNotMade
+
+/**
+ * An error that may say that a call was not made. An `AllTiersFailedError` does
+ * if no tier made it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type NotMade = Rejection | AllTiersFailedError
+
+/**
+ * An error by which this package reports that the dependency did not serve a
+ * call: a rejection, a timeout, exhausted retries, or the failure of all tiers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Unavailable = Rejection | CallTimeoutError | RetryExhaustedError | AllTiersFailedError
+
+/**
+ * Checks whether an error says that the dependency did not serve a call.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isUnavailable: (error: unknown) => error is Unavailable = Internal.isUnavailable

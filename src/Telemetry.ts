@@ -38,9 +38,11 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { type Bulkhead, isBulkhead } from "./Bulkhead.ts"
 import { type CircuitBreaker, isCircuitBreaker } from "./CircuitBreaker.ts"
-import { CircuitBreakerRegistry, warnIfUnseen, watchCircuits } from "./CircuitBreakerRegistry.ts"
+import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CircuitState } from "./CircuitEvent.ts"
-import { type Breaker, isBreaker } from "./internal/circuit/breaker.ts"
+import type { Breaker } from "./internal/circuit/breaker.ts"
+import { isKnown } from "./internal/circuit/handle.ts"
+import { warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 import { checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { Histogram } from "./internal/telemetry/histogram.ts"
 import { Recorder } from "./internal/telemetry/recorder.ts"
@@ -194,12 +196,12 @@ export const watch = (
       Effect.sync(() =>
         isBulkhead(target)
           ? registerBulkhead(target, context)
-          : isBreaker(target)
+          : isKnown(target)
           ? registerCircuit(target.live, context, options)
           : () => {}
       )
     ).pipe(Effect.tap(() =>
-      isBulkhead(target) || isBreaker(target) ? Effect.void : Effect.logWarning(
+      isBulkhead(target) || isKnown(target) ? Effect.void : Effect.logWarning(
         `Telemetry.watch measures nothing of circuit ${
           JSON.stringify(target.name)
         }: it was made by hand or by another ` +
@@ -210,7 +212,7 @@ export const watch = (
   ))
 }
 
-const OPTIONS = optionNames<Options>({ durations: true, durationBoundaries: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ durations: true, durationBoundaries: true })
 
 const checkTelemetry = (caller: string, options: Options): void => {
   checkOptions(caller, options, OPTIONS)

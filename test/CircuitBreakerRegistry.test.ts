@@ -47,6 +47,8 @@ import {
   watch
 } from "./support/circuits.ts"
 import { atEveryOperation } from "./support/machine.ts"
+import { findCircuit, namedCircuit } from "./support/registry.ts"
+import { comingChanges, watchCircuits } from "../src/internal/registry/inside.ts"
 
 const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
 
@@ -65,8 +67,8 @@ describe("getOrCreate", () => {
       const breaker = yield* registry.getOrCreate("a")
       assert.strictEqual(breaker.name, "a")
       assert.strictEqual(yield* registry.getOrCreate("a"), breaker)
-      assert.strictEqual(registry.getOrCreateUnsafe("a"), breaker)
-      assert.strictEqual(registry.getUnsafe("a"), breaker)
+      assert.strictEqual(namedCircuit(registry, "a"), breaker)
+      assert.strictEqual(findCircuit(registry, "a"), breaker)
       assert.notStrictEqual(yield* registry.getOrCreate("b"), breaker)
     }))
 
@@ -112,7 +114,7 @@ describe("getOrCreate", () => {
         `Circuit "a" is registered already with another consecutiveFailures, openDuration; ` +
           `use reconfigure to change its policy, or another name`
       )
-      assert.throws(() => registry.getOrCreateUnsafe("a", CircuitPolicy.kafka), ResilienceError.CircuitConflictError)
+      assert.throws(() => namedCircuit(registry, "a", CircuitPolicy.kafka), ResilienceError.CircuitConflictError)
     }))
 
   it.effect("with an equal policy finds the circuit", () =>
@@ -129,17 +131,31 @@ describe("getOrCreate", () => {
       assert.strictEqual((yield* configured.getOrCreate("a", CircuitPolicy.make(options))).name, "a")
     }))
 
-  it.effect("with what is no policy at all dies", () =>
+  it.effect("with what is no policy at all is refused where it is written", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      for (const none of [5, null, {}] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
-        const message = "CircuitBreakerRegistry: the policy of \"a\" must be a policy"
-        assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, message)
-        assert.isTrue(Exit.hasDies(yield* Effect.exit(registry.getOrCreate("a", none))))
+      for (const none of [5, null, []] as ReadonlyArray<unknown> as ReadonlyArray<CircuitPolicy.CircuitPolicy>) {
+        for (const command of ["getOrCreate", "register", "reconfigure"] as const) {
+          assert.throws(() => registry[command]("a", none), RangeError, `CircuitBreakerRegistry.${command}: policy`)
+        }
+        namedCircuit(registry, "a", CircuitPolicy.kafka)
+        assert.throws(() => namedCircuit(registry, "a", none), RangeError, "CircuitBreakerRegistry.getOrCreate: policy")
       }
-      registry.getOrCreateUnsafe("a", CircuitPolicy.kafka)
-      const none = 5 as unknown as CircuitPolicy.CircuitPolicy
-      assert.throws(() => registry.getOrCreateUnsafe("a", none), RangeError, "the policy of \"a\" must be a policy")
+      const none = undefined as unknown as CircuitPolicy.CircuitPolicy
+      assert.throws(() => registry.reconfigure("a", none), RangeError, "CircuitBreakerRegistry.reconfigure: policy")
+    }))
+
+  it.effect("takes the options of a policy for one, as register and reconfigure do", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const { consecutiveFailures } = yield* (yield* registry.getOrCreate("a", { consecutiveFailures: 2 })).policy
+      assert.strictEqual(consecutiveFailures, 2)
+      const kept = yield* registry.register("a", { consecutiveFailures: 2 })
+      assert.strictEqual(kept, yield* registry.getOrCreate("a"))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(registry.register("a", { consecutiveFailures: 3 }))))
+      assert.isTrue(yield* registry.reconfigure("a", { consecutiveFailures: 4 }))
+      assert.strictEqual((yield* kept.policy).consecutiveFailures, 4)
+      assert.throws(() => registry.reconfigure("a", { consecutiveFailures: 0 }), RangeError, "consecutiveFailures")
     }))
 
   it.effect("a conflict leaves the circuit as it is", () =>
@@ -204,7 +220,7 @@ describe("getOrCreate", () => {
       const registry = yield* make()
       for (const [name, shown] of [["", "\"\""], [undefined, "undefined"], [5, "5"]] as const) {
         const message = `CircuitBreakerRegistry: the name of a circuit must be a string that is not empty, got ${shown}`
-        assert.throws(() => registry.getOrCreateUnsafe(name as string), RangeError, message)
+        assert.throws(() => namedCircuit(registry, name as string), RangeError, message)
         const exit = yield* Effect.exit(registry.register(name as string))
         assert.isTrue(Exit.hasDies(exit))
         if (Exit.isFailure(exit)) assert.include(Cause.pretty(exit.cause), message)
@@ -315,7 +331,7 @@ describe("get", () => {
     Effect.gen(function*() {
       const registry = yield* make()
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
-      assert.isUndefined(registry.getUnsafe("a"))
+      assert.isUndefined(findCircuit(registry, "a"))
       const breaker = yield* registry.getOrCreate("a")
       assert.strictEqual(Option.getOrUndefined(yield* registry.get("a")), breaker)
       assert.deepStrictEqual(yield* registry.names, ["a"])
@@ -334,8 +350,8 @@ describe("circuits that the Layer names", () => {
         ["Closed", 0]
       ])
       assert.strictEqual((yield* registry.systemStatus).totalCircuits, 2)
-      assert.strictEqual(yield* registry.getUnsafe("kafka")!.policy, CircuitPolicy.kafka)
-      assert.strictEqual(yield* registry.getUnsafe("search")!.policy, policy)
+      assert.strictEqual(yield* findCircuit(registry, "kafka")!.policy, CircuitPolicy.kafka)
+      assert.strictEqual(yield* findCircuit(registry, "search")!.policy, policy)
     }))
 
   it.effect("and the defaults may be options of a policy, under the environment as well", () =>
@@ -367,7 +383,7 @@ describe("circuits that the Layer names", () => {
   it.effect("can be forced open before the first call", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
-      yield* registry.getUnsafe("kafka")!.forceOpen()
+      yield* findCircuit(registry, "kafka")!.forceOpen()
       const error = yield* Effect.flip(Effect.void.pipe(CircuitBreaker.withCircuitBreaker("kafka")))
       assert.strictEqual(error._tag, "CircuitOpenError")
     }).pipe(Effect.provide(CircuitBreakerRegistry.layer({ circuits }))))
@@ -415,7 +431,7 @@ describe("circuits that the Layer names", () => {
     Effect.gen(function*() {
       const registry = yield* Registry
       assert.deepStrictEqual(yield* registry.names, ["kafka", "search"])
-      const policies = yield* Effect.forEach(["kafka", "search"], (name) => registry.getUnsafe(name)!.policy)
+      const policies = yield* Effect.forEach(["kafka", "search"], (name) => findCircuit(registry, name)!.policy)
       assert.deepStrictEqual(policies.map(({ consecutiveFailures }) => consecutiveFailures), [9, 7])
     }).pipe(
       Effect.provide(CircuitBreakerRegistry.layerConfig({ circuits })),
@@ -518,7 +534,7 @@ describe("adopt", () => {
     Effect.gen(function*() {
       const registry = yield* make()
       const seen: Array<string> = []
-      CircuitBreakerRegistry.watchCircuits(registry, {
+      watchCircuits(registry, {
         onKept: ({ name }) => void seen.push(`kept ${name}`),
         onForgotten: ({ name }) => void seen.push(`forgot ${name}`)
       })
@@ -538,7 +554,7 @@ describe("adopt", () => {
         error.message,
         "Circuit \"own\" is registered already; remove it first, or use another name"
       )
-      assert.strictEqual(registry.getUnsafe("own"), living)
+      assert.strictEqual(findCircuit(registry, "own"), living)
       yield* fail(breaker)
       assert.deepStrictEqual(yield* registry.openCircuits, [])
     }))
@@ -953,7 +969,7 @@ describe("idle circuits", () => {
       yield* TestClock.adjust("1 hour")
 
       assert.deepStrictEqual(yield* registry.get("a"), Option.none())
-      assert.isUndefined(registry.getUnsafe("b"))
+      assert.isUndefined(findCircuit(registry, "b"))
     }))
 
   it.effect("one hour by default", () =>
@@ -1026,7 +1042,7 @@ describe("idle circuits", () => {
     "forced open": (breaker) => breaker.forceOpen(),
     disabled: (breaker) => breaker.disable,
     "in MetricsOnly": (breaker) => breaker.metricsOnly,
-    "with a listener": (breaker) => breaker.onTrip(() => Effect.void),
+    "with a listener": (breaker) => CircuitBreaker.onTrip(breaker, () => Effect.void),
     "with a subscriber to its events": (breaker) => watch(breaker.events)
   }
   for (const [name, keep] of Object.entries(kept)) {
@@ -1040,7 +1056,7 @@ describe("idle circuits", () => {
         assert.deepStrictEqual(yield* registry.names, ["a"])
         // Nor are they forgotten little by little, as others are made.
         yield* repeat(Effect.suspend(() => registry.getOrCreate(`tenant-${Math.random()}`)), 20)
-        assert.strictEqual(registry.getUnsafe("a"), breaker)
+        assert.strictEqual(findCircuit(registry, "a"), breaker)
       }))
   }
 
@@ -1059,7 +1075,7 @@ describe("idle circuits", () => {
     Effect.gen(function*() {
       const registry = yield* make()
       const breaker = yield* registry.getOrCreate("a")
-      yield* Effect.scoped(Effect.andThen(breaker.onTrip(() => Effect.void), settle))
+      yield* Effect.scoped(Effect.andThen(CircuitBreaker.onTrip(breaker, () => Effect.void), settle))
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* registry.names, [])
     }))
@@ -1206,11 +1222,11 @@ describe("a permit", () => {
           Scope.provide(CircuitBreakerRegistry.make({ idleTimeToLive: 10 }), Scope.makeUnsafe())
         ).pollUnsafe()!
       ).pipe(Option.getOrThrow)
-      const handle = registry.getOrCreateUnsafe("search")
+      const handle = namedCircuit(registry, "search")
       machine.now = 10
       start(Effect.scoped(Effect.andThen(handle.permit, Effect.sleep(5))))
       machine.run(registry.names)
-      const circuit = registry.getOrCreateUnsafe("search")
+      const circuit = namedCircuit(registry, "search")
       machine.settle()
 
       assert.strictEqual(Effect.runSync(circuit.metrics).callsInFlight, 1, `operation ${place}`)
@@ -1227,7 +1243,7 @@ describe("ten thousand tenants", () => {
       const inUse = yield* registry.getOrCreate("in use")
       let mostAlive = 0
       for (let i = 0; i < 10_000; i++) {
-        yield* succeed(registry.getOrCreateUnsafe(`tenant-${i}`))
+        yield* succeed(namedCircuit(registry, `tenant-${i}`))
         yield* succeed(inUse)
         clocks.pass("1 second")
         if (i % 1_000 === 999) {
@@ -1237,13 +1253,13 @@ describe("ten thousand tenants", () => {
       // Sixty are young enough; the sweep may be a round behind.
       assert.isAtMost(mostAlive, 200)
       assert.isAtMost((yield* registry.names).length, 62)
-      assert.strictEqual(registry.getUnsafe("in use"), inUse)
+      assert.strictEqual(findCircuit(registry, "in use"), inUse)
     }))
 
   it.effect("that came at once leave at once", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      for (let i = 0; i < 10_000; i++) yield* succeed(registry.getOrCreateUnsafe(`tenant-${i}`))
+      for (let i = 0; i < 10_000; i++) yield* succeed(namedCircuit(registry, `tenant-${i}`))
       assert.strictEqual((yield* registry.names).length, 10_000)
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* registry.names).length, 0)
@@ -1259,7 +1275,7 @@ describe("ten thousand tenants", () => {
         Effect.provideService(Clock.Clock, clocks)
       )
     )
-    const circuits = Array.from({ length: 1_000 }, (_, i) => new WeakRef(registry.getOrCreateUnsafe(`tenant-${i}`)))
+    const circuits = Array.from({ length: 1_000 }, (_, i) => new WeakRef(namedCircuit(registry, `tenant-${i}`)))
     clocks.pass("1 hour")
     assert.isEmpty(Effect.runSync(registry.names))
     // A reference is held for the turn it was made in.
@@ -1273,12 +1289,12 @@ describe("ten thousand tenants", () => {
   it.effect("that came at once leave as new ones come, two for each", () =>
     Effect.gen(function*() {
       const registry = yield* make()
-      for (let i = 0; i < 1_000; i++) yield* succeed(registry.getOrCreateUnsafe(`old-${i}`))
+      for (let i = 0; i < 1_000; i++) yield* succeed(namedCircuit(registry, `old-${i}`))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* alive(registry, "old", 1_000), 1_000)
-      for (let i = 0; i < 100; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      for (let i = 0; i < 100; i++) namedCircuit(registry, `new-${i}`)
       assert.approximately(yield* alive(registry, "old", 1_000), 800, 30)
-      for (let i = 100; i < 1_000; i++) registry.getOrCreateUnsafe(`new-${i}`)
+      for (let i = 100; i < 1_000; i++) namedCircuit(registry, `new-${i}`)
       assert.strictEqual(yield* alive(registry, "old", 1_000), 0)
       assert.strictEqual(yield* alive(registry, "new", 1_000), 1_000)
     }))
@@ -1296,8 +1312,8 @@ describe("whoever watches the circuits of a registry", () => {
     const seen: Array<string> = []
     return {
       seen,
-      onKept: ({ name }: Breaker) => void seen.push(`kept ${name}`),
-      onForgotten: ({ name }: Breaker) => void seen.push(`forgot ${name}`)
+      onKept: ({ name }: { readonly name: string }) => void seen.push(`kept ${name}`),
+      onForgotten: ({ name }: { readonly name: string }) => void seen.push(`forgot ${name}`)
     }
   }
 
@@ -1306,7 +1322,7 @@ describe("whoever watches the circuits of a registry", () => {
       const registry = yield* make()
       const a = yield* registry.getOrCreate("a")
       const first = watcher()
-      const stop = CircuitBreakerRegistry.watchCircuits(registry, first)
+      const stop = watchCircuits(registry, first)
       assert.deepStrictEqual(first.seen, ["kept a"])
 
       yield* registry.getOrCreate("b")
@@ -1326,7 +1342,7 @@ describe("whoever watches the circuits of a registry", () => {
       const registry = yield* make()
       const a = yield* registry.getOrCreate("a")
       yield* a.disable
-      const coming = yield* watch(CircuitBreakerRegistry.comingChanges(registry))
+      const coming = yield* watch(comingChanges(registry))
       yield* a.forceClose
 
       assert.deepStrictEqual((yield* coming).map(({ sequence }) => sequence), [2])
@@ -1338,12 +1354,12 @@ describe("whoever watches the circuits of a registry", () => {
       const a = yield* registry.getOrCreate("a")
       yield* a.disable
       const { seen, ...others } = watcher()
-      const stop = CircuitBreakerRegistry.watchCircuits(registry, others)
+      const stop = watchCircuits(registry, others)
       yield* registry.getOrCreate("b")
       stop()
 
       assert.deepStrictEqual(seen, [])
-      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+      assert.strictEqual(comingChanges(registry), registry.changes)
     }))
 })
 
@@ -1418,7 +1434,7 @@ describe("reload", () => {
   it.effect("respects policies in code, wherever they are named", () =>
     underEnv({}, (registry, env) =>
       Effect.gen(function*() {
-        const layered = registry.getUnsafe("layered")!
+        const layered = findCircuit(registry, "layered")!
         const named = yield* registry.getOrCreate("named", CircuitPolicy.make({ consecutiveFailures: 8 }))
         const adopted = yield* registry.adopt(
           yield* CircuitBreaker.make({ name: "adopted", policy: CircuitPolicy.make({ consecutiveFailures: 9 }) })
@@ -1535,7 +1551,7 @@ describe("reload", () => {
       yield* latch.open
       yield* Fiber.join(slow)
       yield* Fiber.join(fast)
-      assert.strictEqual(yield* failures(registry.getUnsafe("a")!), 3)
+      assert.strictEqual(yield* failures(findCircuit(registry, "a")!), 3)
     }))
 
   it.effect("reads the process environment as it is now, if no other is provided", () =>
@@ -1568,7 +1584,7 @@ describe("a registry of another copy of the package", () => {
       const registry = yield* other.CircuitBreakerRegistry.make({ circuits: { a: undefined } })
       const [exported, coming] = yield* Effect.gen(function*() {
         yield* fail(yield* registry.getOrCreate("a"))
-        return [yield* Metric.snapshot, CircuitBreakerRegistry.comingChanges(registry)] as const
+        return [yield* Metric.snapshot, comingChanges(registry)] as const
       }).pipe(
         Effect.provide(Telemetry.layer()),
         Effect.provideService(Registry, registry),
@@ -1619,13 +1635,13 @@ describe("a registry made by hand", () => {
     Effect.gen(function*() {
       const registry = { ...(yield* make()) }
       Object.defineProperty(registry, "~effect-resilience/registry", { value: { version: 2 } })
-      const stop = CircuitBreakerRegistry.watchCircuits(registry, {
+      const stop = watchCircuits(registry, {
         onKept: () => assert.fail(),
         onForgotten: () => assert.fail()
       })
       yield* registry.getOrCreate("a")
       stop()
-      assert.strictEqual(CircuitBreakerRegistry.comingChanges(registry), registry.changes)
+      assert.strictEqual(comingChanges(registry), registry.changes)
     }))
 
   it.effect("that is frozen works, with its tiers uncounted", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { CircuitEvent, CircuitMetrics } from "effect-resilience"
+import { CircuitBreaker, CircuitEvent, CircuitMetrics } from "effect-resilience"
 import { Duration, Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { fail, make, succeed, touchy, watch } from "./support/circuits.ts"
@@ -25,7 +25,7 @@ const story = Effect.gen(function*() {
   yield* TestClock.adjust("10 seconds")
   yield* succeed(breaker)
   yield* breaker.reconfigure({ ...(yield* breaker.policy), consecutiveFailures: 3 })
-  yield* breaker.forceOpen({ note: "maintenance" })
+  yield* CircuitBreaker.withNote(breaker.forceOpen(), "maintenance")
   yield* breaker.forceOpen({ duration: "1 minute" })
   yield* breaker.disable
   return { breaker, events: yield* events }

@@ -81,7 +81,7 @@ describe("CircuitLog", () => {
     logged((lines) =>
       Effect.gen(function*() {
         const breaker = yield* circuit
-        yield* breaker.forceOpen({ note: "maintenance" })
+        yield* CircuitBreaker.withNote(breaker.forceOpen(), "maintenance")
         yield* breaker.reconfigure(CircuitPolicy.make({ ...policy, consecutiveFailures: 7, successThreshold: 2 }))
         yield* breaker.forceClose
         yield* settle

@@ -13,6 +13,7 @@ import {
   BulkheadFullError,
   CallTimeoutError,
   type CircuitOpenError,
+  isUnavailable,
   RetryExhaustedError
 } from "../src/ResilienceError.ts"
 import type * as Retry from "../src/Retry.ts"
@@ -283,7 +284,7 @@ describe("onUnavailable", () => {
   it.effect("runs when a call was not served", () =>
     Effect.gen(function*() {
       for (const error of [...rejections, ...unserved]) {
-        assert.isTrue(Fallback.isUnavailable(error))
+        assert.isTrue(isUnavailable(error))
         assert.strictEqual(yield* Effect.fail(error).pipe(Fallback.onUnavailable(Effect.succeed("cached"))), "cached")
         assert.strictEqual(yield* Fallback.onUnavailable(Effect.fail(error), (e) => Effect.succeed(e._tag)), error._tag)
       }
@@ -291,7 +292,7 @@ describe("onUnavailable", () => {
 
   it.effect("does not run for the answers of a dependency", () =>
     Effect.gen(function*() {
-      assert.isFalse(Fallback.isUnavailable(unreachable))
+      assert.isFalse(isUnavailable(unreachable))
       assert.strictEqual(
         yield* Effect.flip(Effect.fail(unreachable).pipe(Fallback.onUnavailable(Effect.void))),
         unreachable

@@ -30,6 +30,8 @@ import { call, fail, hold, repeat, settle, succeed, touchy } from "./support/cir
 import { interruptEverywhere } from "./support/interruptEverywhere.ts"
 import { sweep } from "./support/interruption.ts"
 import { counted, Machine, seeded } from "./support/machine.ts"
+import { isKnown } from "../src/internal/circuit/handle.ts"
+import { findCircuit } from "./support/registry.ts"
 
 const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
 
@@ -1407,7 +1409,7 @@ describe("start and stop", () => {
 })
 
 const observers = (breaker: CircuitBreaker.CircuitBreaker) =>
-  (breaker as unknown as { readonly observers: ReadonlyArray<unknown> }).observers
+  (isKnown(breaker) ? breaker.breaker : assert.fail("is another kind of circuit")).journal.observers ?? []
 
 describe("interruption", () => {
   const subject = (use: (monitor: HealthMonitor.HealthMonitor) => Effect.Effect<void, unknown, Scope.Scope>) =>
@@ -1438,7 +1440,7 @@ describe("interruption", () => {
         run: program.pipe(Effect.scoped, Effect.provide(context)),
         running: () => running,
         most: () => most,
-        breaker: () => registry.getUnsafe("payment-api")
+        breaker: () => findCircuit(registry, "payment-api")
       }
     })
   const uses = {

@@ -87,7 +87,7 @@ describe("failureIf", () => {
       seen.push(error)
       return true
     }))
-    assert.isFalse(seen.some(Outcome.isRejection))
+    assert.isFalse(seen.some(ResilienceError.isRejection))
   })
 
   it("hands on how long a failure asks to wait", () => {
@@ -316,13 +316,13 @@ describe("an error that holds others", () => {
       }
     })
     for (const error of [proxy, unreadable]) {
-      assert.isFalse(Outcome.isNotMade(error) || Outcome.isRejection(error))
+      assert.isFalse(ResilienceError.isNotMade(error) || ResilienceError.isRejection(error))
       assert.strictEqual(Outcome.classify(Exit.fail(error))._tag, "Failure")
       assert.isUndefined(Outcome.retryAfter(error))
     }
     const tiers = allFailed(open)
     Object.assign(tiers, { attempts: [{ tier: "a", outcome: "failed", error: tiers, duration: Duration.zero }] })
-    assert.isFalse(Outcome.isNotMade(tiers))
+    assert.isFalse(ResilienceError.isNotMade(tiers))
   })
 
   it("that holds itself has an end", () => {
@@ -333,12 +333,12 @@ describe("an error that holds others", () => {
   })
 
   it("is no rejection once an attempt was made", () => {
-    assert.isFalse(Outcome.isNotMade(exhausted("x", open)))
-    assert.isFalse(Outcome.isNotMade(allFailed(open, "x")))
-    assert.isFalse(Outcome.isNotMade(allFailed()))
-    assert.isTrue(Outcome.isNotMade(allFailed(open, allFailed(open))))
-    assert.isFalse(Outcome.isRejection(allFailed(open)))
-    assert.isTrue(Outcome.isNotMade(
+    assert.isFalse(ResilienceError.isNotMade(exhausted("x", open)))
+    assert.isFalse(ResilienceError.isNotMade(allFailed(open, "x")))
+    assert.isFalse(ResilienceError.isNotMade(allFailed()))
+    assert.isTrue(ResilienceError.isNotMade(allFailed(open, allFailed(open))))
+    assert.isFalse(ResilienceError.isRejection(allFailed(open)))
+    assert.isTrue(ResilienceError.isNotMade(
       Rejection.allTiersFailedError("op", [{ tier: "a", outcome: "skipped", error: "late", duration: Duration.zero }])
     ))
   })
@@ -417,7 +417,7 @@ describe("isRejection", () => {
   it("is true of the errors that kept a call from being made", () => {
     const rejections = Object.entries(exits).filter(([, exit]) =>
       Exit.isFailure(exit) &&
-      exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && Outcome.isRejection(reason.error))
+      exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && ResilienceError.isRejection(reason.error))
     )
     assert.deepStrictEqual(rejections.map(([name]) => name), [
       "circuitOpen",
@@ -427,13 +427,13 @@ describe("isRejection", () => {
       "effectRateLimited"
     ])
     for (const _tag of ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]) {
-      assert.isTrue(Outcome.isRejection({ _tag }))
+      assert.isTrue(ResilienceError.isRejection({ _tag }))
     }
   })
 
   it("is false of other values", () => {
     for (const value of [undefined, null, {}, { _tag: "CircuitOpenError" }, new Error("x")]) {
-      assert.isFalse(Outcome.isRejection(value))
+      assert.isFalse(ResilienceError.isRejection(value))
     }
   })
 })

@@ -12,7 +12,7 @@ import {
 } from "effect-resilience"
 import { Cause, Data, Duration, Effect, Equal, Exit, Hash, Schema } from "effect"
 import * as nodeAssert from "node:assert"
-import { expect, vi } from "vitest"
+import { expect, expectTypeOf, vi } from "vitest"
 import * as Rejection from "../src/internal/error/rejection.ts"
 
 const attempt = (tier: string, outcome: "skipped" | "failed", error: unknown): ResilienceError.TierAttempt => ({
@@ -365,6 +365,48 @@ describe("an error is not equal to another", () => {
   })
 })
 
+describe("what an error says of the call", () => {
+  const not = { isRejection: false, isNotMade: false, isUnavailable: false }
+  const rejects = { isRejection: true, isNotMade: true, isUnavailable: true }
+  const kinds: Record<string, typeof not> = {
+    CircuitOpenError: rejects,
+    BulkheadFullError: rejects,
+    RateLimitExceededError: rejects,
+    CallTimeoutError: { ...not, isUnavailable: true },
+    RetryExhaustedError: { ...not, isUnavailable: true },
+    AllTiersFailedError: { ...not, isUnavailable: true },
+    CircuitConflictError: not
+  }
+  const kindOf = (error: unknown) => ({
+    isRejection: ResilienceError.isRejection(error),
+    isNotMade: ResilienceError.isNotMade(error),
+    isUnavailable: ResilienceError.isUnavailable(error)
+  })
+
+  it("is known of every error, however it was made, and of no other", () => {
+    for (const { made, rejection, schema } of Object.values(examples)) {
+      for (
+        const error of [made, rejection ?? made, Schema.decodeUnknownSync(schema)(Schema.encodeSync(schema)(made))]
+      ) {
+        assert.deepStrictEqual(kindOf(error), kinds[error._tag], error._tag)
+      }
+    }
+    const classes = Object.keys(ResilienceError).filter((name) => /^[A-Z].*Error$/.test(name))
+    assert.sameMembers(classes, Object.keys(kinds))
+    assert.sameMembers([...new Set(Object.values(examples).map(({ made }) => made._tag))], classes)
+    for (const other of [new Error("x"), "x", undefined, { _tag: "CircuitOpenError" }]) {
+      assert.deepStrictEqual(kindOf(other), not)
+    }
+  })
+
+  it("is in the types as well", () => {
+    type Ours = Exclude<ResilienceError.Unavailable, { readonly _tag: "CircuitBreakerError" | `RateLimit${string}` }>
+    expectTypeOf<Ours["_tag"]>().toEqualTypeOf<
+      "CircuitOpenError" | "BulkheadFullError" | "CallTimeoutError" | "RetryExhaustedError" | "AllTiersFailedError"
+    >()
+  })
+})
+
 /** How a class, or the base that it shares with the others, defines a property. */
 const inheritedDescriptor = (error: object, key: PropertyKey): PropertyDescriptor | undefined => {
   const prototype: object | null = Object.getPrototypeOf(error)
@@ -443,7 +485,7 @@ describe("guards", () => {
     const error = Effect.runSync(Effect.flip(call))
 
     assert.notInstanceOf(error, CircuitOpenError)
-    assert.isTrue(ResilienceError.isCircuitOpenError(error) && Outcome.isRejection(error))
+    assert.isTrue(ResilienceError.isCircuitOpenError(error) && ResilienceError.isRejection(error))
     assert.strictEqual(Outcome.classify(Exit.fail(error))._tag, "Ignored")
     assert.strictEqual(Effect.runSync(call.pipe(Fallback.onRejection(Effect.succeed("cached")))), "cached")
     assert.strictEqual(Effect.runSync(call.pipe(Fallback.onUnavailable(Effect.succeed("cached")))), "cached")

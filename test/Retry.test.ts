@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { CircuitBreaker, CircuitPolicy, Hedge, Outcome, RateLimit, Retry, RetryBudget } from "effect-resilience"
+import { CircuitBreaker, CircuitPolicy, Hedge, RateLimit, ResilienceError, Retry, RetryBudget } from "effect-resilience"
 import { expectTypeOf } from "vitest"
 import { circuitOpenError, rateLimitExceededError } from "../src/internal/error/rejection.ts"
 import * as RetryDelay from "../src/internal/retry/delay.ts"
@@ -308,7 +308,7 @@ describe("withRetry", () => {
           const error = exhausted(yield* finish(Retry.withRetry(call, { ...steady, maxAttempts: 5 })))
 
           assert.lengthOf(times, 3)
-          assert.isFalse(Outcome.isNotMade(error))
+          assert.isFalse(ResilienceError.isNotMade(error))
           assert.strictEqual(error.reason, "rejected")
           assert.strictEqual(error.attempts, 2)
           assert.deepStrictEqual(error.lastError, new Unavailable({ call: 2 }))

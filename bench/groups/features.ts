@@ -34,8 +34,12 @@ export const features: Group = {
       const policy = CircuitPolicy.make(countWindow)
       const byName = await build(CircuitBreakerRegistry.layer({ defaults: policy }))
       const kept = await build(CircuitBreakerRegistry.layer({ defaults: policy, idleTimeToLive: "Infinity" }))
-      const keptCircuit = Context.get(kept, CircuitBreakerRegistry.CircuitBreakerRegistry).getOrCreateUnsafe("handle")
-      const expiring = Context.get(byName, CircuitBreakerRegistry.CircuitBreakerRegistry).getOrCreateUnsafe("handle")
+      const keptCircuit = Effect.runSync(
+        Context.get(kept, CircuitBreakerRegistry.CircuitBreakerRegistry).getOrCreate("handle")
+      )
+      const expiring = Effect.runSync(
+        Context.get(byName, CircuitBreakerRegistry.CircuitBreakerRegistry).getOrCreate("handle")
+      )
       const named = CircuitBreaker.withCircuitBreaker("bench")
       return [
         { name: BARE, run: inFiber(() => sync) },

@@ -1,8 +1,8 @@
 /** What happens to the cost of a call when there is more of something. */
-import { CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { countWindow, NEVER, ours } from "../breakers.ts"
+import { countWindow, locate, NEVER, ours } from "../breakers.ts"
 import { build, failed, failing, inFiber, inFibers, sync, yielding } from "../loops.ts"
 import type { Contestant } from "../measure.ts"
 import { BARE, type Group, timed } from "../model.ts"
@@ -82,18 +82,18 @@ export const growth: Group = {
       const contestants: Array<Contestant> = []
       for (const size of CIRCUITS) {
         const services = await build(CircuitBreakerRegistry.layer({ defaults: CircuitPolicy.make(countWindow) }))
-        const registry = Context.get(services, CircuitBreakerRegistry.CircuitBreakerRegistry)
+        const circuit = locate(Context.get(services, CircuitBreakerRegistry.CircuitBreakerRegistry))
         const names = shuffledNames(size)
         const map = new Map<string, object>()
         for (const name of names) {
-          registry.getOrCreateUnsafe(name)
+          circuit(name)
           map.set(name, {})
         }
         const next = inTurn(names)
         // The machine's caches make a lookup among a million names slower in any map.
         contestants.push(
           { name: `${size}, Map.get`, run: lookups((name) => map.get(name), next) },
-          { name: `${size}`, run: lookups((name) => registry.getOrCreateUnsafe(name), next) }
+          { name: `${size}`, run: lookups(circuit, next) }
         )
       }
       return contestants
@@ -102,11 +102,11 @@ export const growth: Group = {
       const contestants: Array<Contestant> = []
       for (const size of CIRCUITS) {
         const services = await build(CircuitBreakerRegistry.layer({ defaults: CircuitPolicy.make(countWindow) }))
-        const registry = Context.get(services, CircuitBreakerRegistry.CircuitBreakerRegistry)
+        const circuit = locate(Context.get(services, CircuitBreakerRegistry.CircuitBreakerRegistry))
         const names = shuffledNames(size)
         const map = new Map<string, { calls: number }>()
         for (const name of names) {
-          registry.getOrCreateUnsafe(name)
+          circuit(name)
           map.set(name, { calls: 0 })
         }
         const next = inTurn(names)
@@ -120,7 +120,7 @@ export const growth: Group = {
           },
           {
             name: `${size}`,
-            run: inFiber(() => registry.getOrCreateUnsafe(next()).execute(sync)),
+            run: inFiber(() => CircuitBreaker.withCircuitBreaker(sync, next()), services),
             bare: `${size}, count in a Map`
           }
         )
@@ -129,10 +129,11 @@ export const growth: Group = {
     }),
     timed("making a circuit in a registry", async () => {
       const make = (idleTimeToLive: "1 hour" | "Infinity") => async (calls: number) => {
-        const services = await Effect.runPromise(Effect.scoped(
+        const registry = await Effect.runPromise(Effect.scoped(
           CircuitBreakerRegistry.make({ defaults: CircuitPolicy.make(countWindow), idleTimeToLive })
         ))
-        for (let i = 0; i < calls; i++) services.getOrCreateUnsafe(`circuit-${i}`)
+        const circuit = locate(registry)
+        for (let i = 0; i < calls; i++) circuit(`circuit-${i}`)
       }
       return [
         { name: "registry that keeps", run: make("Infinity") },

@@ -3,7 +3,7 @@ import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy } from "effect-re
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { cockatiels, countWindow, effects, everything, NEVER, opossums, ours } from "../breakers.ts"
+import { cockatiels, countWindow, effects, everything, locate, NEVER, opossums, ours } from "../breakers.ts"
 import { makeClock } from "../clock.ts"
 import { acquire, asyncCall, build, failed, failing, inFiber, sync } from "../loops.ts"
 import { type Plan, summarise } from "../measure.ts"
@@ -69,8 +69,9 @@ export const memory: Group = {
     }),
     figures("circuit, idle, in a registry", "bytes", async (plan) => {
       const registry = await registryOf({ defaults: CircuitPolicy.make(countWindow) })
+      const circuit = locate(registry)
       return {
-        "effect-resilience": await each(circuits(plan), (index) => registry.getOrCreateUnsafe(`circuit-${index}`))
+        "effect-resilience": await each(circuits(plan), (index) => circuit(`circuit-${index}`))
       }
     }),
     figures("circuit, after a success, window of 100 calls", "bytes", async (plan) => ({
@@ -108,10 +109,11 @@ export const memory: Group = {
     }),
     figures("1,000,000 circuits in one registry", "bytes", async (plan) => {
       const registry = await registryOf({ defaults: CircuitPolicy.make(countWindow) })
+      const circuit = locate(registry)
       const size = plan.short ? 100_000 : 1_000_000
       return {
         "effect-resilience, each": await each(size, (index) => {
-          registry.getOrCreateUnsafe(`circuit-${index}`)
+          circuit(`circuit-${index}`)
           return index
         })
       }
@@ -122,9 +124,10 @@ export const memory: Group = {
         CircuitBreakerRegistry.make({ defaults: CircuitPolicy.make(countWindow), idleTimeToLive: "1 hour" }),
         clock.context
       ))
+      const circuit = locate(registry)
       const size = plan.short ? 100_000 : 1_000_000
       const before = await settle()
-      for (let i = 0; i < size; i++) registry.getOrCreateUnsafe(`circuit-${i}`)
+      for (let i = 0; i < size; i++) circuit(`circuit-${i}`)
       const full = await settle()
       clock.advance(3_600_001)
       if (Effect.runSync(registry.names).length > 0) throw new Error("Circuits were not evicted")
@@ -136,8 +139,9 @@ export const memory: Group = {
         CircuitBreakerRegistry.make({ defaults: CircuitPolicy.make(countWindow), idleTimeToLive: "1 hour" }),
         clock.context
       ))
+      const circuit = locate(registry)
       const size = plan.short ? 100_000 : 1_000_000
-      for (let i = 0; i < size; i++) registry.getOrCreateUnsafe(`circuit-${i}`)
+      for (let i = 0; i < size; i++) circuit(`circuit-${i}`)
       clock.advance(3_600_001)
       const start = performance.now()
       Effect.runSync(registry.names)
@@ -149,10 +153,11 @@ export const memory: Group = {
         CircuitBreakerRegistry.make({ defaults: CircuitPolicy.make(countWindow), idleTimeToLive: "1 minute" }),
         clock.context
       ))
+      const circuit = locate(registry)
       const size = plan.short ? 100_000 : 1_000_000
       // A thousand a minute, so that a thousand are alive at any time.
       for (let i = 0; i < size; i++) {
-        registry.getOrCreateUnsafe(`circuit-${i}`)
+        circuit(`circuit-${i}`)
         clock.advance(60)
       }
       return { "effect-resilience": Effect.runSync(registry.names).length / size }

@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { CallClassifier } from "../CircuitBreaker.ts"
-import * as Outcome from "../Outcome.ts"
+import type { Outcome } from "../Outcome.ts"
+import { ignored, success } from "./outcome.ts"
 
 /**
  * What ends a call at once, on its way out through retry, hedge, circuit and
@@ -12,8 +13,8 @@ import * as Outcome from "../Outcome.ts"
  */
 export class Answer<out E> {
   readonly cause: Cause.Cause<E>
-  readonly outcome: Outcome.Outcome
-  constructor(cause: Cause.Cause<E>, outcome: Outcome.Outcome) {
+  readonly outcome: Outcome
+  constructor(cause: Cause.Cause<E>, outcome: Outcome) {
     this.cause = cause
     this.outcome = outcome
   }
@@ -29,12 +30,12 @@ export const answering = <A, E, R>(
     if (
       isMistake !== undefined && cause.reasons.some((reason) => Cause.isDieReason(reason) && isMistake(reason.defect))
     ) {
-      return Effect.succeed(new Answer(cause, Outcome.ignored))
+      return Effect.succeed(new Answer(cause, ignored))
     }
     const error = Cause.findErrorOption(cause)
     // Something that broke beside it is no answer.
     return Option.isSome(error) && !Cause.hasDies(cause) && isAnswer?.(error.value) === true
-      ? Effect.succeed(new Answer(cause, Outcome.success))
+      ? Effect.succeed(new Answer(cause, success))
       : Effect.failCause(cause)
   })
 

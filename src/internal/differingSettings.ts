@@ -3,7 +3,7 @@ import * as Schedule from "effect/Schedule"
 
 /**
  * The fields in which two sets of settings differ by value. Functions and
- * schedules are code, which cannot be compared: any two count as the same.
+ * schedules cannot be compared: any two count as equal.
  */
 export const differingSettings = <S extends object>(self: S, that: S): ReadonlyArray<Extract<keyof S, string>> => {
   const fields = Object.keys({ ...self, ...that }) as Array<Extract<keyof S, string>>

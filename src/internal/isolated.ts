@@ -1,8 +1,7 @@
 /**
- * Does one of several things that stand in one task. To resume or interrupt a
- * fiber may run it to its end, and an observer of that end may throw: what
- * comes after in the task must not go with it. The error is thrown as it would
- * be from a task of its own.
+ * Runs one of several steps of a task, so that an error of one does not stop
+ * the others: resuming or interrupting a fiber may run it to its end, and an
+ * observer of that end may throw. The error is thrown in a microtask.
  */
 export const isolated = (f: () => void): void => {
   try {

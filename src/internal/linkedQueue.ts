@@ -1,10 +1,10 @@
-/** What waits in a queue: it holds its own place, so that leaving from the middle takes no search. */
+/** An item of a queue. It holds its own place, so that removing it from the middle takes no search. */
 export interface Linked<T> {
   previous: T | undefined
   next: T | undefined
 }
 
-/** Those who wait, in order of arrival. */
+/** Items in order of arrival. */
 export class LinkedQueue<T extends Linked<T>> {
   first: T | undefined = undefined
   private last: T | undefined = undefined
@@ -16,7 +16,7 @@ export class LinkedQueue<T extends Linked<T>> {
     this.last = item
   }
 
-  /** Takes out an item that is in the queue. */
+  /** Removes an item that is in the queue. */
   remove(item: T): void {
     if (item.previous === undefined) this.first = item.next
     else item.previous.next = item.next

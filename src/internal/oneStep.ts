@@ -3,7 +3,7 @@ import * as Effectable from "effect/Effectable"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 
-/** What a fiber calls to take a step of an effect. */
+/** The method by which a fiber takes a step of an effect. */
 type Evaluate = (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<unknown, unknown, unknown>
 
 const evaluate: Evaluate = function(this: OneStep<unknown, unknown, unknown>, fiber) {
@@ -29,7 +29,7 @@ const Base: new<A, E, R>() => Effect.Effect<A, E, R> = /* @__PURE__ */ (() => {
 /**
  * An effect that is computed from the fiber that runs it.
  *
- * It may take something that `onExitInStep` gives back: a fiber is interrupted
+ * It may acquire something that `onExitInStep` releases: a fiber is interrupted
  * between its steps, never within one.
  */
 export abstract class OneStep<out A, out E, out R> extends Base<A, E, R> {
@@ -37,13 +37,13 @@ export abstract class OneStep<out A, out E, out R> extends Base<A, E, R> {
 }
 
 /**
- * Puts a finalizer in place and goes on with `self`, in the step that the
- * fiber is taking.
+ * Installs a finalizer and goes on with `self`, in the current step of the
+ * fiber.
  *
  * Returning `onExitPrimitive` leaves that to the next step, and a fiber that
- * is interrupted before it leaks what this one has taken. The safe way without
- * this is a finalizer first and the taking in a step of its own, for well
- * over half as much again as the finalizer costs.
+ * is interrupted before it leaks what this step has acquired. The safe way
+ * without this function is to install the finalizer first and to acquire in a
+ * step of its own, which costs well over half as much again.
  */
 export const onExitInStep = <A, E, R>(
   fiber: Fiber.Fiber<unknown, unknown>,
@@ -52,7 +52,7 @@ export const onExitInStep = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   (Effect.onExitPrimitive(self, f) as unknown as Record<string, Evaluate>)[EVALUATE]!(fiber) as Effect.Effect<A, E, R>
 
-/** Makes an effect take another step than its own. */
+/** Replaces the step of an effect. */
 export const overrideStep = (self: Effect.Effect<unknown, unknown, unknown>, step: Evaluate): void => {
   Reflect.defineProperty(self, EVALUATE, { value: step, configurable: true })
 }

@@ -1,7 +1,7 @@
 /**
- * The key of a service's class is made of a name. Where two classes have one
- * name, the service of either would serve both, and which one is chance: a
- * call through the other class dies instead.
+ * The key of a service class contains its name. Where two classes have one
+ * name, the service of either would serve both by chance: a call through the
+ * other class dies instead.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,9 +9,9 @@ import * as Exit from "effect/Exit"
 import { differingSettings } from "./differingSettings.ts"
 import { overrideStep } from "./oneStep.ts"
 
-/** What a class was made with. */
+/** How a class was created. */
 export interface Definition {
-  /** What made it, such as `Bulkhead.Service`. */
+  /** The function that created it, such as `Bulkhead.Service`. */
   readonly maker: string
   readonly name: string
   /** Its options, checked. */
@@ -21,16 +21,16 @@ export interface Definition {
 const DEFINITION: unique symbol = Symbol("effect-resilience/Definition")
 
 /**
- * Where a service says which class it was made for: on itself, since every
- * call by a class looks it up. One that is provided in another way than by the
- * layers of a class, as tests do, may have any settings.
+ * The property of a service that holds the definition of its class: on the
+ * service itself, since every call by a class looks it up. A service that is not
+ * provided by a layer of the class, as in tests, may have any settings.
  */
 export const ORIGIN: unique symbol = Symbol("effect-resilience/Origin")
 
 export const remember = <S extends object>(service: S, definition: Definition): S =>
   Object.assign(service, { [ORIGIN]: definition })
 
-/** Makes the class refuse a service that was made for another one of its name, wherever it is asked for. */
+/** Makes a class refuse a service that was made for another class of its name. */
 export const guard = <I, Key extends string, S extends object>(
   tag: Context.ServiceClass<I, Key, S>,
   definition: Definition
@@ -47,7 +47,7 @@ export const guard = <I, Key extends string, S extends object>(
   })
 }
 
-/** The service of a class, or of any other key. Throws where it was made for another class. */
+/** The service of a class, or of any other key. Throws if it was made for another class. */
 export const getService = <S extends object>(context: Context.Context<never>, key: Context.Key<unknown, S>): S => {
   const service = Context.getUnsafe(context, key as Context.Key<never, S>)
   const wanted = (key as { readonly [DEFINITION]?: Definition })[DEFINITION]
@@ -57,7 +57,7 @@ export const getService = <S extends object>(context: Context.Context<never>, ke
   return service
 }
 
-// A module that is evaluated again makes the same class again, with other functions.
+// A module that is evaluated again creates the same class again, with other functions.
 const assertSame = (found: Definition, wanted: Definition): void => {
   const fields = differingSettings(found.settings, wanted.settings)
   if (fields.length === 0) return

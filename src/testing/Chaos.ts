@@ -544,17 +544,22 @@ const ANY_CALLS = { rate: true, from: true, for: true, when: true } as const
 const ALL_CALLS = { from: true, for: true, when: true } as const
 
 const OPTION_NAMES: Readonly<Record<Kind, ReadonlyArray<string>>> = {
-  fault: optionNames<OptionsOf<typeof fault>>({ ...ANY_CALLS, error: true, at: true }),
-  outage: optionNames<OptionsOf<typeof outage>>({ ...ALL_CALLS, error: true }),
-  flapping: optionNames<OptionsOf<typeof flapping>>({ ...ALL_CALLS, up: true, down: true, error: true }),
-  defect: optionNames<OptionsOf<typeof defect>>({ ...ANY_CALLS, defect: true }),
-  interruption: optionNames<OptionsOf<typeof interruption>>(ANY_CALLS),
-  hang: optionNames<OptionsOf<typeof hang>>(ANY_CALLS),
-  block: optionNames<OptionsOf<typeof block>>({ ...ANY_CALLS, duration: true }),
-  latency: optionNames<OptionsOf<typeof latency>>({ ...ANY_CALLS, delay: true, maxDelay: true }),
-  degradation: optionNames<OptionsOf<typeof degradation>>({ ...ANY_CALLS, over: true, to: true }),
-  outcome: optionNames<OptionsOf<typeof outcome>>({ ...ANY_CALLS, run: true }),
-  behaviour: optionNames<OptionsOf<typeof behaviour>>({ ...ANY_CALLS, run: true })
+  fault: /* @__PURE__ */ optionNames<OptionsOf<typeof fault>>({ ...ANY_CALLS, error: true, at: true }),
+  outage: /* @__PURE__ */ optionNames<OptionsOf<typeof outage>>({ ...ALL_CALLS, error: true }),
+  flapping: /* @__PURE__ */ optionNames<OptionsOf<typeof flapping>>({
+    ...ALL_CALLS,
+    up: true,
+    down: true,
+    error: true
+  }),
+  defect: /* @__PURE__ */ optionNames<OptionsOf<typeof defect>>({ ...ANY_CALLS, defect: true }),
+  interruption: /* @__PURE__ */ optionNames<OptionsOf<typeof interruption>>(ANY_CALLS),
+  hang: /* @__PURE__ */ optionNames<OptionsOf<typeof hang>>(ANY_CALLS),
+  block: /* @__PURE__ */ optionNames<OptionsOf<typeof block>>({ ...ANY_CALLS, duration: true }),
+  latency: /* @__PURE__ */ optionNames<OptionsOf<typeof latency>>({ ...ANY_CALLS, delay: true, maxDelay: true }),
+  degradation: /* @__PURE__ */ optionNames<OptionsOf<typeof degradation>>({ ...ANY_CALLS, over: true, to: true }),
+  outcome: /* @__PURE__ */ optionNames<OptionsOf<typeof outcome>>({ ...ANY_CALLS, run: true }),
+  behaviour: /* @__PURE__ */ optionNames<OptionsOf<typeof behaviour>>({ ...ANY_CALLS, run: true })
 }
 
 // -----------------------------------------------------------------------------
@@ -656,7 +661,7 @@ export const makePoint = <const P extends ReadonlyArray<Policy<unknown, unknown,
   )
 }
 
-const POINT_OPTIONS = optionNames<Parameters<typeof makePoint>[1]>({ policies: true, seed: true })
+const POINT_OPTIONS = /* @__PURE__ */ optionNames<Parameters<typeof makePoint>[1]>({ policies: true, seed: true })
 
 // -----------------------------------------------------------------------------
 // services
@@ -721,7 +726,7 @@ export interface Options {
   readonly active?: boolean | undefined
 }
 
-const OPTIONS = optionNames<Options>({ seed: true, points: true, others: true, active: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ seed: true, points: true, others: true, active: true })
 
 /**
  * Makes a chaos.
@@ -907,7 +912,7 @@ export const wrapLayer: {
   return Layer.effect(service, wrapped).pipe(Layer.provide(self))
 })
 
-const WRAP_OPTIONS = optionNames<WrapOptions<object>>({ point: true, error: true })
+const WRAP_OPTIONS = /* @__PURE__ */ optionNames<WrapOptions<object>>({ point: true, error: true })
 
 /**
  * The options of `wrapLayer`.

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Scope, Stream } from "effect"
+import { CircuitBreaker } from "effect-resilience"
 import { AdminApi } from "effect-resilience/admin"
 import { TestClock } from "effect/testing"
 import type * as CircuitEvent from "../../src/CircuitEvent.ts"
@@ -28,7 +29,7 @@ describe("live events", () => {
       const reader = yield* read(server)
       yield* until(() => reader.text().includes(": connected"))
       const breaker = yield* trip(server, "payment-api")
-      yield* breaker.forceOpen({ note: "a note\nof two lines" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen(), "a note\nof two lines")
 
       yield* until(() => reader.frames.length === 2)
 
@@ -236,7 +237,7 @@ describe("live events", () => {
       let sent = 0
       // Far more than sockets hold: at some point nothing goes out any more.
       for (let i = 0; i < 400; i++) {
-        yield* breaker.forceOpen({ note })
+        yield* CircuitBreaker.withNote(breaker.forceOpen(), note)
         yield* breaker.forceClose
         sent += 2
         yield* until(() => fast.frames.length >= sent)

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
+import { CircuitBreaker } from "effect-resilience"
 import * as net from "node:net"
 import { ask, bearer, read, start, TOKEN, trip, until, who } from "./support.ts"
 
@@ -263,7 +264,7 @@ describe("fuzzed", () => {
           reader?.close()
           open.delete(reader!)
         } else {
-          yield* breaker.forceOpen({ note: "x".repeat(1000) })
+          yield* CircuitBreaker.withNote(breaker.forceOpen(), "x".repeat(1000))
           yield* breaker.forceClose
           yield* Effect.ignore(breaker.execute(Effect.void))
         }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type CircuitEvent } from "effect-resilience"
+import { CircuitBreaker, type CircuitEvent } from "effect-resilience"
 import { Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { fail, make, settle, succeed, touchy, watch } from "../support/circuits.ts"
@@ -58,8 +58,8 @@ describe("changes", () => {
       const breaker = yield* make(touchy)
       yield* fail(breaker, 2)
       const heard: Array<string> = []
-      yield* breaker.onTrip(() => Effect.sync(() => heard.push("trip")))
-      yield* breaker.onRecovery(() => Effect.sync(() => heard.push("recovery")))
+      yield* CircuitBreaker.onTrip(breaker, () => Effect.sync(() => heard.push("trip")))
+      yield* CircuitBreaker.onRecovery(breaker, () => Effect.sync(() => heard.push("recovery")))
       yield* breaker.on("StateChanged", ({ to }) => Effect.sync(() => heard.push(to)))
       yield* breaker.forceClose
       yield* settle

@@ -36,6 +36,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { type Breaker, fail, halfOpen, hold, make, settle, succeed, touchy, TwoClocks } from "../support/circuits.ts"
 import { Machine } from "../support/machine.ts"
+import { findCircuit, namedCircuit } from "../support/registry.ts"
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkDetach(effect, { startImmediately: true })
 
@@ -347,7 +348,7 @@ describe("registry", () => {
       assert.deepStrictEqual(yield* registry.names, ["tenant"])
       yield* registry.remove("tenant")
       const toFirst = yield* hold(first)
-      assert.strictEqual(registry.getUnsafe("tenant"), first)
+      assert.strictEqual(findCircuit(registry, "tenant"), first)
       yield* toSecond.fail
       yield* toFirst.fail
       for (const breaker of [first, second]) {
@@ -365,7 +366,7 @@ describe("registry", () => {
       yield* registry.remove("payment")
       assert.strictEqual(yield* Effect.flip(call), "down")
       assert.instanceOf(yield* Effect.flip(call), ResilienceError.CircuitOpenError)
-      assert.isUndefined(registry.getUnsafe("payment"))
+      assert.isUndefined(findCircuit(registry, "payment"))
     }).pipe(Effect.provide(Layer.provideMerge(Payment.layerRegistered, CircuitBreakerRegistry.layer())))
   })
 })
@@ -927,8 +928,8 @@ describe("a listener", () => {
       ]
       let changed = 0
       yield* breaker.on("StateChanged", () => steps[changed++] ?? Effect.void)
-      yield* breaker.onTrip(() => Effect.die("a listener that dies"))
-      yield* breaker.onTrip(() => Effect.never)
+      yield* CircuitBreaker.onTrip(breaker, () => Effect.die("a listener that dies"))
+      yield* CircuitBreaker.onTrip(breaker, () => Effect.never)
       for (let i = 0; i < 40; i++) {
         yield* fail(breaker)
         yield* settle
@@ -936,7 +937,7 @@ describe("a listener", () => {
         assertEmpty(yield* breaker.metrics)
       }
       assert.isAtLeast(changed, steps.length)
-      assert.isUndefined(registry.getUnsafe("observed"))
+      assert.isUndefined(findCircuit(registry, "observed"))
     }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
 })
 
@@ -1048,7 +1049,7 @@ describe("ten million names", () => {
       const aMinute = 10_000
       let most = 0
       for (let i = 0; i < names; i++) {
-        const breaker = registry.getOrCreateUnsafe(`tenant-${i}`)
+        const breaker = namedCircuit(registry, `tenant-${i}`)
         if (i % 1_000 !== 0) continue
         yield* fail(breaker)
         yield* TestClock.adjust(60_000 / (aMinute / 1_000))
@@ -1058,7 +1059,7 @@ describe("ten million names", () => {
       assert.isAtMost(most, 2 * aMinute)
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* registry.names, ["kept"])
-      assert.strictEqual(registry.getUnsafe("kept"), kept)
+      assert.strictEqual(findCircuit(registry, "kept"), kept)
     }), 600_000)
 })
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Outcome } from "effect-resilience"
+import { CircuitBreaker, Outcome } from "effect-resilience"
 import { Context, Deferred, Duration, Effect, Exit, Scope } from "effect"
 import { TestClock, TestConsole } from "effect/testing"
 import {
@@ -240,7 +240,7 @@ describe("listeners", () => {
       const breaker = yield* make(touchy)
       const events = yield* watch(breaker.events)
       yield* breaker.on("CallEnded", () => Effect.never)
-      yield* breaker.onTrip(() => Effect.never)
+      yield* CircuitBreaker.onTrip(breaker, () => Effect.never)
       yield* settle
       yield* succeed(breaker, 100)
       yield* fail(breaker)
@@ -283,13 +283,12 @@ describe("listeners", () => {
       const breaker = yield* make({ ...touchy, openDuration: "1 hour" })
       const events = yield* watch(breaker.events)
       const log: Array<unknown> = []
-      yield* breaker.onTrip(() =>
+      yield* CircuitBreaker.onTrip(breaker, () =>
         Effect.gen(function*() {
           log.push(yield* call(breaker, Effect.succeed("ok")))
           yield* breaker.forceClose
           log.push(yield* call(breaker, Effect.succeed("ok")))
-        })
-      )
+        }))
       yield* settle
       yield* fail(breaker)
       yield* settle
@@ -324,8 +323,8 @@ describe("listeners", () => {
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       const log: Array<string> = []
-      yield* breaker.onTrip((event) => Effect.sync(() => log.push(`trip: ${event.reason}`)))
-      yield* breaker.onRecovery((event) => Effect.sync(() => log.push(`recovery: ${event.reason}`)))
+      yield* CircuitBreaker.onTrip(breaker, (event) => Effect.sync(() => log.push(`trip: ${event.reason}`)))
+      yield* CircuitBreaker.onRecovery(breaker, (event) => Effect.sync(() => log.push(`recovery: ${event.reason}`)))
       yield* settle
       yield* halfOpen(breaker)
       yield* fail(breaker)
@@ -347,7 +346,10 @@ describe("listeners", () => {
     Effect.gen(function*() {
       const breaker = yield* make({ consecutiveFailures: 2, classify: Outcome.ignoreIf((error) => error === "mine") })
       const heard: Array<unknown> = []
-      yield* breaker.onFailure((event) => Effect.sync(() => heard.push([event.outcome, event.lastFailure?.message])))
+      yield* CircuitBreaker.onFailure(
+        breaker,
+        (event) => Effect.sync(() => heard.push([event.outcome, event.lastFailure?.message]))
+      )
       yield* succeed(breaker)
       yield* call(breaker, Effect.fail("mine"))
       yield* call(breaker, Effect.fail("down"))
@@ -381,7 +383,7 @@ describe("listeners", () => {
       class Alarm extends Context.Service<Alarm, { readonly ring: Effect.Effect<void> }>()("test/Alarm") {}
       let rang = 0
       const breaker = yield* make(touchy)
-      yield* breaker.onTrip(() => Effect.flatMap(Alarm, (alarm) => alarm.ring)).pipe(
+      yield* CircuitBreaker.onTrip(breaker, () => Effect.flatMap(Alarm, (alarm) => alarm.ring)).pipe(
         Effect.provideService(Alarm, { ring: Effect.sync(() => void rang++) })
       )
       yield* fail(breaker)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type CircuitEvent, CircuitPolicy } from "effect-resilience"
+import { CircuitBreaker, CircuitBreakerRegistry, type CircuitEvent, CircuitPolicy } from "effect-resilience"
 import { Duration, Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
 import {
@@ -103,12 +103,12 @@ describe("manual control", () => {
       const events = yield* watch(breaker.events)
 
       yield* TestClock.adjust("10 seconds")
-      yield* breaker.forceOpen({ duration: "1 hour", note: "takes longer" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen({ duration: "1 hour" }), "takes longer")
       assert.strictEqual(yield* remaining(breaker), 3_600_000)
       yield* breaker.forceOpen()
       assert.strictEqual(yield* remaining(breaker), Infinity)
       // The same end once more is nothing new.
-      yield* breaker.forceOpen({ note: "again" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen(), "again")
       yield* breaker.forceOpen({ duration: "1 second" })
       yield* breaker.forceOpen({ duration: "1 second" })
       assert.strictEqual(yield* remaining(breaker), 1_000)
@@ -140,7 +140,7 @@ describe("manual control", () => {
     Effect.gen(function*() {
       const breaker = yield* make()
       const events = yield* watch(breaker.events)
-      yield* breaker.forceOpen({ note: "maintenance until noon", duration: "1 hour" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen({ duration: "1 hour" }), "maintenance until noon")
 
       const [event] = yield* events
       assert.isTrue(event?._tag === "StateChanged")
@@ -280,4 +280,34 @@ describe("forceOpen with a duration out of range", () => {
         yield* state(breaker, "Closed")
       }))
   }
+
+  it.effect("withNote gives every command inside its note, the inner one before the outer, also through a registry", () =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.make()
+      const breaker = yield* registry.getOrCreate("a")
+      const events = yield* watch(breaker.events)
+      yield* Effect.all([
+        breaker.forceOpen(),
+        breaker.disable,
+        CircuitBreaker.withNote(breaker.metricsOnly, "inner"),
+        breaker.forceClose,
+        breaker.disable,
+        registry.reset("a"),
+        breaker.disable,
+        registry.resetAll
+      ]).pipe(CircuitBreaker.withNote("outer"))
+      yield* breaker.disable
+      const notes = (yield* events).map((event) => event._tag === "StateChanged" ? event.note : event._tag)
+      assert.deepStrictEqual(notes, [
+        "outer",
+        "outer",
+        "inner",
+        "outer",
+        "outer",
+        "outer",
+        "outer",
+        "outer",
+        undefined
+      ])
+    }))
 })

@@ -33,6 +33,7 @@ import type * as ResilienceError from "../../src/ResilienceError.ts"
 import { TwoClocks } from "../support/circuits.ts"
 import { interruptEverywhere, type Run, sweep } from "../support/interruption.ts"
 import { Machine, seeded } from "../support/machine.ts"
+import { findCircuit } from "../support/registry.ts"
 
 type Outcome = "success" | "failure" | "ignored"
 
@@ -807,7 +808,7 @@ const COMBINATORS: ReadonlyArray<Combinator> = [
             assert.strictEqual(lives.released, lives.acquired, "what was built is released")
             assert.isAtMost(lives.acquired, 2)
             for (const name of ["first", "second"]) {
-              const breaker = registry.getUnsafe(name)
+              const breaker = findCircuit(registry, name)
               if (breaker !== undefined) idle(breaker)()
             }
           }

@@ -25,7 +25,7 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
   ],
   "a duration for them": [
     () => breaker.forceOpen(the(Duration.minutes(30))),
-    "CircuitBreaker.forceOpen: \"value\" is no option; there are duration, note"
+    "CircuitBreaker.forceOpen: \"value\" is no option; there are duration"
   ],
   "null for them": [
     () => breaker.forceOpen(the(null)),
@@ -33,11 +33,11 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
   ],
   "an unknown option of forceOpen": [
     () => breaker.forceOpen(the({ durration: "1 minute" })),
-    "CircuitBreaker.forceOpen: \"durration\" is no option; did you mean \"duration\"? There are duration, note"
+    "CircuitBreaker.forceOpen: \"durration\" is no option; did you mean \"duration\"? There are duration"
   ],
   "a note that is no text": [
-    () => breaker.forceOpen(the({ note: 1 })),
-    "CircuitBreaker.forceOpen: note must be a string, got 1"
+    () => CircuitBreaker.withNote(breaker.forceOpen(), the(1)),
+    "CircuitBreaker.withNote: note must be a string, got 1"
   ],
   "a classifier for the options of execute": [
     () => breaker.execute(Effect.void, the(() => undefined)),
@@ -136,9 +136,17 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
     () => breaker.on(the("Opened"), nothing),
     "CircuitBreaker.on: tag must be \"StateChanged\" or \"CallEnded\" or \"Reconfigured\", got \"Opened\""
   ],
+  "the name of a circuit for one to listen to": [
+    () => CircuitBreaker.onRecovery(the("a"), () => Effect.void),
+    "CircuitBreaker.onRecovery: circuit must be a circuit, got \"a\""
+  ],
+  "an effect for a listener of on": [
+    () => breaker.on("StateChanged", the(Effect.void)),
+    "CircuitBreaker.on: listener must be a function that returns an effect, got an Effect"
+  ],
   "an effect for a listener": [
-    () => breaker.onTrip(the(Effect.void)),
-    "CircuitBreaker: listener must be a function that returns an effect, got an Effect"
+    () => CircuitBreaker.onTrip(breaker, the(Effect.void)),
+    "CircuitBreaker.onTrip: listener must be a function that returns an effect, got an Effect"
   ],
   "an unknown option of a permit's failure": [
     () => permit.failure(the({ after: 1 })),

@@ -12,7 +12,7 @@ import {
   Hedge,
   Outcome
 } from "effect-resilience"
-import { RateLimit, Resilience, Retry, Tiers, Timeout } from "effect-resilience"
+import { RateLimit, Resilience, ResilienceError, Retry, Tiers, Timeout } from "effect-resilience"
 import * as EffectCircuitBreaker from "effect-resilience/EffectCircuitBreaker"
 import { Cause, Data, Effect, Exit, Fiber, type Scope } from "effect"
 import { CircuitBreaker as EffectBreaker } from "effect/persistence"
@@ -103,7 +103,7 @@ const saysNotMade = Effect.fnUntraced(function*(error: unknown) {
     Effect.orElseSucceed(() => "not stored")
   )
   const { _tag } = Outcome.classify(Exit.fail(error))
-  return { isNotMade: Outcome.isNotMade(error), onRejection: stored === "stored", ignored: _tag === "Ignored" }
+  return { isNotMade: ResilienceError.isNotMade(error), onRejection: stored === "stored", ignored: _tag === "Ignored" }
 })
 
 const check = (names: ReadonlyArray<string>) => checkWith(names, down)
@@ -119,7 +119,7 @@ const checkWith = Effect.fnUntraced(function*(names: ReadonlyArray<string>, depe
     `${names.join(" › ")}: ${made} made, ${String(error)}`
   )
   // A rejection is not all that is left of an attempt.
-  if (made > 0) assert.isFalse(Outcome.isRejection(error), names.join(" › "))
+  if (made > 0) assert.isFalse(ResilienceError.isRejection(error), names.join(" › "))
 }, Effect.provide(registry))
 
 const all = Object.keys(wraps)
@@ -185,6 +185,6 @@ describe("an error after an attempt", () => {
         Effect.forkChild({ startImmediately: true })
       )
       yield* TestClock.adjust("1 second")
-      assert.isFalse(Outcome.isNotMade(yield* Fiber.join(fiber)))
+      assert.isFalse(ResilienceError.isNotMade(yield* Fiber.join(fiber)))
     }))
 })

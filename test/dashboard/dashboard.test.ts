@@ -1,7 +1,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import axe from "axe-core"
 import { Duration, Effect, Fiber, type Scope } from "effect"
-import { CircuitBreakerRegistry, CircuitPolicy, Tiers } from "effect-resilience"
+import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy, Tiers } from "effect-resilience"
 import type { Browser, Page } from "playwright-core"
 import * as Admin from "../admin/support.ts"
 import { restartable } from "../cli/support.ts"
@@ -109,7 +109,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
       )
       yield* go(() => row(page, "search").getByText(/^[1-9]\d(\.\d)?\/s$/).waitFor())
       yield* go(() => row(page, "search").getByText(/^[2-9]\d ms$/).waitFor())
-      yield* go(() => row(page, "search").getByText("of 50 %").waitFor())
+      yield* go(() => row(page, "search").getByText("of 50%").waitFor())
       yield* go(() => row(page, "search").getByText("over 1.0 s").waitFor())
       yield* Fiber.interrupt(calls)
       yield* go(() => row(page, "search").getByText("0/s").waitFor({ timeout: 20_000 }))
@@ -249,7 +249,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
     before: (server) =>
       Effect.flatMap(
         server.registry.getOrCreate("payment-api"),
-        (breaker) => breaker.forceOpen({ note: "maintenance (by ada)" })
+        (breaker) => CircuitBreaker.withNote(breaker.forceOpen(), "maintenance (by ada)")
       )
   })
 
@@ -271,7 +271,7 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
   opened("looks back on what happened", (page, server) =>
     Effect.gen(function*() {
       const breaker = yield* server.registry.getOrCreate("payment-api")
-      yield* breaker.forceOpen({ note: "first" })
+      yield* CircuitBreaker.withNote(breaker.forceOpen(), "first")
       yield* shows(page, "first")
       yield* Effect.sleep("3 seconds")
       yield* breaker.forceClose
@@ -396,7 +396,10 @@ describe.skipIf(browserPath === undefined)("the dashboard in a browser", { timeo
   it.live("comes back by itself when the program does", () =>
     Effect.gen(function*() {
       const first = yield* restartable()
-      yield* (yield* first.server.registry.getOrCreate("payment-api")).forceOpen({ note: "first of its kind" })
+      yield* CircuitBreaker.withNote(
+        (yield* first.server.registry.getOrCreate("payment-api")).forceOpen(),
+        "first of its kind"
+      )
       const { page } = yield* visit(browser, `${first.server.url}/dashboard`)
       yield* go(() => row(page, "payment-api").waitFor())
       yield* shows(page, "live")

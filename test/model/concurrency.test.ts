@@ -13,12 +13,15 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { afterEach, beforeEach } from "vitest"
-import { Breaker, type Call } from "../../src/internal/circuit/breaker.ts"
+import { Breaker } from "../../src/internal/circuit/breaker.ts"
+import type { Call } from "../../src/internal/circuit/call.ts"
+import { Handle, handleOf } from "../../src/internal/circuit/handle.ts"
 import type { Circuit } from "../../src/internal/circuit/machine.ts"
 import { Machine, seeded } from "../support/machine.ts"
 import { compareReading, describeAnswer, sameAnswer, shrink, tell, toPolicy, type World } from "./explore.ts"
 import * as Specification from "./specification.ts"
 import type { Action, Answer, Policy } from "./specification.ts"
+import { findCircuit, namedCircuit } from "../support/registry.ts"
 
 const policy = (options: Partial<Policy>): Policy => ({
   minimumCalls: 3,
@@ -58,7 +61,7 @@ class Witness {
   constructor(breaker: Breaker, machine: Machine) {
     this.breaker = breaker
     this.machine = machine
-    const policy = realPolicies.indexOf(breaker.currentPolicy)
+    const policy = realPolicies.indexOf(breaker.policy)
     this.circuit = { ...Specification.make(policies, 0), policy }
     if (policy !== 0) this.actions.push({ _tag: "Reconfigure", policy })
     this.pass()
@@ -71,7 +74,7 @@ class Witness {
     this.circuit = step.circuit
     const changes = step.events.flatMap((event) => event._tag === "StateChanged" ? [`${event.from} → ${event.to}`] : [])
     const state = Specification.present(step.circuit).state
-    const tag = this.breaker.ref.ref.current._tag
+    const tag = this.breaker.circuit._tag
     if (!sameAnswer(answer, step.answer)) {
       this.problem ??= `the caller hears: ${describeAnswer(answer)}, expected: ${describeAnswer(step.answer)}`
     }
@@ -115,7 +118,7 @@ beforeEach(() => {
     const start = { _tag: "Start", draw: drawn } as const
     if (admission === undefined || admission === "Probe") {
       witness.decided(start, { _tag: "Runs" })
-      if (this.ref.ref.current._tag === "Disabled") {
+      if (this.circuit._tag === "Disabled") {
         // Nobody hears of the end of such a call.
         witness.decided({ ...ended("Success"), call: witness.calls.length })
       } else {
@@ -298,16 +301,17 @@ const agree = (seed: number, known: ReadonlyMap<Breaker, Witness>) => {
 const recover = ({ machine }: Setting, seed: number, known: ReadonlyMap<Breaker, Witness>) => {
   machine.pausesAt = () => false
   for (const { breaker } of known.values()) {
-    if (breaker.live !== breaker) continue
+    const circuit = handleOf(breaker)
+    if (circuit.live !== breaker) continue
     const healthy = machine.run(Effect.gen(function*() {
-      const state = yield* breaker.state
-      if (state !== "Open" && state !== "HalfOpen") yield* breaker.forceClose
+      const state = yield* circuit.state
+      if (state !== "Open" && state !== "HalfOpen") yield* circuit.forceClose
       // Among old failures even a success may open it once more.
       for (let i = 0; i < 12; i++) {
         yield* Effect.sleep(20)
-        yield* Effect.ignore(breaker.execute(Effect.void))
+        yield* Effect.ignore(circuit.execute(Effect.void))
       }
-      return yield* breaker.state
+      return yield* circuit.state
     }))
     machine.finish()
     assert.deepStrictEqual(healthy.pollUnsafe(), Exit.succeed("Closed"), `seed ${seed}`)
@@ -322,7 +326,7 @@ describe("thousands of fibers", () => {
       const setting = setUp(seed, { defaults: realPolicies[seed % 3]!, idleTimeToLive: "Infinity" })
       const { choose, machine, random, registry } = setting
       const known = witnesses(machine)
-      const handles = NAMES.map((name) => registry.getOrCreateUnsafe(name))
+      const handles = NAMES.map((name) => namedCircuit(registry, name))
       const events: Array<CircuitEvent.CircuitEvent> = []
       const listener = machine.run(Stream.runForEach(registry.events, (event) => Effect.sync(() => events.push(event))))
       machine.settle()
@@ -357,8 +361,8 @@ describe("thousands of fibers", () => {
       const twins: Array<string> = []
       onAdmitted = ({ breaker, removed }) => {
         if (removed) return
-        const current = registry.getUnsafe(breaker.name)
-        if (current !== breaker) twins.push(`${breaker.name} at ${machine.now}`)
+        const current = findCircuit(registry, breaker.name)
+        if (current !== handleOf(breaker)) twins.push(`${breaker.name} at ${machine.now}`)
       }
 
       const withRemoval = seed % 2 === 0
@@ -393,7 +397,7 @@ describe("thousands of fibers", () => {
       const setting = setUp(seed, { defaults: realPolicies[0]! })
       const { choose, machine, random, registry, scope, upTo } = setting
       const known = witnesses(machine)
-      const handles = NAMES.map((name) => registry.getOrCreateUnsafe(name))
+      const handles = NAMES.map((name) => namedCircuit(registry, name))
       const listening = [registry.events, ...handles.map(({ events }) => events)].map((events) =>
         machine.run(Effect.andThen(Effect.sleep(upTo(60)), Stream.runDrain(events)))
       )
@@ -540,7 +544,7 @@ const run = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry, operation:
       return Effect.gen(function*() {
         const lines: Array<string> = []
         for (const name of yield* registry.names) {
-          const breaker = registry.getUnsafe(name)!
+          const breaker = findCircuit(registry, name)!
           lines.push(`${name} ${realPolicies.indexOf(yield* breaker.policy)}`)
         }
         return lines.join()
@@ -550,7 +554,7 @@ const run = (registry: CircuitBreakerRegistry.CircuitBreakerRegistry, operation:
 
 const describeDone = ({ fiber, from, operation: { _tag, ...rest }, result, to }: Done) =>
   `fiber ${fiber}, steps ${from} to ${to}: ${_tag} ${Object.values(rest).join(" ")} ⇒ ${
-    result instanceof Breaker ? "a circuit" : result
+    result instanceof Handle ? "a circuit" : result
   }`
 
 describe("the registry", () => {

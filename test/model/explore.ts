@@ -15,7 +15,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import type { CircuitEvent } from "../../src/CircuitEvent.ts"
-import { Breaker, Call } from "../../src/internal/circuit/breaker.ts"
+import { Breaker } from "../../src/internal/circuit/breaker.ts"
+import { Call } from "../../src/internal/circuit/call.ts"
+import { conclude } from "../../src/internal/circuit/execution.ts"
+import { type Handle, handleOf } from "../../src/internal/circuit/handle.ts"
+import { homeOf } from "../../src/internal/circuit/home.ts"
 import type * as RealCircuit from "../../src/internal/circuit/machine.ts"
 import { EventHub } from "../../src/internal/eventHub.ts"
 import type * as Window from "../../src/internal/circuit/window.ts"
@@ -49,7 +53,7 @@ export interface World {
 /** What is looked at of a `Breaker` beside what anybody may see. */
 interface Inside {
   readonly tally: Record<string, number>
-  readonly sequence: number
+  readonly journal: { readonly sequence: number }
 }
 
 const inside = (breaker: Breaker): Inside => breaker as unknown as Inside
@@ -59,6 +63,7 @@ interface Saved {
   readonly policy: number
   readonly circuit: RealCircuit.Circuit
   readonly tally: Record<string, number>
+  readonly journal: object
   /** All other fields of the breaker, which are replaced and not changed in place. */
   readonly fields: object
   readonly calls: ReadonlyArray<{ readonly generation: number; readonly startedAt: number }>
@@ -73,6 +78,7 @@ class Subject {
   calls: Array<Call> = []
   events: Array<CircuitEvent> = []
   readonly breaker: Breaker
+  private readonly handle: Handle
   private readonly policies: ReadonlyArray<CircuitPolicy.CircuitPolicy>
   /** Whether somebody listens, which costs as much as all the rest. */
   heard = true
@@ -82,8 +88,9 @@ class Subject {
     const context = Context.make(Clock.Clock, this.clock()).pipe(
       Context.add(Random.Random, { nextDoubleUnsafe: () => this.nextDraw(), nextIntUnsafe: () => 0 })
     )
-    this.breaker = new Breaker({ name: "circuit", policy: this.policies[0]!, context })
-    Object.assign(this.breaker, { hub: new Listener(this) })
+    this.breaker = new Breaker({ name: "circuit", policy: this.policies[0]!, home: homeOf(context) })
+    this.handle = handleOf(this.breaker)
+    Object.assign(this.breaker.journal, { hub: new Listener(this) })
   }
 
   private nextDraw(): number {
@@ -92,7 +99,7 @@ class Subject {
   }
 
   get circuit(): RealCircuit.Circuit {
-    return this.breaker.ref.ref.current
+    return this.breaker.circuit
   }
 
   /** Does one action. The events are then in `events`. */
@@ -117,22 +124,22 @@ class Subject {
         return undefined
       }
       case "ForceOpen":
-        Effect.runSync(this.breaker.forceOpen({ duration: action.duration }))
+        Effect.runSync(this.handle.forceOpen({ duration: action.duration }))
         return undefined
       case "ForceClose":
-        Effect.runSync(this.breaker.forceClose)
+        Effect.runSync(this.handle.forceClose)
         return undefined
       case "Disable":
-        Effect.runSync(this.breaker.disable)
+        Effect.runSync(this.handle.disable)
         return undefined
       case "MetricsOnly":
-        Effect.runSync(this.breaker.metricsOnly)
+        Effect.runSync(this.handle.metricsOnly)
         return undefined
       case "Reset":
-        Effect.runSync(this.breaker.reset)
+        Effect.runSync(this.handle.reset)
         return undefined
       case "Reconfigure":
-        Effect.runSync(this.breaker.reconfigure(this.policies[action.policy]!))
+        Effect.runSync(this.handle.reconfigure(this.policies[action.policy]!))
         this.policy = action.policy
         return undefined
     }
@@ -152,15 +159,15 @@ class Subject {
   private end(call: Call, { outcome, retryAfter }: Extract<Action, { _tag: "End" }>): void {
     switch (outcome) {
       case "Success":
-        return this.breaker.conclude(call, Exit.void, undefined)
+        return conclude(this.breaker, call, Exit.void, undefined)
       case "Failure":
         return retryAfter === 0
-          ? this.breaker.conclude(call, Exit.fail("down"), undefined)
+          ? conclude(this.breaker, call, Exit.fail("down"), undefined)
           : this.breaker.end(call, Outcome.failure({ retryAfter }))
       case "Ignored":
         return this.breaker.end(call, Outcome.ignored)
       case "Interrupted":
-        return this.breaker.conclude(call, Exit.interrupt(1), undefined)
+        return conclude(this.breaker, call, Exit.interrupt(1), undefined)
     }
   }
 
@@ -170,6 +177,7 @@ class Subject {
       policy: this.policy,
       circuit: this.circuit,
       tally: { ...inside(this.breaker).tally },
+      journal: { ...inside(this.breaker).journal },
       fields: { ...this.breaker },
       calls: this.calls.map(({ generation, startedAt }) => ({ generation, startedAt }))
     }
@@ -180,6 +188,7 @@ class Subject {
     const { breaker } = this
     Object.assign(breaker, saved.fields)
     Object.assign(inside(breaker).tally, saved.tally)
+    Object.assign(inside(breaker).journal, saved.journal)
     const { counts } = saved.circuit
     const window = { ...counts.window, slots: counts.window.slots?.slice() } as Window.Window
     breaker.ref.ref.current = { ...saved.circuit, counts: { ...counts, window } }
@@ -252,7 +261,7 @@ const observe = (subject: Subject, action: Action): Before => ({
   generation: subject.circuit.generation,
   endsLate: action._tag === "End" && isLate(subject, subject.calls[action.call]!),
   ramped: isRamping(subject.circuit),
-  sequence: inside(subject.breaker).sequence,
+  sequence: inside(subject.breaker).journal.sequence,
   tallied: tallied(subject),
   tracked: tracked(subject)
 })

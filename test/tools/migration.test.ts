@@ -44,6 +44,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { type Breaker, call, changes, fail, hold, repeat, settle, succeed, watch } from "../support/circuits.ts"
 import { interruptEverywhere } from "../support/interruptEverywhere.ts"
+import { namedCircuit } from "../support/registry.ts"
 
 const root = path.resolve(import.meta.dirname, "../..")
 const read = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
@@ -378,7 +379,7 @@ class Publisher extends Context.Service<Publisher, {
         Semaphore.withPermit(turn)
       )
 
-      yield* breaker.onRecovery(() => flush)
+      yield* CircuitBreaker.onRecovery(breaker, () => flush)
       // If nobody publishes, nobody else probes. And a message may have been rejected just before the circuit closed.
       yield* Effect.forkScoped(Effect.repeat(flush, Schedule.spaced("30 seconds")))
 
@@ -1322,7 +1323,7 @@ describe("Breaker and registry", () => {
         Orders,
         Effect.map(
           CircuitBreakerRegistry.CircuitBreakerRegistry,
-          (registry) => Effect.succeed("order").pipe(registry.getOrCreateUnsafe("database").execute)
+          (registry) => Effect.succeed("order").pipe(namedCircuit(registry, "database").execute)
         )
       )
     }

@@ -29,6 +29,7 @@ import {
   type Scope,
   Stream
 } from "effect"
+import { findCircuit, namedCircuit } from "../support/registry.ts"
 
 type Registry = CircuitBreakerRegistry.CircuitBreakerRegistry
 type Open = ResilienceError.CircuitOpenError
@@ -217,7 +218,9 @@ describe("a circuit", () => {
     expectTypeOf(breaker.metrics).toEqualTypeOf<Effect.Effect<CircuitMetrics.CircuitMetrics>>()
     expectTypeOf(breaker.policy).toEqualTypeOf<Effect.Effect<CircuitPolicy.CircuitPolicy>>()
     expectTypeOf(breaker.events).toEqualTypeOf<Stream.Stream<CircuitEvent.CircuitEvent>>()
-    expectTypeOf(breaker.forceOpen({ duration: "1 minute", note: "why" })).toEqualTypeOf<Effect.Effect<void>>()
+    expectTypeOf(CircuitBreaker.withNote(breaker.forceOpen({ duration: "1 minute" }), "why")).toEqualTypeOf<
+      Effect.Effect<void>
+    >()
     expectTypeOf(breaker.forceOpen()).toEqualTypeOf<Effect.Effect<void>>()
     for (const command of [breaker.forceClose, breaker.disable, breaker.metricsOnly, breaker.reset]) {
       expectTypeOf(command).toEqualTypeOf<Effect.Effect<void>>()
@@ -235,11 +238,13 @@ describe("a circuit", () => {
       expectTypeOf(event.changed).toEqualTypeOf<ReadonlyArray<string>>()
       return Effect.void
     })).toEqualTypeOf<Effect.Effect<void, never, Scope.Scope>>()
-    expectTypeOf(breaker.onTrip((event) => {
+    expectTypeOf(CircuitBreaker.onTrip(breaker, (event) => {
       expectTypeOf(event).toEqualTypeOf<CircuitEvent.StateChanged>()
       return listener
     })).toEqualTypeOf<Effect.Effect<void, never, Http | Scope.Scope>>()
-    expectTypeOf(breaker.onRecovery(() => Effect.void)).toEqualTypeOf<Effect.Effect<void, never, Scope.Scope>>()
+    expectTypeOf(CircuitBreaker.onRecovery(breaker, () => Effect.void)).toEqualTypeOf<
+      Effect.Effect<void, never, Scope.Scope>
+    >()
     // @ts-expect-error no such event
     breaker.on("Opened", () => Effect.void)
   })
@@ -286,8 +291,8 @@ describe("the registry", () => {
       Effect.Effect<CircuitBreaker.CircuitBreaker, Conflict>
     >()
     expectTypeOf(registry.register("a")).toEqualTypeOf<Effect.Effect<CircuitBreaker.CircuitBreaker, Conflict>>()
-    expectTypeOf(registry.getOrCreateUnsafe("a")).toEqualTypeOf<CircuitBreaker.CircuitBreaker>()
-    expectTypeOf(registry.getUnsafe("a")).toEqualTypeOf<CircuitBreaker.CircuitBreaker | undefined>()
+    expectTypeOf(namedCircuit(registry, "a")).toEqualTypeOf<CircuitBreaker.CircuitBreaker>()
+    expectTypeOf(findCircuit(registry, "a")).toEqualTypeOf<CircuitBreaker.CircuitBreaker | undefined>()
     expectTypeOf(registry.get("a")).toEqualTypeOf<Effect.Effect<Option.Option<CircuitBreaker.CircuitBreaker>>>()
   })
 

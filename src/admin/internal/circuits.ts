@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Order from "effect/Order"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
+import { findCircuit } from "../../internal/registry/inside.ts"
 import { urgency } from "../../internal/words.ts"
 import * as AdminApi from "../AdminApi.ts"
 import { changeCircuit, forceOpen, resetAll } from "./commands.ts"
@@ -46,7 +47,7 @@ const tierFlows = Effect.fnUntraced(function*({ flows, registry }: Resources) {
   const operations = flows.all.map(({ calls, failed, operation, tiers }) =>
     Effect.map(
       Effect.forEach(tiers, ({ circuit, failed, name, served, skipped }) => {
-        const breaker = registry.getUnsafe(circuit)
+        const breaker = findCircuit(registry, circuit)
         const now = breaker === undefined
           ? Effect.succeed(undefined)
           : Effect.map(breaker.metrics, CircuitMetrics.toJson)

@@ -3,9 +3,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { CircuitBreaker } from "../../CircuitBreaker.ts"
+import { type CircuitBreaker, withNote } from "../../CircuitBreaker.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import { CommandNote } from "../../internal/circuit/breaker.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { parseDuration } from "../../internal/time/durationText.ts"
 import { type Change, type ForceOpen, InvalidRequestError } from "../AdminApi.ts"
@@ -33,7 +32,7 @@ export const changeCircuit = (
   Effect.uninterruptible(Effect.gen(function*() {
     const breaker = yield* find(resources, params.name)
     const before = CircuitMetrics.toJson(yield* breaker.metrics).state
-    yield* Effect.provideService(run(breaker), CommandNote, noteOf(payload))
+    yield* withNote(run(breaker), noteOf(payload))
     const after = yield* toJson(breaker)
     const states = { circuit_breaker: params.name, old_state: before, new_state: after.state }
     yield* logChange(request, payload, action, { ...states, ...fields })
@@ -46,7 +45,7 @@ export const forceOpen = (resources: Resources, to: CircuitRequest<ForceOpen>) =
       resources,
       to,
       "circuit_forced_open",
-      (breaker) => breaker.forceOpen({ duration, note: noteOf(to.payload) }),
+      (breaker) => breaker.forceOpen({ duration }),
       duration === undefined ? {} : { duration_seconds: Duration.toSeconds(duration) }
     ))
 
@@ -61,7 +60,7 @@ export const resetAll = (
       names,
       (name) => registry.reset(name).pipe(Effect.andThen(Effect.yieldNow), Effect.andThen(Effect.yieldNow)),
       { discard: true }
-    ).pipe(Effect.provideService(CommandNote, noteOf(payload)))
+    ).pipe(withNote(noteOf(payload)))
     yield* logChange(request, payload, "circuits_reset", { circuits: names.length })
     return { reset: names.length }
   }))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
+import { findCircuit } from "../../internal/registry/inside.ts"
 import { type Circuit, CircuitNotFoundError } from "../AdminApi.ts"
 import { quote } from "./guard.ts"
 import type { Resources } from "./resources.ts"
@@ -39,7 +40,7 @@ export const toJson = (breaker: CircuitBreaker): Effect.Effect<Circuit> =>
 export const findAll = ({ registry }: Resources, names: ReadonlyArray<string>) =>
   Effect.sync(() =>
     names.flatMap((name) => {
-      const breaker = registry.getUnsafe(name)
+      const breaker = findCircuit(registry, name)
       return breaker === undefined ? [] : [breaker]
     })
   )

@@ -2,19 +2,19 @@ import type * as Cause from "effect/Cause"
 import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
 import * as Schema from "effect/Schema"
-import { brandOf, ERROR_TYPE_ID } from "./insideError.ts"
+import { brandOf, ERROR_TYPE_ID, type ErrorKind, KIND_ID } from "./insideError.ts"
 
 /**
  * Makes the base of an error class of this package: a tagged Schema error that
- * is branded with its tag, and a value.
+ * is branded with its tag and its kind, and a value.
  */
-export const errorClass = <Self>() =>
+export const errorClass = <Self>(kind: ErrorKind) =>
 <Tag extends string, const Fields extends Schema.Struct.Fields>(
   tag: Tag,
   fields: Fields
 ): Schema.Class<Self, Schema.TaggedStruct<Tag, Fields>, Cause.YieldableError> => {
   const base = Schema.TaggedError<Error>()(tag, fields)
-  asValue(base.prototype, tag)
+  brand(base.prototype, tag, kind)
   return base as unknown as Schema.Class<Self, Schema.TaggedStruct<Tag, Fields>, Cause.YieldableError>
 }
 
@@ -36,14 +36,15 @@ export const stackOnDemand: PropertyDescriptor = {
 }
 
 /**
- * Makes the errors of a class values: two with the same fields are equal, to
+ * Brands the errors of a class, and makes them values: two with the same fields are equal, to
  * `Equal`, to `assert.deepStrictEqual` and to the matchers of test runners,
  * whether the constructor made them, a decoder, or rejection.ts without a
  * constructor and a stack.
  */
-const asValue = (prototype: Error, tag: string): void => {
+const brand = (prototype: Error, tag: string, kind: ErrorKind): void => {
   Object.defineProperties(prototype, {
     [ERROR_TYPE_ID]: { value: tag },
+    [KIND_ID]: { value: kind },
     stack: stackOnDemand,
     // By this they count as errors where `instanceof` is not asked.
     [Symbol.toStringTag]: { value: "Error", configurable: true },

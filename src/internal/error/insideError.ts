@@ -12,6 +12,17 @@ export const ERROR_TYPE_ID = "~effect-resilience/ResilienceError"
 /** The tag of an error of this package, or of another copy of it. */
 export const brandOf = (error: unknown): unknown => propertyOf(error, ERROR_TYPE_ID)
 
+/**
+ * What an error of this package says of the call: it was not made, it was not
+ * served, or the program is wrong.
+ */
+export type ErrorKind = "rejection" | "unavailable" | "mistake"
+
+export const KIND_ID = "~effect-resilience/ResilienceError/Kind"
+
+/** The kind of an error of this package, or of another copy of it. */
+export const kindOf = (error: unknown): unknown => propertyOf(error, KIND_ID)
+
 /** A property of an error, which may be anything: getters, and proxies that are revoked, throw. */
 export const propertyOf = (error: unknown, key: string): unknown => {
   try {

@@ -1,14 +1,15 @@
-/** Which errors say that the call was not made. */
-import type { Rejection } from "../../Outcome.ts"
-import { brandOf, MAX_DEPTH, propertyOf, tierFailuresOf } from "./insideError.ts"
-
-const REJECTIONS: ReadonlyArray<unknown> = ["BulkheadFullError", "CircuitOpenError", "RateLimitExceededError"]
+/** Which errors say that the call was not made, or not served. */
+import type { Rejection, Unavailable } from "../../ResilienceError.ts"
+import { kindOf, MAX_DEPTH, propertyOf, tierFailuresOf } from "./insideError.ts"
 
 // Told by their tags, since importing them would make every program load them.
 const REJECTIONS_OF_EFFECT: ReadonlyArray<unknown> = ["CircuitBreakerError", "RateLimiterError", "RateLimitStoreError"]
 
 export const isRejection = (error: unknown): error is Rejection =>
-  REJECTIONS.includes(brandOf(error)) || REJECTIONS_OF_EFFECT.includes(propertyOf(error, "_tag"))
+  kindOf(error) === "rejection" || REJECTIONS_OF_EFFECT.includes(propertyOf(error, "_tag"))
+
+export const isUnavailable = (error: unknown): error is Unavailable =>
+  isRejection(error) || kindOf(error) === "unavailable"
 
 export const isNotMade = (error: unknown): boolean => isNotMadeWithin(error, MAX_DEPTH)
 

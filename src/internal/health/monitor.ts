@@ -8,7 +8,7 @@ import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { StatusChanged } from "../../HealthMonitor.ts"
 import type { CheckHealth, HealthReport } from "../../HealthReport.ts"
-import { isBreaker } from "../circuit/breaker.ts"
+import { isKnown } from "../circuit/handle.ts"
 import { EventHub } from "../eventHub.ts"
 import { allHealthy, changesSince } from "./changes.ts"
 import { type Circuits, ObservedCircuits } from "./circuits.ts"
@@ -58,7 +58,7 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
     const entry = makeEntry(name, check, context)
     entries.set(name, entry)
     const breaker = circuitOf(circuits, entry)
-    if (isBreaker(breaker)) observed.add(breaker)
+    if (isKnown(breaker)) observed.add(breaker.breaker)
     else if (breaker !== undefined) entry.fibers.start(warnUnobservable(breaker))
     if (entry.check !== undefined) entry.fibers.start(runForever(runner, entry, settings.jitter))
     if (entry.probe !== undefined) {
@@ -71,7 +71,7 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
     Effect.suspend(() => {
       entries.delete(entry.name)
       const { circuit } = entry.settings
-      if (isBreaker(circuit) && circuits.find(circuit.name) !== circuit) observed.remove(circuit)
+      if (isKnown(circuit) && circuits.find(circuit.name) !== circuit) observed.remove(circuit.breaker)
       lookouts.wake()
       return entry.fibers.stop
     })

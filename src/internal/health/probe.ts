@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
-import { isBreaker } from "../circuit/breaker.ts"
+import { isKnown } from "../circuit/handle.ts"
 import { nowMillis } from "../time/monotonic.ts"
 import type { Entry } from "./entry.ts"
 import * as Reasons from "./reasons.ts"
@@ -65,7 +65,7 @@ export const waitBeforeProbe = (
 
 /** Time alone ends a ramp: a probe would not help. */
 const isRamping = (breaker: CircuitBreaker): boolean => {
-  const circuit = isBreaker(breaker) ? breaker.live.settled() : undefined
+  const circuit = isKnown(breaker) ? breaker.live.settled() : undefined
   return circuit?._tag === "HalfOpen" && circuit.rampingSince !== undefined
 }
 

@@ -4,7 +4,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { CallTimeoutError } from "../../ResilienceError.ts"
-import { RunningProbe } from "../circuit/breaker.ts"
+import { RunningProbe } from "../circuit/probe.ts"
 import { callTimeoutError } from "../error/rejection.ts"
 
 /** The fibers of one check, with the services of where it was registered rather than of the caller. */

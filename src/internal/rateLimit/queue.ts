@@ -19,7 +19,7 @@ export interface Request<A, E, R, E2> {
 }
 
 /**
- * One call that waits. One that is `Called` has tokens kept for it, and takes
+ * One call that waits. Tokens are kept for a call that is `Called`, which takes
  * them when its fiber resumes.
  */
 class Call {
@@ -46,7 +46,7 @@ class Call {
  * The tokens of one key, and the calls that wait for them in order of arrival.
  *
  * No call owns tokens in advance: it takes them in the step in which it begins.
- * So one that gives up before has nothing to give back, and those behind it
+ * A call that gives up before has nothing to return, and the calls behind it
  * move up.
  */
 class RateQueue {
@@ -106,7 +106,7 @@ class RateQueue {
     })
   }
 
-  /** Calls those for whom there are tokens, and sets the alarm for the next. */
+  /** Calls the waiting calls that have tokens, and sets the alarm for the next. */
   private serve(now: number): void {
     this.cancelAlarm?.()
     this.cancelAlarm = undefined
@@ -124,8 +124,8 @@ class RateQueue {
       call.place = "Called"
       this.kept += tokens
       const called = call
-      // In a task of its own: a call must not run inside the end of another or inside the alarm, nor before those who
-      // were called before it.
+      // In a task of its own: a call must not run inside the end of another or inside the alarm, nor before those
+      // called before it.
       fiber.currentDispatcher.scheduleTask(() => {
         called.isItsTurn = true
         called.begin?.()
@@ -195,7 +195,7 @@ export class RateQueues {
     return queue
   }
 
-  /** Forgets the keys that were looked at the longest ago, if new ones would do as well. */
+  /** Forgets the keys that were looked at the longest ago, if all their tokens are back. */
   private forgetIdle(now: number): void {
     let looked = 0
     for (const [key, queue] of this.byKey) {

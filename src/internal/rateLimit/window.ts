@@ -1,9 +1,9 @@
 /**
  * The tokens of a rate limit, by each of its algorithms.
  *
- * Time is passed in, in milliseconds of the monotonic clock. Tokens are
- * updated in place, since a copy of the sliding window would make the cost of
- * a call grow with the limit.
+ * Times are arguments, in milliseconds of the monotonic clock. Tokens are
+ * updated in place: a copy of the sliding window would make the cost of a call
+ * grow with the limit.
  */
 
 export type Algorithm = "fixed-window" | "token-bucket" | "sliding-window"
@@ -27,11 +27,11 @@ export interface Tokens {
   readonly wait: (tokens: number, now: number) => number
   /** Takes tokens that are left. */
   readonly take: (tokens: number, now: number) => void
-  /** Whether all tokens are left, so that new ones would do as well. */
+  /** Whether all tokens are left. */
   readonly isFull: (now: number) => boolean
 }
 
-/** What is left when times are added and subtracted, in milliseconds. */
+/** The rounding error of adding and subtracting times, in milliseconds. */
 export const ROUNDING = 0.001
 
 export const make = (rules: Rules): Tokens =>

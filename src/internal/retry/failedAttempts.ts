@@ -1,14 +1,14 @@
 import type * as Fiber from "effect/Fiber"
 
-/** What the attempts of a retry have come to so far. */
+/** The failed attempts of a retry so far. */
 export interface FailedAttempts {
   readonly attempts: number
   readonly lastError: unknown
 }
 
 /**
- * Of the retries that run now, by the fiber that runs them. A timeout around a
- * retry ends it with an interruption, and finds here what it had to say.
+ * The failed attempts of the retries that run now, by the fiber that runs them.
+ * A timeout around a retry interrupts it, and reads them here for its error.
  */
 const byFiber = new WeakMap<Fiber.Fiber<unknown, unknown>, FailedAttempts>()
 

@@ -3,8 +3,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Outcome from "../../Outcome.ts"
 import { isTimeout } from "../error/insideError.ts"
+import { isNotMade } from "../error/notMade.ts"
 
 /** Counts the attempts of the pipeline that runs. */
 const Attempts = /* @__PURE__ */ Context.Reference<{ count: number }>("effect-resilience/spans/Attempts", {
@@ -63,5 +63,5 @@ const outcome = (exit: Exit.Exit<unknown, unknown>): string => {
   if (Cause.hasInterruptsOnly(exit.cause)) return "interrupted"
   if (Cause.hasDies(exit.cause)) return "defect"
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  return Outcome.isNotMade(error) ? "rejected" : isTimeout(error) ? "timeout" : "failure"
+  return isNotMade(error) ? "rejected" : isTimeout(error) ? "timeout" : "failure"
 }

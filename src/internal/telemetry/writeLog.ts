@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 
 /**
- * Writes a log line. What throws in a logger, as a sink that is closed does,
- * costs this line and nothing else.
+ * Writes a log line. A logger that throws, such as one whose sink is closed,
+ * loses this line and nothing else.
  */
 export const writeLog = <R>(line: Effect.Effect<void, never, R>): Effect.Effect<void, never, R> =>
   Effect.catchDefect(line, () => Effect.void)

@@ -8,7 +8,7 @@ import type { CircuitBreaker, Target } from "../../CircuitBreaker.ts"
 import type { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { AllTiersFailedError } from "../../ResilienceError.ts"
-import { isBreaker } from "../circuit/breaker.ts"
+import { isKnown } from "../circuit/handle.ts"
 import { serve } from "./call.ts"
 import { TierInstance } from "./instance.ts"
 import { endingCall, runAttempts, type TierPipeline } from "./pipeline.ts"
@@ -48,7 +48,7 @@ export const makeService = Effect.fnUntraced(function*<I, S extends object, R>(o
           layer,
           key,
           context,
-          timesOpened: () => isBreaker(breaker) ? breaker.live.timesOpened : 0
+          timesOpened: () => isKnown(breaker) ? breaker.live.timesOpened : 0
         })
         yield* Effect.addFinalizer(() => instance.close)
         return { name, circuit: breaker, instance, pipeline: pipeline(breaker) }

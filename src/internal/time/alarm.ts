@@ -6,7 +6,7 @@ import * as Scheduler from "effect/Scheduler"
 import { isolated } from "../isolated.ts"
 import { monotonicMillis } from "./monotonic.ts"
 
-/** What is left when times are added and subtracted, in milliseconds. To sleep for that might never end. */
+/** The rounding error of adding and subtracting times, in milliseconds. Sleeping for it might never end. */
 const ROUNDING = 0.001
 
 /**
@@ -31,7 +31,7 @@ const contextOf = (caller: AnyFiber): Context.Context<never> =>
 /**
  * The alarms of calls that are limited to the same time, the oldest first, and
  * the fiber that sleeps until the next one. A fiber and a timer for each call
- * would cost more than all else of a timeout.
+ * would cost more than the rest of a timeout.
  */
 class Alarms {
   private readonly pending = new Set<Alarm>()
@@ -128,11 +128,11 @@ const get = (caller: AnyFiber, millis: number, byClock: ByClock, lastPart: numbe
   return found
 }
 
-/** Calls `ring` after so many milliseconds, unless what this returns is called before. */
+/** Calls `ring` after so many milliseconds, unless the function it returns is called before. */
 export const setAlarm = (caller: AnyFiber, millis: number, ring: () => void): () => void =>
   set(caller, millis, ring, alarms, 0)
 
-/** The same for the end of a call, which has ended in time if it ends in the very moment of the alarm. */
+/** The same for the deadline of a call. A call that completes exactly at the deadline counts as completed. */
 export const setEnd = (caller: AnyFiber, millis: number, ring: () => void): () => void =>
   set(caller, millis, ring, ends, LAST_PART)
 

@@ -1,6 +1,6 @@
 /**
- * The calls that timeouts have left behind, by the fiber that no longer waits
- * for them. What such a call holds is not free before it has ended.
+ * The calls that timeouts have left running, by the fiber that no longer waits
+ * for them. Such a call holds its slot of a bulkhead until it ends.
  */
 import type * as Fiber from "effect/Fiber"
 
@@ -15,7 +15,7 @@ let count = 0
 
 const byCaller = new WeakMap<AnyFiber, Array<LeftBehind>>()
 
-/** How many there have been, by which a caller tells at the price of a comparison that there were none meanwhile. */
+/** The number of calls left behind ever. A caller compares two readings to tell cheaply that there were none between. */
 export const countLeftBehind = (): number => count
 
 export const leaveBehind = (caller: AnyFiber, call: AnyFiber): void => {
@@ -25,7 +25,7 @@ export const leaveBehind = (caller: AnyFiber, call: AnyFiber): void => {
   byCaller.set(caller, [...entries.filter((other) => other.call.pollUnsafe() === undefined), entry])
 }
 
-/** Those that a caller has left behind since a count, and that have not ended. */
+/** The calls that a caller has left behind since a count, and that still run. */
 export const leftBehindSince = (caller: AnyFiber, since: number): ReadonlyArray<AnyFiber> =>
   (byCaller.get(caller) ?? [])
     .filter(({ call, number }) => number > since && call.pollUnsafe() === undefined)

@@ -10,8 +10,7 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /**
  * Interrupts a call that takes too long and goes on with `orElse`, which gets
- * the fiber of the call; with `disconnect`, without waiting for the call to let
- * go.
+ * the fiber of the call; with `disconnect`, without waiting for its end.
  */
 export const limitTime = <A, E, R, A2, E2>(
   self: Effect.Effect<A, E, R>,

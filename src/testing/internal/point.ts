@@ -10,7 +10,10 @@ import { inject } from "./inject.ts"
 import { Journal } from "./journal.ts"
 import { plan, type Planned } from "./plan.ts"
 
-const OUTAGE_OPTIONS = optionNames<NonNullable<Parameters<Point["startOutage"]>[0]>>({ for: true, error: true })
+const OUTAGE_OPTIONS = /* @__PURE__ */ optionNames<NonNullable<Parameters<Point["startOutage"]>[0]>>({
+  for: true,
+  error: true
+})
 
 /** Where a chaos begins. */
 export interface Origin {

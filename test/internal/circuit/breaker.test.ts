@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { Breaker } from "../../../src/internal/circuit/breaker.ts"
+import { Handle } from "../../../src/internal/circuit/handle.ts"
 import { call, fail, halfOpen, succeed, touchy, TwoClocks, watch } from "../../support/circuits.ts"
 
 class CountingClock extends TwoClocks {
@@ -16,8 +16,8 @@ class CountingClock extends TwoClocks {
   }
 }
 
-const inner = (breaker: CircuitBreaker.CircuitBreaker): Breaker =>
-  breaker instanceof Breaker ? breaker : assert.fail("is another kind of circuit")
+const inner = (breaker: CircuitBreaker.CircuitBreaker): Handle =>
+  breaker instanceof Handle ? breaker : assert.fail("is another kind of circuit")
 
 const make = (options?: CircuitPolicy.Options) =>
   Effect.map(CircuitBreaker.make({ name: "a", policy: CircuitPolicy.make(options) }), inner)
@@ -27,8 +27,8 @@ const timeless: CircuitPolicy.Options = { consecutiveFailures: 5, window: { call
 
 describe("the clock is read", () => {
   interface Case {
-    readonly breaker: (clock: CountingClock) => Effect.Effect<Breaker, never, Scope.Scope>
-    readonly call?: (breaker: Breaker) => Effect.Effect<void>
+    readonly breaker: (clock: CountingClock) => Effect.Effect<Handle, never, Scope.Scope>
+    readonly call?: (breaker: Handle) => Effect.Effect<void>
     readonly readings: number
   }
 
@@ -113,7 +113,7 @@ describe("timesOpened", () => {
     Effect.gen(function*() {
       const breaker = yield* make(touchy)
       const seen: Array<number> = []
-      const look = Effect.sync(() => seen.push(breaker.timesOpened))
+      const look = Effect.sync(() => seen.push(breaker.live.timesOpened))
       const steps: ReadonlyArray<Effect.Effect<unknown>> = [
         Effect.void,
         fail(breaker),
@@ -138,7 +138,7 @@ describe("observe", () => {
       const breaker = yield* make({ ...timeless, openDuration: "10 seconds" })
       const told: Array<string> = []
       const observe = (name: string, measure: boolean) =>
-        breaker.observe({
+        breaker.live.observe({
           onTransition: (_, to) => told.push(`${name}: ${to}`),
           onDuration: (duration) => told.push(`${name}: ${duration}`),
           measure
@@ -171,7 +171,7 @@ describe("endEvents", () => {
       yield* breaker.disable
       const events = yield* watch(breaker.events)
       for (let i = 0; i < 3; i++) {
-        yield* breaker.endEvents
+        yield* breaker.live.endEvents
         const told = yield* Stream.runCollect(breaker.changes)
         assert.deepStrictEqual(told.map((change) => change._tag === "StateChanged" && change.to), ["Disabled"])
       }

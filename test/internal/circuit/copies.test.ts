@@ -36,9 +36,6 @@ const byHand = (breaker: CircuitBreaker.CircuitBreaker): CircuitBreaker.CircuitB
   events: breaker.events,
   changes: breaker.changes,
   on: breaker.on,
-  onTrip: breaker.onTrip,
-  onRecovery: breaker.onRecovery,
-  onFailure: breaker.onFailure,
   forceOpen: breaker.forceOpen,
   forceClose: breaker.forceClose,
   disable: breaker.disable,
@@ -135,7 +132,7 @@ describe("a circuit that somebody has made by hand", () => {
         Effect.exit,
         Effect.provide(Layer.succeed(CircuitBreakerRegistry.CircuitBreakerRegistry, {
           ...registry,
-          getUnsafe: () => breaker
+          get: () => Effect.succeedSome(breaker)
         }))
       )
       assert.include(String(Exit.isFailure(exit) && exit.cause), "circuit \"a\" of the registry was made by hand")

@@ -65,9 +65,9 @@ describe("a log sink that throws for a while", () => {
           if (name !== "beside") throw new Error("the pager is down")
         })
       yield* breaker.on("StateChanged", listener("on"))
-      yield* breaker.onTrip(listener("onTrip"))
-      yield* breaker.onRecovery(listener("onRecovery"))
-      yield* breaker.onTrip(listener("beside"))
+      yield* CircuitBreaker.onTrip(breaker, listener("onTrip"))
+      yield* CircuitBreaker.onRecovery(breaker, listener("onRecovery"))
+      yield* CircuitBreaker.onTrip(breaker, listener("beside"))
 
       state.broken = true
       yield* trip(breaker)

@@ -1,0 +1,65 @@
+/**
+ * What the rest of the package knows of a registry that this package made,
+ * this copy of it or another one. Of one made by hand it knows what is public.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
+import type { CircuitBreaker } from "../../CircuitBreaker.ts"
+import type { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
+import type { CircuitChange } from "../../CircuitEvent.ts"
+import type { CircuitPolicy } from "../../CircuitPolicy.ts"
+import type { Breaker } from "../circuit/breaker.ts"
+import { handleOf } from "../circuit/handle.ts"
+import type { Watcher } from "./state.ts"
+
+export interface Inside {
+  /** Of this interface, of `Watcher` and of `Breaker`: with another one the registry is as one made by hand. */
+  readonly version: 1
+  readonly find: (name: string) => Breaker | undefined
+  /** Throws `CircuitConflictError`. */
+  readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
+  readonly coming: Stream.Stream<CircuitChange>
+  readonly watch: (watcher: Watcher) => () => void
+}
+
+/** On the registry itself, where another copy of this package finds it as well. */
+const INSIDE = "~effect-resilience/registry"
+
+export const open = (registry: CircuitBreakerRegistry, inside: Inside): void => {
+  // Not enumerable: a registry that is made by spreading this one is another one.
+  Object.defineProperty(registry, INSIDE, { value: inside })
+}
+
+export const insideOf = (registry: CircuitBreakerRegistry): Inside | undefined => {
+  const inside = (registry as { readonly [INSIDE]?: Inside })[INSIDE]
+  return inside?.version === 1 ? inside : undefined
+}
+
+/** The circuit of that name, if it lives. */
+export const findCircuit = (registry: CircuitBreakerRegistry, name: string): CircuitBreaker | undefined => {
+  const inside = insideOf(registry)
+  if (inside === undefined) return Option.getOrUndefined(Effect.runSync(registry.get(name)))
+  const breaker = inside.find(name)
+  return breaker && handleOf(breaker)
+}
+
+/** The changes from now on. */
+export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
+  insideOf(registry)?.coming ?? registry.changes
+
+/** Tells of the circuits that a registry keeps, now and later, and of those it forgets. Returns how to stop. */
+export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
+  insideOf(registry)?.watch(watcher) ?? (() => {})
+
+const warned = new WeakSet<CircuitBreakerRegistry>()
+
+/** Says once of a registry that `watchCircuits` sees nothing of it, and what that leads to. */
+export const warnIfUnseen = (registry: CircuitBreakerRegistry, consequence: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (insideOf(registry) !== undefined || warned.has(registry)) return Effect.void
+    warned.add(registry)
+    return Effect.logWarning(
+      `The CircuitBreakerRegistry was made by hand or by another version of effect-resilience: ${consequence}`
+    )
+  })

@@ -1,0 +1,111 @@
+/** What a registry of circuits keeps. */
+import type * as Context from "effect/Context"
+import type { CircuitChange, CircuitEvent } from "../../CircuitEvent.ts"
+import type { CircuitPolicy } from "../../CircuitPolicy.ts"
+import type { Environment } from "../../Environment.ts"
+import type { Breaker } from "../circuit/breaker.ts"
+import { type Home, makeHome } from "../circuit/home.ts"
+import type { Parent } from "../circuit/journal.ts"
+import type { Command } from "../circuit/machine.ts"
+import { EventHub, History } from "../eventHub.ts"
+import { monotonicMillis } from "../time/monotonic.ts"
+
+/** The options of a registry, checked. */
+export interface Settings {
+  readonly defaults: CircuitPolicy
+  /** The circuits that exist from the start. */
+  readonly circuits: ReadonlyMap<string, CircuitPolicy | undefined>
+  /** In milliseconds. */
+  readonly idleTime: number
+}
+
+/** Is told of the circuits that a registry keeps, and of those it forgets. */
+export interface Watcher {
+  readonly onKept: (breaker: Breaker) => void
+  readonly onForgotten: (breaker: Breaker) => void
+}
+
+/** The policies that code has named for a circuit: the first one, and the latest that was found to agree. */
+interface Declared {
+  readonly first: CircuitPolicy
+  latest: CircuitPolicy
+}
+
+export interface State extends Settings {
+  readonly living: Map<string, Breaker>
+  /** The names of the circuits that stay however idle. */
+  readonly registered: Set<string>
+  /** Those that were made elsewhere. */
+  readonly adopted: WeakSet<Breaker>
+  /** By the environment. */
+  readonly switchedOff: WeakSet<Breaker>
+  readonly declared: WeakMap<Breaker, Declared>
+  readonly watchers: Set<Watcher>
+  readonly home: Home
+  /** The events and changes of all circuits. */
+  readonly parent: Parent
+  readonly madeAt: number
+  /** What every circuit begins with, instead of Closed. */
+  readonly start: Command | undefined
+  environment: Environment | undefined
+  /** Where the sweep for idle circuits has come to. */
+  cursor: Iterator<Breaker>
+}
+
+export const make = (
+  settings: Settings,
+  context: Context.Context<never>,
+  options: { readonly start: Command | undefined; readonly environment: Environment | undefined }
+): State => {
+  const living = new Map<string, Breaker>()
+  const parent = {
+    events: new EventHub<CircuitEvent>(),
+    changes: new EventHub<CircuitChange>(),
+    history: new History<CircuitChange>(1_024)
+  }
+  const home = makeHome(context, parent)
+  return {
+    ...settings,
+    ...options,
+    living,
+    registered: new Set(),
+    adopted: new WeakSet(),
+    switchedOff: new WeakSet(),
+    declared: new WeakMap(),
+    watchers: new Set(),
+    home,
+    parent,
+    madeAt: monotonicMillis(home.clock),
+    cursor: living.values()
+  }
+}
+
+export const now = (state: State): number => monotonicMillis(state.home.clock)
+
+export const keep = (state: State, breaker: Breaker): void => {
+  state.living.set(breaker.name, breaker)
+  for (const watcher of state.watchers) watcher.onKept(breaker)
+}
+
+export const forget = (state: State, breaker: Breaker): void => {
+  state.living.delete(breaker.name)
+  for (const watcher of state.watchers) watcher.onForgotten(breaker)
+}
+
+/** Tells of the circuits that are kept, now and later. Returns how to stop. */
+export const watch = (state: State, watcher: Watcher): () => void => {
+  state.watchers.add(watcher)
+  for (const breaker of state.living.values()) watcher.onKept(breaker)
+  return () => {
+    state.watchers.delete(watcher)
+  }
+}
+
+/** The policy of a circuit for which code has named that one, or none. */
+export const policyOf = (state: State, name: string, policy?: CircuitPolicy): CircuitPolicy =>
+  state.environment === undefined
+    ? policy ?? state.circuits.get(name) ?? state.defaults
+    : state.environment.circuitPolicy(name, policy)
+
+/** Whether an operator has given it another policy. */
+export const isReconfigured = ({ handle }: Breaker): boolean => handle !== undefined && handle.reconfigured
