@@ -39,6 +39,7 @@
  * await Effect.runPromise(program) // => ["done", "done", "done", "rejected"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -56,6 +57,7 @@ import type { BulkheadFullError } from "./ResilienceError.ts"
 /**
  * Identifies a `Bulkhead` at runtime.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -64,6 +66,7 @@ export const TypeId: TypeId = Slots.TypeId
 /**
  * Identifies a `Bulkhead` in types.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -72,6 +75,7 @@ export type TypeId = "~effect-resilience/Bulkhead"
 /**
  * A limit on concurrent calls.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -121,6 +125,7 @@ export interface Bulkhead {
  * - `maxWait`: longest wait for a slot; 30 seconds by default. Zero lets no call
  *   wait, `Duration.infinity` sets no limit. Needs a `queue`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -133,6 +138,7 @@ export interface Options {
 /**
  * Whether a value is a bulkhead.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -163,6 +169,7 @@ export const isBulkhead: (u: unknown) => u is Bulkhead = Slots.isBulkhead
  *
  * @see {@link Service} for a bulkhead that is provided by Layer
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -179,6 +186,7 @@ export const make = (options: Options & { readonly name?: string | undefined }):
 /**
  * Where a call runs: in a bulkhead, or in that of a service by its class.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -187,6 +195,7 @@ export type Target = Bulkhead | Context.Key<unknown, Bulkhead>
 /**
  * The service that a target needs: that of its class, nothing for a bulkhead.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -216,6 +225,7 @@ export type TargetServices<T> = T extends Context.Key<infer Identifier, Bulkhead
  * await Effect.runPromise(program) // => "charged"
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -252,6 +262,7 @@ type AnyCall = Effect.Effect<unknown, unknown>
 /**
  * Class of a bulkhead service, see `Service`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -291,6 +302,7 @@ export interface ServiceClass<Self, Name extends string>
  * await Effect.runPromise(charge.pipe(Effect.provide(PaymentSlots.layer))) // => "charged"
  * ```
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */

@@ -55,6 +55,7 @@
  * message.startsWith('Circuit "payment-api" is open') // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -89,12 +90,14 @@ import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
 /**
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
 export const TypeId: TypeId = "~effect-resilience/CircuitBreaker"
 
 /**
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -104,6 +107,7 @@ export type TypeId = "~effect-resilience/CircuitBreaker"
  * One circuit, for calls with errors of the type `E` that its policy
  * understands; by default for all calls.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -198,6 +202,7 @@ export interface CircuitBreaker<in E = unknown> {
  * only the first of them counts. `delivered` and `pull` do not end it: they are
  * for answers that arrive in parts, such as the body of an HTTP response.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -243,6 +248,7 @@ export interface Permit {
  *   By default what the policy says, and if that says nothing an interrupted
  *   call is `Ignored`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -255,6 +261,7 @@ export interface CallOptions<in A, in E> {
  * Decides the outcome of one call, or leaves it to the circuit's own
  * classifier by returning `undefined`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -263,6 +270,7 @@ export type CallClassifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A,
 /**
  * Whether a value is a circuit.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -296,6 +304,7 @@ export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.h
  * await Effect.runPromise(program) // => "charged"
  * ```
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -323,6 +332,7 @@ const anyErrors = <E>(policy: CircuitPolicy.CircuitPolicy<E> | undefined): Circu
  * What to run a call through: a circuit for calls of any error, the class of a
  * service that is one, or the name of a circuit in the registry.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -331,6 +341,7 @@ export type Target = string | CircuitBreaker | Context.Key<unknown, CircuitBreak
 /**
  * A target, also one for calls of certain errors.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -339,6 +350,7 @@ export type AnyTarget = string | CircuitBreaker<never> | Context.Key<unknown, Ci
 /**
  * The errors that calls through a target may fail with.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -350,6 +362,7 @@ export type TargetErrors<T> = T extends CircuitBreaker<infer E> ? E
  * What a call through a target needs: the registry for a name, the service for
  * its class, nothing for a circuit.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -368,6 +381,7 @@ export type TargetServices<T> = T extends string ? CircuitBreakerRegistry
  *   `CircuitConflictError`. Functions and schedules are not compared, so a
  *   policy may be written where the call is.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -400,6 +414,7 @@ export interface Options<in A, in E> extends CallOptions<A, E> {
  * @see {@link wrap} for protecting a function
  * @see {@link withCircuitBreakerStream} for streams
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -442,6 +457,7 @@ export const withCircuitBreaker: {
  * await Effect.runPromise(program.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "Ada"
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -464,6 +480,7 @@ export const wrap = <T extends AnyTarget, A2 = unknown, E2 = unknown>(
  * Options of `withCircuitBreakerStream`: those of a call. `classify` is asked
  * about a stream that fails.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -501,6 +518,7 @@ export interface StreamOptions<in E> extends Options<never, E> {}
  * )) // => ["a", "b"]
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -702,6 +720,7 @@ const listenTo = <Tag extends CircuitEvent["_tag"]>(
  * await Effect.runPromise(Effect.scoped(program)) // => "ConsecutiveFailures"
  * ```
  *
+ * @stability stable
  * @category listeners
  * @since 0.1.0
  */
@@ -718,6 +737,7 @@ export const onTrip: {
 /**
  * Runs an effect each time a circuit closes, as `onTrip` does.
  *
+ * @stability stable
  * @category listeners
  * @since 0.1.0
  */
@@ -735,6 +755,7 @@ export const onRecovery: {
  * Runs an effect after each call that counts as failed, as `onTrip` does.
  * `lastFailure` of the event says what failed.
  *
+ * @stability stable
  * @category listeners
  * @since 0.1.0
  */
@@ -778,6 +799,7 @@ export const onFailure: {
  * await Effect.runPromise(program) // => "database migration"
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -797,6 +819,7 @@ export const withNote: {
 /**
  * Class of a service that is one circuit, see `Service`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -852,6 +875,7 @@ export interface ServiceClass<Self, Name extends string, in E = unknown>
  * error.circuit // => "payment-api"
  * ```
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */

@@ -28,6 +28,7 @@
  * await Effect.runPromise(program.pipe(Effect.provide(registry))) // => { open: ["kafka"], all: ["kafka", "database"] }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
@@ -62,6 +63,7 @@ import type { CircuitConflictError } from "./ResilienceError.ts"
 /**
  * The named circuits of a program.
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */
@@ -168,6 +170,7 @@ export interface CircuitBreakerRegistry {
  * `ForcedOpen`), `degraded` while one is `HalfOpen` or has a failure rate
  * above 10 % and is not `Disabled`, `healthy` otherwise.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -184,6 +187,7 @@ export interface SystemStatus {
  * What `reload` has changed in one circuit: fields of its policy, and whether
  * it is on.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -195,6 +199,7 @@ export interface Reloaded {
 /**
  * The named circuits of a program.
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */
@@ -218,6 +223,7 @@ export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, Cir
  * Where a policy goes, its options may stand. Throws a `RangeError` for an
  * option that is unknown or out of its range.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -239,6 +245,7 @@ export interface Options {
  *
  * @see {@link layerDisabled} and {@link layerForcedOpen} for tests
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */
@@ -280,6 +287,7 @@ export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry
  *
  * @see {@link Environment.load} for the variables, which of them counts, and how they are checked
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */
@@ -310,6 +318,7 @@ const providerOf = (context: Context.Context<never>): ConfigProvider.ConfigProvi
  * Use to run a program without circuit breakers, in development or in tests
  * that are not about them.
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */
@@ -325,6 +334,7 @@ export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ *
  *
  * Use in tests of what a program does when its dependencies are down.
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */
@@ -336,6 +346,7 @@ export const layerForcedOpen: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__
 /**
  * Makes a registry that lives as long as the scope.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */

@@ -33,6 +33,7 @@
  * await Effect.runPromise(program) // => "Closed -> Open: ConsecutiveFailures"
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
@@ -52,12 +53,14 @@ import { LastFailure } from "./ResilienceError.ts"
  * - `Disabled`: calls run and nothing is counted.
  * - `MetricsOnly`: calls run and are counted, and the circuit never opens.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export const CircuitState = Schema.Literals(["Closed", "Open", "HalfOpen", "ForcedOpen", "Disabled", "MetricsOnly"])
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -85,6 +88,7 @@ const fields = {
  *   circuit had counted when it changed.
  * - `lastFailure`: what failed last before it, if that is known.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -114,6 +118,7 @@ export const StateChanged = Schema.TaggedStruct("StateChanged", {
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -145,6 +150,7 @@ export type StateChanged = typeof StateChanged.Type
  * await Effect.runPromise(program) // => ["by hand: maintenance"]
  * ```
  *
+ * @stability unstable
  * @category getters
  * @since 0.1.0
  */
@@ -161,6 +167,7 @@ export const describeReason = (change: StateChanged): string => reasonText(chang
  * what failed, if the outcome is `Failure`. Calls are published only while
  * somebody listens.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -175,6 +182,7 @@ export const CallEnded = Schema.TaggedStruct("CallEnded", {
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -183,6 +191,7 @@ export type CallEnded = typeof CallEnded.Type
 /**
  * The circuit was given another policy.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -192,6 +201,7 @@ export const Reconfigured = Schema.TaggedStruct("Reconfigured", {
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -200,6 +210,7 @@ export type Reconfigured = typeof Reconfigured.Type
 /**
  * What changes a circuit, as against what happens to its calls.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -208,6 +219,7 @@ export const CircuitChange = Schema.Union([StateChanged, Reconfigured])
 /**
  * What changes a circuit, as against what happens to its calls.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -216,12 +228,14 @@ export type CircuitChange = typeof CircuitChange.Type
 /**
  * Anything that happens in a circuit.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export const CircuitEvent = Schema.Union([StateChanged, CallEnded, Reconfigured])
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */

@@ -30,6 +30,7 @@
  * | `changed` | the changed fields of the policy |
  * | `suppressed` | number of changes that were not logged |
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
@@ -61,6 +62,7 @@ import { failureText, STATE_NAMES } from "./internal/words.ts"
  *   are counted and reported in one line at the end of the window.
  * - `window`: 1 minute by default.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -113,6 +115,7 @@ const Silent = /* @__PURE__ */ Context.Reference<boolean>("effect-resilience/Cir
  *
  * @see {@link layerSilent} for turning the log off, for example in tests
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -180,6 +183,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
  * lines // => []
  * ```
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */

@@ -20,6 +20,7 @@
  * CircuitMetrics.toJson(metrics).error_rate // => 0.5
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
@@ -66,6 +67,7 @@ import { LastFailure } from "./ResilienceError.ts"
  *
  * @see {@link toJson} for the form people and dashboards read
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -97,6 +99,7 @@ export const CircuitMetrics = Schema.Struct({
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -111,6 +114,7 @@ export type CircuitMetrics = typeof CircuitMetrics.Type
  * are ISO timestamps, and what does not apply is `null`. A circuit that stays
  * forced open has no `time_until_retry`.
  *
+ * @stability unstable
  * @category encoding
  * @since 0.1.0
  */

@@ -23,6 +23,7 @@
  * CircuitPolicy.fastFail.description // => "opens after 3 failures in a row, for 30s; up to 3 probes at once, 2 successes close it"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
@@ -35,6 +36,7 @@ import type * as Outcome from "./Outcome.ts"
  * Identifies policies at runtime. Its value stands for the options that a policy
  * was made from, and is copied where the policy is spread.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -43,6 +45,7 @@ export const TypeId: TypeId = internal.TypeId
 /**
  * The type of the identifier of policies.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -52,6 +55,7 @@ export type TypeId = "~effect-resilience/CircuitPolicy"
  * The calls a circuit judges: the last `calls`, or those of the last
  * `duration`, counted in `buckets` (10) that leave the window one by one.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -64,6 +68,7 @@ export type Window =
  * the share of calls let through grows from `initial` (0.1) to all of them
  * over `duration`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -76,6 +81,7 @@ export interface Recovery {
  * How long a circuit stays open: always the same time, a time that grows with
  * each opening in a row, or the delays of a `Schedule`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -84,6 +90,7 @@ export type OpenDuration = Duration.Input | Exponential | Schedule.Schedule<unkn
 /**
  * An open time that grows with each opening in a row.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -102,6 +109,7 @@ export interface Exponential {
  * policy runs calls with these errors only. `make` documents the fields. A rule
  * that is off is `undefined`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -133,6 +141,7 @@ export interface CircuitPolicy<in E = unknown> {
  * The text kept of a failure for people: what a function makes of the error, or
  * nothing.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -141,6 +150,7 @@ export type FailureDescription = ((error: unknown) => string | undefined) | fals
 /**
  * Options of `make`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -239,6 +249,7 @@ export interface Options<in E = unknown> {
  * Throws a `RangeError` that names the field, for a value out of its range and
  * for an unknown option.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -247,6 +258,7 @@ export const make: <E = unknown>(options?: Options<E>) => CircuitPolicy<E> = int
 /**
  * Whether a value is a policy, also one made by another copy of this package.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -268,6 +280,7 @@ export const from = internal.from
  * once: 0.2 makes each opening 0.8 to 1.2 times as long, at most `maximum`. 0 by
  * default.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -285,6 +298,7 @@ export const exponential: (options: {
 /**
  * Opens early and probes early: 3 failures in a row, 30 seconds.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -293,6 +307,7 @@ export const fastFail: CircuitPolicy = Presets.fastFail
 /**
  * Tolerates short outages: 10 failures in a row, 2 minutes, doubling up to 5.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -302,6 +317,7 @@ export const resilient: CircuitPolicy = Presets.resilient
  * Detects failure fast: 3 failures in a row, 30 seconds, 2 probes at once, 2
  * successes.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -311,6 +327,7 @@ export const aggressive: CircuitPolicy = Presets.aggressive
  * Tolerates transient failures: 10 in a row, 2 minutes, 5 probes at once, 3
  * successes.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -319,6 +336,7 @@ export const conservative: CircuitPolicy = Presets.conservative
 /**
  * Balanced: 5 failures in a row, 1 minute, 3 probes at once, 2 successes.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -327,6 +345,7 @@ export const production: CircuitPolicy = Presets.production
 /**
  * For a database: 5 failures in a row, 1 minute, one probe.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -335,6 +354,7 @@ export const database: CircuitPolicy = Presets.database
 /**
  * For a message broker: 3 failures in a row, 30 seconds, one probe.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -343,6 +363,7 @@ export const kafka: CircuitPolicy = Presets.kafka
 /**
  * The presets by name.
  *
+ * @stability stable
  * @category presets
  * @since 0.1.0
  */
@@ -364,6 +385,7 @@ export const presets: {
  * The fields in which two policies differ. Functions and schedules are the
  * same only if they are the same value.
  *
+ * @stability stable
  * @category getters
  * @since 0.1.0
  */

@@ -52,6 +52,7 @@
  * await Effect.runPromise(operated) // => ["payments is open", ["payments"]]
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -90,6 +91,7 @@ import * as Outcome from "./Outcome.ts"
  * - `prefix`: stands before the key in the name of the circuit. By default
  *   nothing.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -107,6 +109,7 @@ export interface PolicyOptions {
  * a probe may take for ever. `onStoreError` changes nothing, since there is no
  * store that could fail.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -121,6 +124,7 @@ export interface TripOptions {
 /**
  * Options of `layer` and `make`.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -170,6 +174,7 @@ export type Options = PolicyOptions | TripOptions
  *
  * @see {@link make} for a breaker under a tag of your own
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -194,6 +199,7 @@ export const layer = (
  *
  * Throws a `RangeError` for a value out of its range.
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

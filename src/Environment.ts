@@ -48,6 +48,7 @@
  * environment.retry.maxAttempts // => 4
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
@@ -65,6 +66,7 @@ import { configError, messagesOf } from "./internal/environment/problems.ts"
 /**
  * The decoded environment.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -102,6 +104,7 @@ export interface Environment {
 /**
  * Options of `Retry.make`, decoded.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -117,6 +120,7 @@ export interface RetryOptions {
  * The value of a setting. `"schedule"` stands for an open time that a
  * `Schedule` in code decides.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -133,6 +137,7 @@ export type Value = number | boolean | Duration.Duration | "off" | "schedule"
  * - `source`: a `Variable`, a `Policy` in code that names it, or a `Default`.
  * - `variable`: the variable it was read from, or the one that sets it.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -149,6 +154,7 @@ export interface Setting {
  *
  * @see {@link inspect}
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -170,6 +176,7 @@ export interface Inspection {
  *
  * @see {@link variables} for all of them
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -187,6 +194,7 @@ export interface Variable {
 /**
  * The unit of plain numbers.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -202,6 +210,7 @@ export type Unit = "seconds" | "milliseconds"
  * - `circuits`: policies, or their options, by name. Name a circuit without a
  *   policy as `undefined`, so that its misspelt variables are found.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -230,6 +239,7 @@ export interface Options {
  * variable?.default // => "60"
  * ```
  *
+ * @stability unstable
  * @category getters
  * @since 0.1.0
  */
@@ -255,6 +265,7 @@ export const variables: ReadonlyArray<Variable> = Names.variables
  * Environment.variableName("tier1_mcp") // => "TIER1_MCP"
  * ```
  *
+ * @stability unstable
  * @category getters
  * @since 0.1.0
  */
@@ -305,6 +316,7 @@ export const variableName: (circuit: string) => string = Names.variableName
  * error.cause.message.split("\n")[1] // => "CIRCUIT_BREAKER_FAILURE_TRESHOLD is unknown; did you mean CIRCUIT_BREAKER_FAILURE_THRESHOLD?"
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -359,6 +371,7 @@ const loadFor = (code: internal.Code): Effect.Effect<Environment, Config.ConfigE
  * environment.defaults.successThreshold // => 2
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -392,6 +405,7 @@ export const inspect = (options: Options = {}): Effect.Effect<Inspection> =>
  * ) // => "opens after 3 failures in a row, for 1m; up to 3 probes at once, 2 successes close it"
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

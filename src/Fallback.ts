@@ -34,6 +34,7 @@
  * await Effect.runPromise(program) // => ["cached"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
@@ -46,6 +47,7 @@ import { isNotMade, isUnavailable, type NotMade, type Rejection, type Unavailabl
  * What runs when a call fails: an effect, or a function that gets the error and
  * returns one.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -60,6 +62,7 @@ export type Fallback<E, A, E2, R> = Effect.Effect<A, E2, R> | ((error: E) => Eff
  *   through. If it is a refinement, the errors it tells apart leave the error
  *   channel.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -70,6 +73,7 @@ export interface Options<in E> {
 /**
  * Options whose `when` is a refinement.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -111,6 +115,7 @@ export interface RefinementOptions<in E, out EH extends E> extends Options<E> {
  * @see {@link withFallbackValue} for a constant
  * @see {@link onUnavailable} for the errors of this package
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -171,6 +176,7 @@ const OPTIONS = /* @__PURE__ */ optionNames<Options<never>>({ when: true })
  * await Effect.runPromise(recommendations) // => []
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -187,6 +193,7 @@ export const withFallbackValue: {
  * A combinator that runs a fallback for the errors `Handled`, and removes the
  * errors `Removed` from the error channel.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -240,6 +247,7 @@ export interface OnErrors<Handled, Removed = Handled> {
  *
  * @see {@link onUnavailable} for timeouts and exhausted retries as well
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -271,6 +279,7 @@ export const onRejection: OnErrors<NotMade, Rejection> = /* @__PURE__ */ onError
  *
  * @see {@link onRejection} for calls that certainly did not run
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */

@@ -52,6 +52,7 @@
  *
  * @see {@link HealthReport} for the report as data
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
@@ -89,6 +90,7 @@ import { findCircuit, warnIfUnseen, watchCircuits } from "./internal/registry/in
  * The results of a check. `true` and no value mean `healthy`, `false` means
  * `unhealthy`.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -101,6 +103,7 @@ export type Answer =
 /**
  * The result of a check that found no problem.
  *
+ * @stability unstable
  * @category answers
  * @since 0.1.0
  */
@@ -109,6 +112,7 @@ export const healthy: Answer = { status: "healthy" }
 /**
  * The result of a check of something that works, but not as well as it should.
  *
+ * @stability unstable
  * @category answers
  * @since 0.1.0
  */
@@ -118,6 +122,7 @@ export const degraded = (reason: string): Answer => ({ status: "degraded", reaso
  * The result of a check of something that does not work. A check that fails has
  * the same effect.
  *
+ * @stability unstable
  * @category answers
  * @since 0.1.0
  */
@@ -144,6 +149,7 @@ export const unhealthy = (reason: string): Answer => ({ status: "unhealthy", rea
  * - `critical`: whether the report is `unhealthy` if this is; `true` by default.
  *   With `false` the report is `degraded`.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -159,6 +165,7 @@ export interface CheckOptions<out R = never> {
 /**
  * A check: an effect, or options that contain one.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -167,6 +174,7 @@ export type Check<R = never> = Effect.Effect<Answer, unknown, R> | CheckOptions<
 /**
  * The services that a check requires.
  *
+ * @stability unstable
  * @category utility types
  * @since 0.1.0
  */
@@ -195,6 +203,7 @@ export type CheckServices<T> = Exclude<
  * - `concurrency`: how many checks run at once; 10 by default. A check that has
  *   timed out no longer counts.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -221,6 +230,7 @@ export interface Options<C extends Readonly<Record<string, Check<unknown>>> = {}
  *   checks, each after the name of its check.
  * - `timestamp`: wall-clock time, in milliseconds since 1970.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -234,6 +244,7 @@ export const StatusChanged = Schema.Struct({
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -246,6 +257,7 @@ export type StatusChanged = typeof StatusChanged.Type
 /**
  * The name of a check is already registered.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -265,6 +277,7 @@ export class DuplicateCheckError extends Schema.TaggedError<DuplicateCheckError>
  *
  * - `known`: the existing names.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -290,6 +303,7 @@ export class UnknownCheckError extends Schema.TaggedError<UnknownCheckError>()("
  *
  * After its scope has closed, running a check interrupts the caller.
  *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
@@ -329,6 +343,7 @@ export interface HealthMonitor {
 /**
  * Watches the health of a program's dependencies.
  *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
@@ -344,6 +359,7 @@ export const HealthMonitor: Context.Service<HealthMonitor, HealthMonitor> = Cont
  * Throws a `RangeError` if an option is out of range. The first run of every
  * check starts at once, and the Layer does not wait for it; `checkAll` does.
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -381,6 +397,7 @@ export const layer = <const C extends Readonly<Record<string, Check<unknown>>> =
  *
  * @see {@link Environment.load} for the variables and how they are checked
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -428,6 +445,7 @@ export const layerConfig = <const C extends Readonly<Record<string, Check<unknow
  * reasons // => ['payments: circuit "payment-api" was forced open and stays so until it is released']
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

@@ -19,6 +19,7 @@
  * await Effect.runPromise(program) // => [["database: connection refused"], "unhealthy"]
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
@@ -35,12 +36,14 @@ import * as internal from "./internal/health/report.ts"
 /**
  * The health of a dependency or of the whole program, from best to worst.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export const Status = Schema.Literals(["healthy", "degraded", "unhealthy"])
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -67,6 +70,7 @@ export type Status = typeof Status.Type
  * | `CircuitHalfOpen` | `degraded` | the circuit admits probes only |
  * | `FailureRate` | `degraded` | more than 10% of the calls in the window of a `Closed` or `MetricsOnly` circuit failed |
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -87,6 +91,7 @@ export const Reason = Schema.Struct({
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -105,6 +110,7 @@ export type Reason = typeof Reason.Type
  * - `lastProbe`: the last probe that the monitor sent through the circuit: when
  *   it ended, how long it took, and its error if it failed.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -124,6 +130,7 @@ export const CheckHealth = Schema.Struct({
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -147,6 +154,7 @@ export type CheckHealth = typeof CheckHealth.Type
  *
  * @see {@link toJson} for people and tools
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -158,6 +166,7 @@ export const HealthReport = Schema.Struct({
 })
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -173,6 +182,7 @@ export type HealthReport = typeof HealthReport.Type
  * - `warnings`: messages of the reasons that are `degraded`, and in a report all
  *   those of checks that are not critical.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -206,6 +216,7 @@ export interface ValidationResult {
  * validation.errors // => ["circuit was forced open and stays so until it is released"]
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -220,6 +231,7 @@ export const fromCircuit = (circuit: CircuitMetrics.CircuitMetrics): CheckHealth
  * Returns the reasons of a report, worst first, each after the name of its
  * check.
  *
+ * @stability unstable
  * @category getters
  * @since 0.1.0
  */
@@ -229,6 +241,7 @@ export const reasons = (self: HealthReport): ReadonlyArray<string> => internal.r
  * Returns the checks of a report, worst first. Checks of the same status keep
  * their order.
  *
+ * @stability unstable
  * @category getters
  * @since 0.1.0
  */
@@ -241,6 +254,7 @@ export const worstFirst = (self: HealthReport): ReadonlyArray<CheckHealth> => in
 /**
  * Splits the reasons of a report or a check into errors and warnings.
  *
+ * @stability unstable
  * @category encoding
  * @since 0.1.0
  */
@@ -259,6 +273,7 @@ export const toValidationResult = (self: HealthReport | CheckHealth): Validation
  * `checks` has one entry per name, as `checkToJson` makes it. `reasons` has the
  * reasons of all checks, worst first.
  *
+ * @stability unstable
  * @category encoding
  * @since 0.1.0
  */
@@ -280,6 +295,7 @@ export const toJson = (self: HealthReport) => ({
  * `duration_ms` without a check, `last_probe` before the first probe, and those
  * of the circuit without one.
  *
+ * @stability unstable
  * @category encoding
  * @since 0.1.0
  */

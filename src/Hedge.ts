@@ -44,6 +44,7 @@
  * attempts // => 2
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
@@ -56,6 +57,7 @@ import type * as RetryBudget from "./RetryBudget.ts"
 /**
  * Identifies a `HedgePolicy` at runtime.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -64,6 +66,7 @@ export const TypeId: TypeId = Policy.TypeId
 /**
  * Identifies a `HedgePolicy` in types.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -88,6 +91,7 @@ export type TypeId = "~effect-resilience/HedgePolicy"
  * - `operation`: names the call in metrics; the name of the pipeline by
  *   default, `call` outside of one.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -114,6 +118,7 @@ export interface PlainOptions<out R = never> {
  * - `onHedge`: runs when another attempt starts, in a fiber of its own: it
  *   cannot delay the call, and its failure is logged.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -130,6 +135,7 @@ export interface Options<in E = unknown, out R = never> extends Omit<PlainOption
  * - `hedge`: its number, from 1.
  * - `reason`: why; the attempt before it is `slow`, or one has `failed`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -143,6 +149,7 @@ export interface HedgeInfo {
  *
  * @see {@link make} for creating one
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -162,6 +169,7 @@ export interface HedgePolicy<in E = unknown, out R = never> {
 /**
  * Whether a value is a `HedgePolicy`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -185,6 +193,7 @@ export const isHedgePolicy = (u: unknown): u is HedgePolicy => Predicate.hasProp
  * policy.description // => "up to 2 hedges, each after 100ms"
  * ```
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -255,6 +264,7 @@ export function make<E, R>(options: Options<E, R>): HedgePolicy<E, R> {
  *
  * @see {@link make} for a policy that many calls share
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */

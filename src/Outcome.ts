@@ -32,6 +32,7 @@
  * await Effect.runPromise(program) // => "Closed"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
@@ -45,6 +46,7 @@ import * as Internal from "./internal/outcome.ts"
 /**
  * What a finished call says about its dependency.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -56,6 +58,7 @@ export type Outcome =
 /**
  * Whether a value is an outcome.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -69,6 +72,7 @@ export const isOutcome: (u: unknown) => u is Outcome = Internal.isOutcome
  * A classifier is not asked about an exit that is only an interruption. If it
  * throws, the outcome is `Ignored` and the call dies with what it threw.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -77,6 +81,7 @@ export type Classifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A, E>)
 /**
  * The dependency is healthy.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -86,6 +91,7 @@ export const success: Outcome = Internal.success
  * The call says nothing about the dependency. It counts neither for nor
  * against it, and a probe gives its slot back.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -105,6 +111,7 @@ export const ignored: Outcome = Internal.ignored
  *
  * @see {@link parseRetryAfter} for the header of HTTP
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -135,6 +142,7 @@ export const failure: (options?: { readonly retryAfter?: Duration.Input | undefi
  * Outcome.parseRetryAfter("soon", now) // => undefined
  * ```
  *
+ * @stability stable
  * @category getters
  * @since 0.1.0
  */
@@ -153,6 +161,7 @@ export const parseRetryAfter = (header: string | null | undefined, now: number):
  * `retryAfter` if it has one; a rejection by something inside the call is
  * `Ignored`.
  *
+ * @stability stable
  * @category classifiers
  * @since 0.1.0
  */
@@ -175,6 +184,7 @@ export const classify: Classifier = Internal.classify
  *
  * @see {@link failureUnless} for naming the errors that do not count
  *
+ * @stability stable
  * @category classifiers
  * @since 0.1.0
  */
@@ -197,6 +207,7 @@ export const failureIf = <E>(isFailure: (error: E) => boolean): Classifier<unkno
  * @see {@link failureIf} for naming the errors that count
  * @see {@link ignoreIf} for errors that say nothing at all
  *
+ * @stability stable
  * @category classifiers
  * @since 0.1.0
  */
@@ -230,6 +241,7 @@ const insideOf = <E>(error: E): ReadonlyArray<E> => {
  * Use for errors of the caller, such as a request that could not be encoded or
  * a rejection by a bulkhead inside the circuit.
  *
+ * @stability stable
  * @category classifiers
  * @since 0.1.0
  */
@@ -254,6 +266,7 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
  * inside ask for: the longer wait of the last error and the rejection, the
  * shortest of all tiers.
  *
+ * @stability stable
  * @category getters
  * @since 0.1.0
  */

@@ -44,6 +44,7 @@
  * ) // => ["found", "found", "search rejected"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -63,6 +64,7 @@ import type { RateLimitExceededError } from "./ResilienceError.ts"
 /**
  * Identifies a `RateLimit` at runtime.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -71,6 +73,7 @@ export const TypeId: TypeId = Rules.TypeId
 /**
  * Identifies a `RateLimit` in types.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -80,6 +83,7 @@ export type TypeId = "~effect-resilience/RateLimit"
  * A limit on calls per time. `StoreError` is the error of a call whose tokens
  * cannot be read.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -102,6 +106,7 @@ export interface RateLimit<out StoreError = never> {
 /**
  * What to do when the tokens cannot be read.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -136,6 +141,7 @@ export type OnStoreError = "allow" | "fail"
  * kept in memory, and remembers a time for each token taken in the last
  * `window`: up to 16 bytes per token of `limit`, for each key.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -160,6 +166,7 @@ export interface Options<S extends OnStoreError = OnStoreError> {
  * - `maxWait`: with `onExceeded: "delay"`, longest wait of this call, if it is
  *   shorter than that of the limit. Ignored with `"fail"`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -172,6 +179,7 @@ export interface CallOptions {
 /**
  * Whether a value is a rate limit.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -180,6 +188,7 @@ export const isRateLimit: (u: unknown) => u is RateLimit<unknown> = Rules.isRate
 /**
  * The error of a call whose tokens cannot be read, by `onStoreError`.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -227,6 +236,7 @@ export type StoreError<S extends OnStoreError> = "fail" extends S ? RateLimiter.
  * @see {@link makeMemory} for a limit that keeps its own tokens
  * @see {@link Service} for a limit that is provided by Layer
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -254,6 +264,7 @@ export const make = <const S extends OnStoreError = "allow">(
  * await Effect.runPromise(program) // => "found"
  * ```
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -271,6 +282,7 @@ export const makeMemory = <const S extends OnStoreError = "allow">(
 /**
  * What limits a call: a rate limit, or that of a service by its class.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -279,6 +291,7 @@ export type Target = RateLimit<unknown> | Context.Key<unknown, RateLimit<unknown
 /**
  * The service that a target needs: that of its class, nothing for a rate limit.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -287,6 +300,7 @@ export type TargetServices<T> = T extends Context.Key<infer Identifier, RateLimi
 /**
  * The error of a call through a target whose tokens cannot be read.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -319,6 +333,7 @@ export type TargetStoreError<T> = T extends RateLimit<infer E> ? E
  * ) // => ["acme", "globex", "later"]
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -364,6 +379,7 @@ type AnyCall = Effect.Effect<unknown, unknown>
 /**
  * Class of a rate limit service, see `Service`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -408,6 +424,7 @@ export interface ServiceClass<Self, Name extends string, out StoreError = never>
  * await Effect.runPromise(search.pipe(Effect.provide(SearchRate.layerMemory))) // => "found"
  * ```
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */
@@ -452,6 +469,7 @@ export const Service = <Self>() =>
  * `HttpClient.withRateLimiter` does, are counted apart, and each of their keys
  * stays in memory for as long as the layer lives.
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */

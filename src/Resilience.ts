@@ -30,6 +30,7 @@
  *
  * @see {@link withResilience} for a pipeline in a `pipe`
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
@@ -80,12 +81,14 @@ import type { RetryBudget } from "./RetryBudget.ts"
 import * as Timeout from "./Timeout.ts"
 
 /**
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
 export type TypeId = "~effect-resilience/Resilience"
 
 /**
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -103,6 +106,7 @@ export const TypeId: TypeId = "~effect-resilience/Resilience"
  * dependency. The attempt timeout is innermost: a call that takes too long is a
  * failure.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -120,6 +124,7 @@ export const STANDARD_ORDER = [
 /**
  * A step of a pipeline.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -129,6 +134,7 @@ export type Step = typeof STANDARD_ORDER[number]
  * A limit of time in a pipeline: a duration, or a duration and whether to
  * return without waiting for a call that ignores interruption.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -140,6 +146,7 @@ export type TimeLimit =
  * The options of `Retry` for errors and values of any type, since many calls
  * share a pipeline.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -156,6 +163,7 @@ export interface RetryOptions
  * The options of `Hedge` for errors of any type, since many calls share a
  * pipeline.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -215,6 +223,7 @@ interface AnyHedgePolicy {
  * databases may: it ends in the background. `{ duration, disconnect: false }`
  * waits.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -264,6 +273,7 @@ type Known<O> = string extends keyof O ? unknown : { readonly [K in Exclude<keyo
 /**
  * A pipeline.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -292,6 +302,7 @@ export interface Resilience<O extends Options> {
 /**
  * Checks whether a value is a pipeline.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -335,6 +346,7 @@ type FallbackEffect<O> = Get<O, "fallback"> extends infer F ? F extends Effect.E
 /**
  * The success type of a call through a pipeline.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -344,6 +356,7 @@ export type Success<O extends Options, A> = A | Effect.Success<FallbackEffect<O>
  * The error type of a call through a pipeline: only what its steps can raise. A
  * fallback in the standard order leaves only its own error, and answers.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -377,6 +390,7 @@ type BudgetServices<T> = T extends { readonly budget: Context.Key<infer R, Retry
 /**
  * The services that a call through a pipeline needs.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -414,6 +428,7 @@ export type Services<O extends Options> =
  *
  * @see {@link standard} for a pipeline with the usual steps
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -477,6 +492,7 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
  * await Effect.runPromise(getQuote.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "42 EUR"
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -510,6 +526,7 @@ const from = (pipeline: Resilience<Options> | Options): Resilience<Options> =>
  * Makes a pipeline with the usual steps: up to three attempts, the circuit of
  * that name, and ten seconds for an attempt. Options replace or add steps.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -551,6 +568,7 @@ const STANDARD = { retry: {}, attemptTimeout: Duration.seconds(10) } as const
  * payments.description.includes("2s for one attempt") // => true
  * ```
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -574,6 +592,7 @@ export const standardConfig: {
 /**
  * The options of a standard pipeline.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */

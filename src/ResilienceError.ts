@@ -29,6 +29,7 @@
  * await Effect.runPromise(program) // => "payment-api is ForcedOpen"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -46,6 +47,7 @@ import { WireError } from "./internal/error/wireError.ts"
 import { failureText } from "./internal/words.ts"
 
 /**
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -54,6 +56,7 @@ export const TypeId: TypeId = "~effect-resilience/ResilienceError"
 /**
  * Brands the errors of this package with their tag. The guards read it.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -64,6 +67,7 @@ export type TypeId = typeof ERROR_TYPE_ID
  * message, each in one line of at most 200 characters. `describeFailure` of the
  * policy changes or omits the message.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -73,6 +77,7 @@ export const LastFailure = Schema.Struct({
 })
 
 /**
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -91,6 +96,7 @@ export type LastFailure = typeof LastFailure.Type
  *   open until it is released.
  * - `lastFailure`: the last failure in the circuit, if known.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -127,6 +133,7 @@ const rejected = ({ circuit, retryAfter, state }: CircuitOpenError): string => {
 /**
  * Checks whether a value is a `CircuitOpenError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -145,6 +152,7 @@ export const isCircuitOpenError: (u: unknown) => u is CircuitOpenError = /* @__P
  * - `attempts`, `lastError`: if calls were retried within this time, the number
  *   of failed attempts and the error of the last one, which is the `cause`.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -178,6 +186,7 @@ export class CallTimeoutError extends errorClass<CallTimeoutError>("unavailable"
 /**
  * Checks whether a value is a `CallTimeoutError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -198,6 +207,7 @@ export const isCallTimeoutError: (u: unknown) => u is CallTimeoutError = /* @__P
  *   does not help, as with an open circuit.
  * - `rejection`: the error that rejected the next attempt, if any.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -230,6 +240,7 @@ export class RetryExhaustedError extends errorClass<RetryExhaustedError>("unavai
 /**
  * Checks whether a value is a `RetryExhaustedError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -254,6 +265,7 @@ const asked = (error: unknown): string => {
  * - `bulkhead`: the name of the bulkhead.
  * - `limit`: the number of calls it runs at once.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -272,6 +284,7 @@ export class BulkheadFullError extends errorClass<BulkheadFullError>("rejection"
 /**
  * Checks whether a value is a `BulkheadFullError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -286,6 +299,7 @@ export const isBulkheadFullError: (u: unknown) => u is BulkheadFullError = /* @_
  * - `limit`: the number of permits in a window.
  * - `retryAfter`: the time until a permit is available.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -305,6 +319,7 @@ export class RateLimitExceededError extends errorClass<RateLimitExceededError>("
 /**
  * Checks whether a value is a `RateLimitExceededError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -323,6 +338,7 @@ export const isRateLimitExceededError: (u: unknown) => u is RateLimitExceededErr
  * - `error`: the error of the tier, the rejection, or a defect, as a value.
  * - `duration`: the time the tier took.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -334,6 +350,7 @@ export const TierAttempt = Schema.Struct({
 })
 
 /**
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -347,6 +364,7 @@ export type TierAttempt = typeof TierAttempt.Type
  * - `operation`: the name of the tiered call.
  * - `attempts`: one entry per tier, in order.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -366,6 +384,7 @@ export class AllTiersFailedError extends errorClass<AllTiersFailedError>("unavai
 /**
  * Checks whether a value is an `AllTiersFailedError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -385,6 +404,7 @@ export const isAllTiersFailedError: (u: unknown) => u is AllTiersFailedError = /
  * - `fields`: the fields in which the policies differ. Empty if a circuit was to
  *   be adopted under a name that is taken.
  *
+ * @stability stable
  * @category errors
  * @since 0.1.0
  */
@@ -407,6 +427,7 @@ export class CircuitConflictError extends errorClass<CircuitConflictError>("mist
 /**
  * Checks whether a value is a `CircuitConflictError`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -422,6 +443,7 @@ export const isCircuitConflictError: (u: unknown) => u is CircuitConflictError =
  * An error by which a circuit, bulkhead or rate limit rejects a call: those of
  * this package, and those of Effect's own breaker and rate limiter.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -451,6 +473,7 @@ export type Rejection =
  *
  * @see {@link isNotMade} for tiered calls as well
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -489,6 +512,7 @@ export const isRejection: (error: unknown) => error is Rejection = Internal.isRe
  * await Effect.runPromise(program) // => [false, true]
  * ```
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -498,6 +522,7 @@ export const isNotMade: (error: unknown) => boolean = Internal.isNotMade
  * An error that may say that a call was not made. An `AllTiersFailedError` does
  * if no tier made it.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -507,6 +532,7 @@ export type NotMade = Rejection | AllTiersFailedError
  * An error by which this package reports that the dependency did not serve a
  * call: a rejection, a timeout, exhausted retries, or the failure of all tiers.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -515,6 +541,7 @@ export type Unavailable = Rejection | CallTimeoutError | RetryExhaustedError | A
 /**
  * Checks whether an error says that the dependency did not serve a call.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */

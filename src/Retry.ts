@@ -42,6 +42,7 @@
  * calls // => 3
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
@@ -56,6 +57,7 @@ import type * as RetryBudget from "./RetryBudget.ts"
 /**
  * Identifies a `RetryPolicy` at runtime.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -64,6 +66,7 @@ export const TypeId: TypeId = Policy.TypeId
 /**
  * Identifies a `RetryPolicy` in types.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -83,6 +86,7 @@ export type TypeId = "~effect-resilience/RetryPolicy"
  *
  * No wait is longer than `maxDelay`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -112,6 +116,7 @@ export type Jitter = "none" | "proportional" | "full" | "equal" | "decorrelated"
  * - `operation`: names the call in metrics; the name of the pipeline by
  *   default, `call` outside of one.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -147,6 +152,7 @@ export interface PlainOptions<out R = never> {
  *   and `jitter`; its input is the error. The attempts are used up when it
  *   ends.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -168,6 +174,7 @@ export interface Options<in E = unknown, out R = never>
  * - `whileSuccess`: whether to retry a value, such as "not ready yet". When the
  *   retries end, the last value is the result.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -188,6 +195,7 @@ export interface ValueOptions<in A, in E = unknown, out R = never>
  * - `error`: what it failed with; `undefined` if it succeeded and
  *   `whileSuccess` asks for another.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -202,6 +210,7 @@ export interface RetryInfo<out E> {
  *
  * @see {@link make} for creating one
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -230,6 +239,7 @@ export interface RetryPolicy<in E = unknown, out R = never, in A = unknown> {
  * Error of a call whose retries are used up, which knows the type of the last
  * error. A call that cannot fail has none.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -238,6 +248,7 @@ export type RetryExhausted<E> = [E] extends [never] ? never : RetryExhaustedErro
 /**
  * Whether a value is a `RetryPolicy`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -261,6 +272,7 @@ export const isRetryPolicy = (u: unknown): u is RetryPolicy => Predicate.hasProp
  * policy.description // => "up to 5 attempts, 100ms × 2ⁿ up to 5s, jitter full"
  * ```
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -315,6 +327,7 @@ export function make<A, E, R>(options: Policy.AnyOptions<A, E, R> = {}): RetryPo
  *
  * @see {@link make} for a policy that many calls share
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */

@@ -42,6 +42,7 @@
  * calls // => 15
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -55,6 +56,7 @@ import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 /**
  * Identifies a `RetryBudget` at runtime.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -63,6 +65,7 @@ export const TypeId: TypeId = Budget.TypeId
 /**
  * Identifies a `RetryBudget` in types.
  *
+ * @stability stable
  * @category type IDs
  * @since 0.1.0
  */
@@ -71,6 +74,7 @@ export type TypeId = "~effect-resilience/RetryBudget"
 /**
  * A limit on retries that many calls share.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -132,6 +136,7 @@ export interface RetryBudget {
  * - `balance`: retries that may be made now.
  * - `exhausted`: retries that were refused since the budget was created.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -155,6 +160,7 @@ export interface Metrics {
  * - `window`: how long a call and a retry count; 10 seconds by default. They
  *   are dropped in steps of a tenth of it.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -167,6 +173,7 @@ export interface Options {
 /**
  * Whether a value is a `RetryBudget`.
  *
+ * @stability stable
  * @category guards
  * @since 0.1.0
  */
@@ -191,6 +198,7 @@ export const isRetryBudget: (u: unknown) => u is RetryBudget = Budget.isRetryBud
  * await Effect.runPromise(program) // => [true, false, 0.25]
  * ```
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -207,6 +215,7 @@ export const make = (options: Options = {}): Effect.Effect<RetryBudget> => {
  * What bounds the retries of a policy: a budget, or the class of a budget
  * service.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -215,6 +224,7 @@ export type Target<R = unknown> = RetryBudget | Context.Key<R, RetryBudget>
 /**
  * The service that a target needs: that of its class, nothing for a budget.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -227,6 +237,7 @@ export type TargetServices<T> = T extends Context.Key<infer Identifier, RetryBud
  * @see {@link layer} for providing it
  * @see {@link Service} for one budget per dependency
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */
@@ -257,6 +268,7 @@ export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = Context.Se
  * metrics.calls // => 2
  * ```
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */
@@ -268,6 +280,7 @@ export const layer = (options?: Options): Layer.Layer<RetryBudget> => {
 /**
  * Class of a named budget service.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -308,6 +321,7 @@ export interface ServiceClass<Self, Name extends string>
  * await Effect.runPromise(charge.pipe(Effect.provide(PaymentBudget.layer))) // => "charged"
  * ```
  *
+ * @stability stable
  * @category services
  * @since 0.1.0
  */

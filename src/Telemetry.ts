@@ -29,6 +29,7 @@
  * call through a circuit pays for measuring its duration only. Retries,
  * timeouts, full bulkheads, hedges and tiers are counted when they happen.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
@@ -60,6 +61,7 @@ import { STATE_NAMES } from "./internal/words.ts"
  * - `durationBoundaries`: upper bounds of the histogram's buckets, in ascending
  *   seconds; 5 ms to 10 s by default.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -115,6 +117,7 @@ const defaultBoundaries: ReadonlyArray<number> = [0.005, 0.01, 0.025, 0.05, 0.1,
  * lines // => ['circuit_breaker_calls_total{circuit="payment-api",outcome="success"} 1']
  * ```
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -180,6 +183,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
  * inFlight?.state // => { value: 1 }
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

@@ -27,6 +27,7 @@
  * report?.attempts.map((attempt) => attempt.tier) // => ["tier1_mcp"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -52,6 +53,7 @@ import * as Timeout from "./Timeout.ts"
 /**
  * One way to do something.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -77,6 +79,7 @@ export interface Tier<out A, out E, out R> {
  *   (`retryAfter`), the call moves on to the next tier, unless there is none or
  *   `maxRetryAfter` allows the wait.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -105,6 +108,7 @@ export interface TierOptions<out T extends CircuitBreaker.Target = string> {
  *   `resilience.outcome`: `success`, `failure`, `skipped`, `rejected`,
  *   `timeout`, `defect` or `interrupted`. Defaults to `false`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -124,6 +128,7 @@ export interface Options<in E> {
  * - `attempts`: the tiers that were skipped or failed, in order.
  * - `duration`: the time of the whole call.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -137,6 +142,7 @@ export interface Report {
 /**
  * Makes a tier from the effect that does the work.
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -197,6 +203,7 @@ type TierServices<T> = T extends Tier<infer _A, infer _E, infer R> ? R : never
  * @see {@link layer} for a whole service
  * @see {@link collect} for learning which tier served
  *
+ * @stability stable
  * @category constructors
  * @since 0.1.0
  */
@@ -267,6 +274,7 @@ export const make: {
  * reports.map((report) => `${report.operation} by ${report.servedBy}`) // => ["get_account by tier1_mcp"]
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */
@@ -308,6 +316,7 @@ export const collect = <A, E, R>(
  *   defect with `"die"`. Optional if every method may fail with
  *   `AllTiersFailedError`.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -321,6 +330,7 @@ export interface LayerOptions<S> extends Options<MethodError<S[keyof S]>> {
  * Options of a tier of `layer`. Its circuit is a name, registered in the
  * registry, or a value.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -329,6 +339,7 @@ export type LayerTierOptions = TierOptions<string | CircuitBreaker.CircuitBreake
 /**
  * The error of one member of a service.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -339,6 +350,7 @@ export type MethodError<M> = M extends Effect.Effect<infer _A, infer E, infer _R
 /**
  * The errors that every member of a service may fail with.
  *
+ * @stability stable
  * @category utility types
  * @since 0.1.0
  */
@@ -411,6 +423,7 @@ type LayerServices<T> = T extends readonly [string, Layer.Layer<infer _I, infer 
  * await Effect.runPromise(program.pipe(Effect.provide(AccountsTiered))) // => "acc-1 by REST"
  * ```
  *
+ * @stability stable
  * @category layers
  * @since 0.1.0
  */

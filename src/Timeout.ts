@@ -30,6 +30,7 @@
  * await Effect.runPromise(getUser) // => "get_user did not complete within 10ms"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
@@ -57,6 +58,7 @@ import type { CallTimeoutError } from "./ResilienceError.ts"
  * - `kind`: whether the call is one `attempt` of several or the `total` of
  *   them, as the error and the metrics then say. A pipeline sets it.
  *
+ * @stability stable
  * @category models
  * @since 0.1.0
  */
@@ -100,6 +102,7 @@ const OPTIONS = /* @__PURE__ */ optionNames<Options>({ duration: true, operation
  * Exit.hasFails(exit) // => true
  * ```
  *
+ * @stability stable
  * @category combinators
  * @since 0.1.0
  */

@@ -36,6 +36,7 @@
  * await dispose()
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
@@ -64,6 +65,7 @@ import { checkCount, checkDuration, checkOptions, optionNames } from "../interna
 /**
  * The health of the program as a health source returns it.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -82,6 +84,7 @@ export interface HealthSummary {
  * Behind a proxy on the same machine, all requests come from that machine. A
  * proxy that sets a header such as `X-Forwarded-For` is recognised.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -112,6 +115,7 @@ export type ReadAccess = "loopback" | "token" | "anyone"
  *   that has not changed for longest loses its transitions first.
  * - `dashboard`: serves the page at `/dashboard`; `true` by default.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -143,6 +147,7 @@ export interface CommonOptions {
  * - `allowedHosts`: host names of the API, such as `"admin.example.com"`, with a
  *   port or for all ports. `localhost` and addresses are always accepted.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -191,6 +196,7 @@ const OPTIONS = optionNames<Options>({ ...COMMON, token: true, changes: true, re
  * @see {@link layerConfig} for options from the environment
  * @see {@link serve} for a server of its own
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -239,6 +245,7 @@ export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.Ht
  * error.cause.message // => "RESILIENCE_ADMIN_TOKEN must be set to 16 or more ASCII characters without spaces, unless RESILIENCE_ADMIN_CHANGES is false"
  * ```
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -276,6 +283,7 @@ export const layerConfig = (
  * )
  * ```
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -323,6 +331,7 @@ const MAX_NAME_LENGTH = 1000
  * port // => 9700
  * ```
  *
+ * @stability unstable
  * @category config
  * @since 0.1.0
  */
@@ -349,6 +358,7 @@ export const listen: Config.Config<{
  *
  * @see {@link inspect}
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -388,6 +398,7 @@ export interface Inspection {
  * settings.port // => 9700
  * ```
  *
+ * @stability unstable
  * @category config
  * @since 0.1.0
  */
@@ -432,6 +443,7 @@ const checkPrefix = (prefix: string): string => {
 /**
  * A typed client of the admin API.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -462,6 +474,7 @@ export type Client = HttpApiClient.ForApi<typeof Api>
  * }).pipe(Effect.provide(FetchHttpClient.layer))
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

@@ -11,6 +11,7 @@
  * info.title // => "effect-resilience admin API"
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -34,6 +35,7 @@ import { ACCEPTED } from "./internal/openFor.ts"
 /**
  * The request does not match the endpoint; `message` names the field.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -46,6 +48,7 @@ export class InvalidRequestError extends Schema.TaggedError<InvalidRequestError>
 /**
  * The bearer token is missing or wrong.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -59,6 +62,7 @@ export class UnauthorizedError extends Schema.TaggedError<UnauthorizedError>()(
  * The request is refused, whatever its token: it comes from another site,
  * names a host that is not allowed, or asks for a change while changes are off.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -71,6 +75,7 @@ export class ForbiddenError extends Schema.TaggedError<ForbiddenError>()(
 /**
  * The registry has no circuit of that name.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -83,6 +88,7 @@ export class CircuitNotFoundError extends Schema.TaggedError<CircuitNotFoundErro
 /**
  * The path does not support the method.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -95,6 +101,7 @@ export class MethodNotAllowedError extends Schema.TaggedError<MethodNotAllowedEr
 /**
  * The body is longer than `limit` bytes.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -107,6 +114,7 @@ export class BodyTooLargeError extends Schema.TaggedError<BodyTooLargeError>()(
 /**
  * The body is not JSON.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -120,6 +128,7 @@ export class UnsupportedMediaTypeError extends Schema.TaggedError<UnsupportedMed
  * The limit of clients that read the events is reached. `Retry-After` says when
  * to try again.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -133,6 +142,7 @@ export class TooManySubscribersError extends Schema.TaggedError<TooManySubscribe
  * The limit of answers in progress, or not yet read by their clients, is
  * reached. `Retry-After` says when to try again.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -146,6 +156,7 @@ export class TooManyRequestsError extends Schema.TaggedError<TooManyRequestsErro
  * Any error of the API. Each class carries its HTTP status in the annotation
  * `httpApiStatus`.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -164,6 +175,7 @@ export const AdminError = Schema.Union([
 /**
  * The type of {@link AdminError}.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -176,6 +188,7 @@ export type AdminError = typeof AdminError.Type
 /**
  * A state as JSON spells it. `CircuitEvent.CircuitState` explains them.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -191,6 +204,7 @@ export const State = Schema.Literals([
 /**
  * The type of {@link State}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -242,6 +256,7 @@ const circuitFields = {
  * A threshold that is `null` never opens the circuit. The rates need
  * `minimum_requests` in the window.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -250,6 +265,7 @@ export const Circuit = Schema.Struct(circuitFields)
 /**
  * The type of {@link Circuit}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -259,6 +275,7 @@ export type Circuit = typeof Circuit.Type
  * A page of circuits, oldest first, or the most urgent first with
  * `sort=attention`. `total` counts all that match.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -272,6 +289,7 @@ export const Circuits = Schema.Struct({
 /**
  * The type of {@link Circuits}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -280,6 +298,7 @@ export type Circuits = typeof Circuits.Type
 /**
  * The latest transitions of a circuit, oldest first, as events.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -291,6 +310,7 @@ export const History = Schema.Struct({
 /**
  * The type of {@link History}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -299,6 +319,7 @@ export type History = typeof History.Type
 /**
  * The latest transitions of all circuits, oldest first, as events.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -307,6 +328,7 @@ export const Transitions = Schema.Struct({ transitions: Schema.Array(StateChange
 /**
  * The type of {@link Transitions}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -322,6 +344,7 @@ export type Transitions = typeof Transitions.Type
  * - `tiers`: in the order of their use. `circuit` names the tier's circuit;
  *   `state` is `null` if the registry has none of that name.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -343,6 +366,7 @@ export const TierFlow = Schema.Struct({
 /**
  * The type of {@link TierFlow}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -352,6 +376,7 @@ export type TierFlow = typeof TierFlow.Type
  * The tiered operations called since the API started. The first hundred have
  * their names; the rest are summed up as `(others)`, per list of tiers.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -360,6 +385,7 @@ export const TierFlows = Schema.Struct({ operations: Schema.Array(TierFlow) })
 /**
  * The type of {@link TierFlows}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -394,6 +420,7 @@ const UnhealthyDetails = Schema.Struct({ ...Unhealthy.fields, ...detailFields })
  * The health of the program: 200 with `healthy` or `degraded`, 503 with
  * `unhealthy`.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -402,6 +429,7 @@ export const Health = Schema.Union([Healthy, Unhealthy])
 /**
  * The type of {@link Health}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -416,6 +444,7 @@ export type Health = typeof Health.Type
  * than a tenth of their calls; `circuits_not_shown` counts the rest of these.
  * `checks` holds the details of the health source.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -424,6 +453,7 @@ export const HealthDetails = Schema.Union([HealthyDetails, UnhealthyDetails])
 /**
  * The type of {@link HealthDetails}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -440,6 +470,7 @@ export type HealthDetails = typeof HealthDetails.Type
  *   `policy` in code, or a `variable`.
  * - `variable`: the variable that set the value, or that can set it.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -454,6 +485,7 @@ export const Setting = Schema.Struct({
 /**
  * The type of {@link Setting}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -463,6 +495,7 @@ export type Setting = typeof Setting.Type
  * The settings that a circuit follows now. `preset` names the preset of its
  * policy, apart from the values set by variables.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -476,6 +509,7 @@ export const CircuitSettings = Schema.Struct({
 /**
  * The type of {@link CircuitSettings}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -491,6 +525,7 @@ export type CircuitSettings = typeof CircuitSettings.Type
  * - `problems`: mistakes in the environment at the time of the request.
  * - `admin`: settings of the API. The token itself is never shown.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -514,6 +549,7 @@ export const Configuration = Schema.Struct({
 /**
  * The type of {@link Configuration}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -529,6 +565,7 @@ export type Configuration = typeof Configuration.Type
  * - `TooLongAway`: more events followed `Last-Event-ID` than are kept.
  * - `Restarted`: `Last-Event-ID` belongs to another run of the program.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -540,6 +577,7 @@ export const EventsLost = Schema.TaggedStruct("EventsLost", {
 /**
  * The type of {@link EventsLost}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -548,6 +586,7 @@ export type EventsLost = typeof EventsLost.Type
 /**
  * A live event: an event of a circuit, or a notice that some are missing.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -556,6 +595,7 @@ export const LiveEvent = Schema.Union([...CircuitEvent.members, EventsLost])
 /**
  * The type of {@link LiveEvent}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -580,6 +620,7 @@ const text = (maxLength: number) =>
 /**
  * The author of a change and the reason for it. Both are required and logged.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -588,6 +629,7 @@ export const Change = Schema.Struct({ by: text(100), reason: text(500) })
 /**
  * The type of {@link Change}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -598,6 +640,7 @@ export type Change = typeof Change.Type
  * such as `"30 seconds"`. With `"until released"`, or without a duration, the
  * circuit stays forced open until another command.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -613,6 +656,7 @@ export const ForceOpen = Schema.Struct({
 /**
  * The type of {@link ForceOpen}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -621,6 +665,7 @@ export type ForceOpen = typeof ForceOpen.Type
 /**
  * The number of circuits that were reset.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -629,6 +674,7 @@ export const ResetAll = Schema.Struct({ reset: Schema.Int })
 /**
  * The type of {@link ResetAll}.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -642,6 +688,7 @@ export type ResetAll = typeof ResetAll.Type
  * Middleware of every endpoint: refuses requests that no token allows, limits
  * the load and encodes errors.
  *
+ * @stability unstable
  * @category middleware
  * @since 0.1.0
  */
@@ -659,6 +706,7 @@ export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience
  * Middleware of every endpoint but `/health` and `/health/live`: requires the
  * bearer token.
  *
+ * @stability unstable
  * @category middleware
  * @since 0.1.0
  */
@@ -670,6 +718,7 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization>()("e
 /**
  * The highest `limit` of a list. Without `limit`, a list has up to 100 entries.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -774,6 +823,7 @@ const configuration = HttpApiGroup.make("config").add(
  * The endpoints, for `HttpApiClient` and `OpenApi`. `Admin.client` makes a client
  * that sends the token.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */

@@ -39,6 +39,7 @@
  *
  * @see {@link run} for the whole command line
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as CliConfig from "effect/cli/CliConfig"
@@ -73,6 +74,7 @@ import { VERSION } from "../internal/words.ts"
  *
  * @see {@link run} for the whole command line
  *
+ * @stability unstable
  * @category commands
  * @since 0.1.0
  */
@@ -132,6 +134,7 @@ const formatter = Layer.effect(
  *   Cli.run.pipe(Effect.provide([NodeServices.layer, FetchHttpClient.layer]), NodeRuntime.runMain)
  * ```
  *
+ * @stability unstable
  * @category running
  * @since 0.1.0
  */

@@ -1,6 +1,7 @@
 /**
  * Exit codes of the command line, and the error that carries them.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as CliError from "effect/cli/CliError"
@@ -29,6 +30,7 @@ import * as Runtime from "effect/Runtime"
  * CommandError.exitCodes.unreachable // => 3
  * ```
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -45,6 +47,7 @@ export const exitCodes = {
  * A command ended with a code other than 0. `message` is empty if the output
  * already gives the reason.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */

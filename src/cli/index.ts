@@ -1,4 +1,5 @@
 /**
+ * @stability unstable
  * @since 0.1.0
  */
 export * as Cli from "./Cli.ts"

@@ -28,6 +28,7 @@
  * await Effect.runPromise(program) // => 2
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -49,6 +50,7 @@ import { monotonicMillis } from "../internal/time/monotonic.ts"
  *   `undefined` while the attempt runs.
  * - `outcome`: the result; `defect` for a failure outside the error channel.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -62,6 +64,7 @@ export interface Attempt {
 /**
  * A call whose attempts are recorded.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -113,6 +116,7 @@ export interface Attempts<out A, out E, out R> {
  * await Effect.runPromise(program) // => 3
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -155,6 +159,7 @@ export const record = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Att
  * await Effect.runPromise(program.pipe(Effect.provide(TestClock.layer()))) // => "charged"
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

@@ -46,6 +46,7 @@
  * error._tag // => "RetryExhaustedError"
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -62,12 +63,14 @@ import { Points } from "./internal/points.ts"
 import { wrapService } from "./internal/wrapService.ts"
 
 /**
+ * @stability unstable
  * @category type IDs
  * @since 0.1.0
  */
 export const TypeId: TypeId = "~effect-resilience/testing/Chaos"
 
 /**
+ * @stability unstable
  * @category type IDs
  * @since 0.1.0
  */
@@ -80,12 +83,14 @@ export type TypeId = "~effect-resilience/testing/Chaos"
 /**
  * The kinds of policies, and of what they inject.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export const Kind = Schema.Literals(KINDS)
 
 /**
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -100,6 +105,7 @@ export type Kind = typeof Kind.Type
  * - `number`: the number of the call at this point, from 1.
  * - `elapsed`: time since the chaos was made or last started.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -116,6 +122,7 @@ export interface Call {
  *
  * - `delay`: the time that a `latency`, `degradation` or `block` adds.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -134,6 +141,7 @@ export interface Injection extends Call {
  * - `injected`: injections by kind. A call that was slowed down and then failed
  *   counts twice.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -147,6 +155,7 @@ export interface Counts {
  * The error of a fault for which no other error was given. It is a defect,
  * unless a program puts it into an error channel itself.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -169,6 +178,7 @@ const chaosError = (kind: Kind, call: Call) => new ChaosError({ point: call.poin
 /**
  * What goes wrong, and how often.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -202,6 +212,7 @@ export interface Policy<out A = never, out E = never, out R = never> {
  * - `for`: how long it lasts from then on; without end by default.
  * - `when`: a predicate on the call; all calls by default.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -257,6 +268,7 @@ const makePolicy = <A, E, R>(
  * charged // => 1
  * ```
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -299,6 +311,7 @@ export const fault = <E = never>(
  *
  * @see {@link Point} for starting and ending an outage by hand
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -324,6 +337,7 @@ export const outage = <E = never>(
  * flapping.description // => "flapping 20s up and 5s down"
  * ```
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -350,6 +364,7 @@ export const flapping = <E = never>(
 /**
  * Makes calls die with a defect, by default a `ChaosError`.
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -369,6 +384,7 @@ export const defect = (
 /**
  * Ends calls by interruption, as if a dependency had interrupted them.
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -385,6 +401,7 @@ export const interruption = (options: PolicyOptions = {}): Policy =>
  *
  * @see {@link block} for calls that cannot be interrupted
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -404,6 +421,7 @@ export const hang = (options: PolicyOptions = {}): Policy =>
  *
  * Use to test whether a timeout returns in time: it does with `disconnect`.
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -428,6 +446,7 @@ export const block = (options: PolicyOptions & { readonly duration: Duration.Inp
  * slow.description // => "latency of 200ms to 2s, 10% of calls"
  * ```
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -459,6 +478,7 @@ export const latency = (
  * degradation.description // => "degradation to 3s over 5m"
  * ```
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -501,6 +521,7 @@ const slowBy = (millis: number): Step<never, never, never> | undefined => {
  * await Effect.runPromise(program) // => ""
  * ```
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -516,6 +537,7 @@ export const outcome = <A, E = never, R = never>(
  * Runs an effect before the call: it clears a cache, closes a connection or
  * kills a server.
  *
+ * @stability unstable
  * @category policies
  * @since 0.1.0
  */
@@ -570,6 +592,7 @@ const OPTION_NAMES: Readonly<Record<Kind, ReadonlyArray<string>>> = {
  * A place where calls are broken, and the means to control it while the program
  * runs.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -644,6 +667,7 @@ type PolicyServices<P> = P extends Policy<infer _A, infer _E, infer R> ? R : nev
  * await Effect.runPromise(program) // => true
  * ```
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -670,6 +694,7 @@ const POINT_OPTIONS = /* @__PURE__ */ optionNames<Parameters<typeof makePoint>[1
 /**
  * All points of a program.
  *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
@@ -699,6 +724,7 @@ export interface Chaos {
  * All points of a program. A program does not need it to mark a point:
  * `withChaos` looks for it at run time. Tests use it to control the points.
  *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
@@ -716,6 +742,7 @@ export const Chaos: Context.Service<Chaos, Chaos> = Context.Service<Chaos>("effe
  * - `others`: the policies of all other points; none by default.
  * - `active`: `false` waits for `start`; `true` by default.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -731,6 +758,7 @@ const OPTIONS = /* @__PURE__ */ optionNames<Options>({ seed: true, points: true,
 /**
  * Makes a chaos.
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -770,6 +798,7 @@ export const make = (options: Options = {}): Effect.Effect<Chaos> => {
  * await Effect.runPromise(test.pipe(Effect.provide(Chaos.layer()))) // => ["down", "up"]
  * ```
  *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -815,6 +844,7 @@ export const layer = (options: Options = {}): Layer.Layer<Chaos> => Layer.effect
  *
  * @see {@link wrapLayer} for breaking a service without touching its code
  *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -886,6 +916,7 @@ export const withChaos: {
  * error._tag // => "Unavailable"
  * ```
  *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -923,6 +954,7 @@ const WRAP_OPTIONS = /* @__PURE__ */ optionNames<WrapOptions<object>>({ point: t
  * - `error`: makes the error of its faults; without it they are a `ChaosError`
  *   as a defect.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -935,6 +967,7 @@ export interface WrapOptions<S> {
  * The errors that every effect, and every function that returns an effect, of a
  * service may fail with.
  *
+ * @stability unstable
  * @category utility types
  * @since 0.1.0
  */

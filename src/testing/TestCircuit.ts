@@ -26,6 +26,7 @@
  *   }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
@@ -101,6 +102,7 @@ const MAX_CALLS = 100_000
  * await Effect.runPromise(test.pipe(Effect.provide(CircuitBreakerRegistry.layer()))) // => "deferred"
  * ```
  *
+ * @stability unstable
  * @category states
  * @since 0.1.0
  */
@@ -152,6 +154,7 @@ const openAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.
  * Dies if the circuit is in another state, if there is no `TestClock`, or if the
  * circuit was made before the `TestClock` was provided and uses another clock.
  *
+ * @stability unstable
  * @category states
  * @since 0.1.0
  */
@@ -204,6 +207,7 @@ const advanceToHalfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBrea
  *
  * @see {@link open} and {@link advanceToHalfOpen} for the circuits that it does not work for
  *
+ * @stability unstable
  * @category states
  * @since 0.1.0
  */
@@ -251,6 +255,7 @@ const halfOpenAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Eff
  * await Effect.runPromise(program.pipe(Effect.provide(TestClock.layer()))) // => ["Closed", 1]
  * ```
  *
+ * @stability unstable
  * @category states
  * @since 0.1.0
  */
@@ -301,6 +306,7 @@ const closeAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect
  * A transition as text: `Closed -> Open` or, with its reason,
  * `Closed -> Open: ConsecutiveFailures`.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -319,6 +325,7 @@ export type Transition =
  * Calls and commands make transitions. A circuit reads as `HalfOpen` once its
  * open time has ended, but its transition is recorded with the next call.
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -366,6 +373,7 @@ export interface Transitions {
  * ) // => ["Closed -> Open: ConsecutiveFailures"]
  * ```
  *
+ * @stability unstable
  * @category transitions
  * @since 0.1.0
  */

@@ -31,6 +31,7 @@
  *   }))
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 export * as Attempts from "./Attempts.ts"
