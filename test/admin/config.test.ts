@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer, Schedule } from "effect"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
 import type { AdminApi } from "effect-resilience/admin"
+import { watch } from "../support/circuits.ts"
 import { ask, client, start } from "./support.ts"
 
 /** The settings that circuits have under an environment, as `value source variable`. */
@@ -154,6 +155,34 @@ describe("the configuration in force", () => {
       assert.strictEqual(json.circuits[0].settings[0].source, "preset")
       assert.strictEqual(json.circuits[0].policy, CircuitPolicy.fastFail.description)
     }))
+
+  it.effect("names a variable that came to say what was in force before", () => {
+    const env: Record<string, string> = {}
+    const live = ConfigProvider.make((path) => Effect.suspend(() => ConfigProvider.fromEnv({ env }).load(path)))
+    return Effect.gen(function*() {
+      const server = yield* start({}, Layer.orDie(CircuitBreakerRegistry.layerConfig()))
+      const breaker = yield* server.registry.getOrCreate("plain")
+      const inForce = Effect.map(
+        ask(server, { path: "/config?circuit=plain" }),
+        ({ json }) => `${json.circuits[0].settings[0].value} ${json.circuits[0].settings[0].source}`
+      )
+      assert.strictEqual(yield* inForce, "5 default")
+      const events = yield* watch(breaker.events)
+
+      env["CB_PLAIN_FAILURE_THRESHOLD"] = "5"
+      assert.deepStrictEqual(yield* server.registry.reload, [])
+      assert.strictEqual(yield* inForce, "5 variable")
+
+      // Code that names what is in force changes nothing: the variable stays the source.
+      assert.isTrue(yield* server.registry.reconfigure("plain", CircuitPolicy.make()))
+      assert.strictEqual(yield* inForce, "5 variable")
+
+      delete env["CB_PLAIN_FAILURE_THRESHOLD"]
+      assert.deepStrictEqual(yield* server.registry.reload, [])
+      assert.strictEqual(yield* inForce, "5 default")
+      assert.deepStrictEqual(yield* events, [])
+    }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, live))
+  })
 
   it.effect("says what is wrong with the environment, and shows what is in force", () =>
     Effect.gen(function*() {

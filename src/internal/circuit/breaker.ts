@@ -11,7 +11,7 @@ import * as MutableRef from "effect/MutableRef"
 import * as Ref from "effect/Ref"
 import type { CallEnded } from "../../CircuitEvent.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
-import type { CircuitPolicy } from "../../CircuitPolicy.ts"
+import type { CircuitPolicy, Options } from "../../CircuitPolicy.ts"
 import type { Outcome } from "../../Outcome.ts"
 import type { CircuitOpenError } from "../../ResilienceError.ts"
 import { describeFailure } from "../error/lastFailure.ts"
@@ -24,7 +24,7 @@ import { Journal, type Observer, type Parent } from "./journal.ts"
 import * as Circuit from "./machine.ts"
 import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
-import { type Settings, settingsOf, withNeeds } from "./rules.ts"
+import { adapted, type Settings, settingsOf } from "./rules.ts"
 import { emptyTally, type Failed, snapshot, type Tally, tallySince } from "./snapshot.ts"
 
 /** Nothing for a call that runs; or that it runs as a probe; or the rejection. */
@@ -304,20 +304,24 @@ export class Breaker {
     this.failed = undefined
   }
 
-  /** Follows another policy from now on; `false` if it is the same. */
-  follow(policy: CircuitPolicy): boolean {
+  /** Follows another policy from now on. Returns the fields in which it differs. */
+  follow(policy: CircuitPolicy): ReadonlyArray<keyof Options> {
     const changed = difference(this.policy, policy)
-    if (changed.length === 0) return false
+    if (changed.length === 0) {
+      // An equal policy may come from elsewhere, and says so.
+      this.settings = adapted(this.settings, { policy }, this.home.context)
+      return changed
+    }
     const circuit = this.elapse(this.now())
     this.settings = settingsOf(policy, this.settings.needs, this.home.context)
     this.circuit = Circuit.reconfigure(circuit, this.rules)
     this.journal.changed({ _tag: "Reconfigured", changed }, this.home.parent)
-    return true
+    return changed
   }
 
   /** For a circuit that is kept whether it is used or not. */
   stopTrackingUse(): void {
-    this.settings = withNeeds(this.settings, { ...this.settings.needs, use: false }, this.home.context)
+    this.settings = adapted(this.settings, { needs: { ...this.settings.needs, use: false } }, this.home.context)
   }
 
   // ---------------------------------------------------------------------------
@@ -366,11 +370,8 @@ export class Breaker {
     const { journal } = this
     const retime = (observers: ReadonlyArray<Observer>): void => {
       journal.observers = observers.length === 0 ? undefined : observers
-      this.settings = withNeeds(
-        this.settings,
-        { ...this.settings.needs, durations: journal.measures },
-        this.home.context
-      )
+      const needs = { ...this.settings.needs, durations: journal.measures }
+      this.settings = adapted(this.settings, { needs }, this.home.context)
     }
     retime([...journal.observers ?? [], observer])
     return () => retime((journal.observers ?? []).filter((other) => other !== observer))

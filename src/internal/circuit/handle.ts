@@ -19,7 +19,7 @@ import { Execution } from "./execution.ts"
 import * as Circuit from "./machine.ts"
 import { CommandNote } from "./note.ts"
 import { CallPermit } from "./permit.ts"
-import { from } from "./policy.ts"
+import { difference, from } from "./policy.ts"
 
 /** The version of what is inside of a circuit, as the registry has one. */
 const INSIDE = "~effect-resilience/circuit"
@@ -189,7 +189,10 @@ export class Handle implements CircuitBreaker {
       const policy = from("CircuitBreaker.reconfigure: policy", policyOrOptions)
       return Effect.sync(() => {
         const breaker = this.live
-        if (breaker.follow(policy)) handleOf(breaker).reconfigured = true
+        // Naming what is in force is no change: the environment stays the source of it.
+        if (difference(breaker.policy, policy).length === 0) return
+        breaker.follow(policy)
+        handleOf(breaker).reconfigured = true
       })
     }
   }

@@ -43,11 +43,15 @@ export const settingsOf = (policy: CircuitPolicy, needs: Needs, context: Context
   return variants.settings[indexOf(needs)] ??= compile(policy, variants.rules, needs)
 }
 
-/** The same settings for other needs. The rules stay, so that a schedule is not replayed again. */
-export const withNeeds = (settings: Settings, needs: Needs, context: Context.Context<never>): Settings =>
-  Schedule.isSchedule(settings.policy.openDuration)
-    ? compile(settings.policy, settings.rules, needs)
-    : settingsOf(settings.policy, needs, context)
+/** The settings for an equal policy or other needs. The rules stay, so that a schedule is not replayed again. */
+export const adapted = (
+  settings: Settings,
+  { needs = settings.needs, policy = settings.policy }: { readonly needs?: Needs; readonly policy?: CircuitPolicy },
+  context: Context.Context<never>
+): Settings =>
+  Schedule.isSchedule(policy.openDuration)
+    ? compile(policy, settings.rules, needs)
+    : settingsOf(policy, needs, context)
 
 const compiled = new WeakMap<CircuitPolicy, { readonly rules: Rules; readonly settings: Array<Settings> }>()
 

@@ -2,7 +2,6 @@
 import type { Reloaded } from "../../CircuitBreakerRegistry.ts"
 import type { Environment } from "../../Environment.ts"
 import type { Breaker } from "../circuit/breaker.ts"
-import { difference } from "../circuit/policy.ts"
 import { isReconfigured, policyOf, type State } from "./state.ts"
 
 /** Takes over what was read of the environment. Returns the circuits that it changed. */
@@ -19,8 +18,7 @@ export const update = (state: State, breaker: Breaker): Reloaded["changed"] => {
   const changed: Array<Reloaded["changed"][number]> = []
   if (!isReconfigured(breaker)) {
     const policy = policyOf(state, breaker.name, state.declared.get(breaker)?.first)
-    changed.push(...difference(breaker.policy, policy))
-    breaker.follow(policy)
+    changed.push(...breaker.follow(policy))
   }
   const isOn = environment.enabled(breaker.name)
   if (isOn === state.switchedOff.has(breaker) && switchTo(state, breaker, isOn)) changed.push("enabled")
