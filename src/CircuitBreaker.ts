@@ -67,7 +67,6 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -83,9 +82,11 @@ import { executeInStep, Execution } from "./internal/circuit/execution.ts"
 import { handleOf, isHandle } from "./internal/circuit/handle.ts"
 import { homeOf } from "./internal/circuit/home.ts"
 import { CommandNote } from "./internal/circuit/note.ts"
+import * as internal from "./internal/circuit/target.ts"
 import { OneStep } from "./internal/oneStep.ts"
 import { insideOf } from "./internal/registry/inside.ts"
 import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
+import { findTarget, isDataFirst } from "./internal/target.ts"
 import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
@@ -94,7 +95,7 @@ import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.t
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId: TypeId = "~effect-resilience/CircuitBreaker"
+export const TypeId: TypeId = internal.TypeId
 
 /**
  * @stability stable
@@ -274,7 +275,7 @@ export type CallClassifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A,
  * @category guards
  * @since 0.1.0
  */
-export const isCircuitBreaker = (u: unknown): u is CircuitBreaker => Predicate.hasProperty(u, TypeId)
+export const isCircuitBreaker: (u: unknown) => u is CircuitBreaker = internal.isCircuitBreaker
 
 /**
  * Makes a circuit that belongs to whoever holds it.
@@ -433,9 +434,12 @@ export const withCircuitBreaker: {
 } = ((...args: [self: AnyCall, target: Target, options?: AnyOptions] | [target: Target, options?: AnyOptions]) => {
   // Not `dual`, which costs a call as much as the circuit does.
   const [first, second, third] = args
-  if (isTarget(second)) return protect(first as AnyCall, second, parse("CircuitBreaker.withCircuitBreaker", third))
+  if (isDataFirst(internal.isTarget, args)) {
+    const target = checkTarget("CircuitBreaker.withCircuitBreaker", second)
+    return protect(first as AnyCall, target, parse("CircuitBreaker.withCircuitBreaker", third))
+  }
   const target = checkTarget("CircuitBreaker.withCircuitBreaker", first)
-  const options = parse("CircuitBreaker.withCircuitBreaker", second)
+  const options = parse("CircuitBreaker.withCircuitBreaker", second as AnyOptions | undefined)
   return (self: AnyCall) => protect(self, target, options)
 }) as never
 
@@ -535,7 +539,7 @@ export const withCircuitBreakerStream: {
     options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
 } = dual(
-  isDataFirst,
+  (args) => isDataFirst(internal.isTarget, args),
   <A, E, R, T extends AnyTarget>(
     self: Stream.Stream<A, E, R>,
     target: T,
@@ -593,8 +597,7 @@ const parse = <A, E>(caller: string, options: Options<A, E> | undefined): Parsed
   return policy === options.policy ? options as Parsed<A, E> : { ...options, policy }
 }
 
-const checkTarget = <T>(caller: string, target: T): T & Target =>
-  isTarget(target) ? target : refuse(`${caller}: target`, "a circuit, the name or the class of one", target)
+const checkTarget = <T>(caller: string, target: T): T & Target => internal.checkTarget(`${caller}: target`, target)
 
 const protect = (self: AnyCall, target: Target, options: AnyParsed | undefined): AnyCall =>
   isCircuitBreaker(target)
@@ -653,19 +656,11 @@ const named = (
 ): Effect.Effect<CircuitBreaker> =>
   policy === undefined ? registry.getOrCreate(name) : Effect.orDie(registry.getOrCreate(name, policy))
 
-/** @internal */
-export const isTarget = (u: unknown): u is Target => typeof u === "string" || isCircuitBreaker(u) || Context.isKey(u)
-
-// The class of a service is an effect too, so data-first calls are told by their second argument.
-function isDataFirst(args: IArguments): boolean {
-  return isTarget(args[1])
-}
-
 const locate = (target: Target, policy: CircuitPolicy.CircuitPolicy | undefined): Effect.Effect<CircuitBreaker> =>
-  isCircuitBreaker(target) ? Effect.succeed(target) : Effect.withFiber((fiber) =>
+  Effect.withFiber((fiber) =>
     typeof target === "string"
       ? named(Context.getUnsafe(fiber.context, CircuitBreakerRegistry), target, policy)
-      : Effect.succeed(getService(fiber.context, target))
+      : Effect.succeed(findTarget(internal.CIRCUIT, fiber.context, target))
   )
 
 // -----------------------------------------------------------------------------

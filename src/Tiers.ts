@@ -41,6 +41,7 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import { checkTarget } from "./internal/circuit/target.ts"
 import { endingWithin } from "./internal/retry/policy.ts"
 import { inOperation } from "./internal/telemetry/recorder.ts"
 import { Reports, serve } from "./internal/tiers/call.ts"
@@ -510,9 +511,7 @@ const isLayerTier = (u: unknown): boolean => Array.isArray(u) && typeof u[0] ===
 /** Checks the options of a tier, and makes its policy once. */
 const checkTier = <T extends CircuitBreaker.Target>(constructor: string, options: TierOptions<T>): TierOptions<T> => {
   const { circuit, policy, retry, timeout } = checkOptions(constructor, options, TIER_OPTIONS)
-  if (circuit !== undefined && !CircuitBreaker.isTarget(circuit)) {
-    refuse(`${constructor}: circuit`, "a circuit, the name or the class of one", circuit)
-  }
+  if (circuit !== undefined) checkTarget(`${constructor}: circuit`, circuit)
   if (retry !== undefined && !isObject(retry)) refuse(`${constructor}: retry`, "a retry policy or its options", retry)
   if (timeout !== undefined && !Predicate.hasProperty(timeout, "duration")) {
     checkDuration(`${constructor}: timeout`, timeout)

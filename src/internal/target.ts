@@ -23,7 +23,7 @@ export const isTarget = <S extends object>(kind: Kind<S>, u: unknown): u is Targ
  * Whether a combinator was called with the effect first. The class of a service
  * is an effect too, so the second argument tells.
  */
-export const isDataFirst = (isTarget: (u: unknown) => boolean, args: ReadonlyArray<unknown>): boolean =>
+export const isDataFirst = (isTarget: (u: unknown) => boolean, args: ArrayLike<unknown>): boolean =>
   args.length > 1 && (isTarget(args[1]) || (Effect.isEffect(args[0]) && !isTarget(args[0])))
 
 export const checkTarget = <S extends object, T>(kind: Kind<S>, field: string, target: T): T & Target<S> =>

@@ -79,9 +79,13 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
     () => CircuitBreaker.withCircuitBreaker(the(Promise.resolve(breaker))),
     "CircuitBreaker.withCircuitBreaker: target must be a circuit, the name or the class of one, got a Promise"
   ],
+  "an effect without a target": [
+    () => CircuitBreaker.withCircuitBreaker(the(Effect.void)),
+    "CircuitBreaker.withCircuitBreaker: target must be a circuit, the name or the class of one, got an Effect"
+  ],
   "nothing for a target": [
     () => CircuitBreaker.withCircuitBreaker(Effect.void, the(undefined)),
-    "CircuitBreaker.withCircuitBreaker: target must be a circuit, the name or the class of one, got an Effect"
+    "CircuitBreaker.withCircuitBreaker: target must be a circuit, the name or the class of one, got undefined"
   ],
   "options for a target of wrap": [
     () => CircuitBreaker.wrap(the({ name: "a" })),

@@ -20,6 +20,7 @@ import * as Circuit from "./machine.ts"
 import { CommandNote } from "./note.ts"
 import { CallPermit } from "./permit.ts"
 import { difference, from } from "./policy.ts"
+import { TypeId } from "./target.ts"
 
 /** The version of what is inside of a circuit, as the registry has one. */
 const INSIDE = "~effect-resilience/circuit"
@@ -47,8 +48,8 @@ export class Handle implements CircuitBreaker {
     return this.breaker.name
   }
 
-  get ["~effect-resilience/CircuitBreaker"](): "~effect-resilience/CircuitBreaker" {
-    return "~effect-resilience/CircuitBreaker"
+  get [TypeId](): typeof TypeId {
+    return TypeId
   }
 
   get [INSIDE](): number {
