@@ -74,16 +74,17 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import * as Environment from "./Environment.ts"
-import { checkOptions, checkString, refuse } from "./internal/check.ts"
+import { checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
 import { Breaker } from "./internal/circuit/breaker.ts"
 import { checkCallOptions } from "./internal/circuit/callOptions.ts"
 import { executeInStep, Execution } from "./internal/circuit/execution.ts"
 import { handleOf, isHandle } from "./internal/circuit/handle.ts"
 import { homeOf } from "./internal/circuit/home.ts"
 import { CommandNote } from "./internal/circuit/note.ts"
+import { from as policyFrom } from "./internal/circuit/policy.ts"
 import * as internal from "./internal/circuit/target.ts"
 import { OneStep } from "./internal/oneStep.ts"
+import { loadCircuit } from "./internal/environment/load.ts"
 import { insideOf } from "./internal/registry/inside.ts"
 import { type Definition, getService, guard, remember } from "./internal/serviceNames.ts"
 import { findTarget, isDataFirst } from "./internal/target.ts"
@@ -313,13 +314,15 @@ export const make = <E = unknown>(options: {
   readonly name: string
   readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined
 }): Effect.Effect<CircuitBreaker<E>> => {
-  checkOptions("CircuitBreaker.make", options, ["name", "policy"])
+  checkOptions("CircuitBreaker.make", options, OPTIONS)
   const name = checkString("CircuitBreaker.make: name", options.name)
-  const policy = anyErrors(CircuitPolicy.from("CircuitBreaker.make: policy", options.policy)) ?? CircuitPolicy.make()
+  const policy = anyErrors(policyFrom("CircuitBreaker.make: policy", options.policy)) ?? CircuitPolicy.make()
   return Effect.withFiber((fiber) =>
     Effect.succeed(handleOf(new Breaker({ name, policy, home: homeOf(fiber.context) })))
   )
 }
+
+const OPTIONS = /* @__PURE__ */ optionNames<Parameters<typeof make>[0]>({ name: true, policy: true })
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -593,7 +596,7 @@ type AnyParsed = Parsed<unknown, unknown>
 const parse = <A, E>(caller: string, options: Options<A, E> | undefined): Parsed<A, E> | undefined => {
   checkCallOptions(caller, options, true)
   if (options?.policy === undefined) return options as Parsed<A, E> | undefined
-  const policy = anyErrors(CircuitPolicy.from(`${caller}: policy`, options.policy))
+  const policy = anyErrors(policyFrom(`${caller}: policy`, options.policy))
   return policy === options.policy ? options as Parsed<A, E> : { ...options, policy }
 }
 
@@ -880,8 +883,8 @@ export const Service = <Self>() =>
   options: { readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined } = {}
 ): ServiceClass<Self, Name, E> => {
   checkString("CircuitBreaker.Service: name", name)
-  checkOptions("CircuitBreaker.Service", options, ["policy"])
-  const given = anyErrors(CircuitPolicy.from("CircuitBreaker.Service: policy", options.policy))
+  checkOptions("CircuitBreaker.Service", options, SERVICE_OPTIONS)
+  const given = anyErrors(policyFrom("CircuitBreaker.Service: policy", options.policy))
   const policy = given ?? CircuitPolicy.make()
   const definition: Definition = { maker: "CircuitBreaker.Service", name, settings: policy }
   const tag = guard(
@@ -896,7 +899,7 @@ export const Service = <Self>() =>
     layerConfig: Layer.effect(
       tag,
       Effect.flatMap(
-        Environment.loadCircuit(name, given),
+        loadCircuit(name, given),
         ({ circuitPolicy, enabled }) =>
           Effect.tap(makeOwn(circuitPolicy(name)), (breaker) => enabled(name) ? Effect.void : breaker.disable)
       )
@@ -909,3 +912,7 @@ export const Service = <Self>() =>
     layerForcedOpen: Layer.effect(tag, Effect.tap(own, (breaker) => breaker.forceOpen()))
   })
 }
+
+const SERVICE_OPTIONS = /* @__PURE__ */ optionNames<NonNullable<Parameters<ReturnType<typeof Service>>[1]>>({
+  policy: true
+})

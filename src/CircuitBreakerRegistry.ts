@@ -47,11 +47,12 @@ import type { CircuitChange, CircuitEvent, CircuitState } from "./CircuitEvent.t
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as Environment from "./Environment.ts"
-import { checkDuration, checkOptions, isObject, refuse } from "./internal/check.ts"
+import { checkDuration, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
 import type { Breaker } from "./internal/circuit/breaker.ts"
 import { handleOf } from "./internal/circuit/handle.ts"
 import type { Command } from "./internal/circuit/machine.ts"
 import { CommandNote } from "./internal/circuit/note.ts"
+import { from as policyFrom } from "./internal/circuit/policy.ts"
 import { find, living } from "./internal/registry/eviction.ts"
 import { open } from "./internal/registry/inside.ts"
 import { adopt, checkName, getOrCreate, register, release, remove } from "./internal/registry/naming.ts"
@@ -235,6 +236,8 @@ export interface Options {
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ defaults: true, circuits: true, idleTimeToLive: true })
+
 /**
  * Provides a registry.
  *
@@ -360,15 +363,15 @@ interface Parsed extends Omit<State.Settings, "defaults"> {
 
 function parse(options: Options): Parsed {
   const field = (name: string) => `CircuitBreakerRegistry.layer: ${name}`
-  checkOptions("CircuitBreakerRegistry.layer", options, ["defaults", "circuits", "idleTimeToLive"])
-  const defaults = CircuitPolicy.from(field("defaults"), options.defaults)
+  checkOptions("CircuitBreakerRegistry.layer", options, OPTIONS)
+  const defaults = policyFrom(field("defaults"), options.defaults)
   if (options.circuits !== undefined && !isObject(options.circuits)) {
     return refuse(field("circuits"), "an object of policies by name", options.circuits)
   }
   const circuits = new Map(
     Object.entries(options.circuits ?? {}).map(([name, policy]) => {
       checkName(field("circuits: the name of a circuit"), name)
-      return [name, CircuitPolicy.from(field(`circuits.${name}`), policy)]
+      return [name, policyFrom(field(`circuits.${name}`), policy)]
     })
   )
   const idleTime = Duration.toMillis(
@@ -414,11 +417,11 @@ const registryOf = (
     get: (name) => Effect.sync(() => Option.map(Option.fromUndefinedOr(find(state, name)), handleOf)),
     // Without a policy there is nothing to conflict with.
     getOrCreate: ((name: string, input?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options) => {
-      const policy = CircuitPolicy.from("CircuitBreakerRegistry.getOrCreate: policy", input)
+      const policy = policyFrom("CircuitBreakerRegistry.getOrCreate: policy", input)
       return orConflict(() => getOrCreate(state, name, policy))
     }) as CircuitBreakerRegistry["getOrCreate"],
     register: (name, input) => {
-      const policy = CircuitPolicy.from("CircuitBreakerRegistry.register: policy", input)
+      const policy = policyFrom("CircuitBreakerRegistry.register: policy", input)
       return orConflict(() => register(state, name, policy))
     },
     adopt: (breaker) => orConflict(() => adopt(state, breaker)),
@@ -426,7 +429,7 @@ const registryOf = (
       if (input === undefined) {
         refuse("CircuitBreakerRegistry.reconfigure: policy", "a policy or its options", undefined)
       }
-      const policy = CircuitPolicy.from("CircuitBreakerRegistry.reconfigure: policy", input)
+      const policy = policyFrom("CircuitBreakerRegistry.reconfigure: policy", input)
       return onCircuit(state, name, (breaker) => breaker.reconfigure(policy))
     },
     // One at a time, or what was read first could be put into effect last.

@@ -264,12 +264,6 @@ export const make: <E = unknown>(options?: Options<E>) => CircuitPolicy<E> = int
  */
 export const isCircuitPolicy: (u: unknown) => u is CircuitPolicy = internal.isCircuitPolicy
 
-/** @internal */
-export const check = internal.checkPolicy
-
-/** @internal */
-export const from = internal.from
-
 /**
  * An open time that starts at `initial` and is multiplied by `multiplier` (2)
  * with each opening in a row, up to `maximum` (5 minutes).

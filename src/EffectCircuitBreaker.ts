@@ -75,6 +75,7 @@ import { judge } from "./internal/circuit/execution.ts"
 import { isKnown } from "./internal/circuit/handle.ts"
 import { checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
 import * as Circuit from "./internal/circuit/machine.ts"
+import { from as policyFrom } from "./internal/circuit/policy.ts"
 import { asProbe } from "./internal/circuit/probe.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { make as makeError, stackless } from "./internal/error/rejection.ts"
@@ -210,7 +211,7 @@ export const make = (
   checkOptions(caller, options)
   const trips = "tripPolicy" in options
   checkOptions(caller, options, trips ? TRIP_OPTIONS : POLICY_OPTIONS)
-  const policy = trips ? policyOf(options) : CircuitPolicy.from(`${caller}: policy`, options.policy)
+  const policy = trips ? policyOf(options) : policyFrom(`${caller}: policy`, options.policy)
   const prefix = checkString(`${caller}: prefix`, options.prefix ?? "")
 
   return Effect.gen(function*() {

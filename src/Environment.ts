@@ -51,13 +51,13 @@
  * @stability unstable
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as CircuitPolicy from "./CircuitPolicy.ts"
 import * as internal from "./internal/environment/inspect.ts"
+import { load as internalLoad, loadCircuit } from "./internal/environment/load.ts"
 import * as Names from "./internal/environment/names.ts"
-import { configError, messagesOf } from "./internal/environment/problems.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -321,27 +321,7 @@ export const variableName: (circuit: string) => string = Names.variableName
  * @since 0.1.0
  */
 export const load = (options: Options = {}): Effect.Effect<Environment, Config.ConfigError> =>
-  loadFor(internal.codeOf("Environment.load", options, true))
-
-/**
- * `load` for the one circuit that a program names, while others may have names
- * much like it.
- *
- * @internal
- */
-export const loadCircuit = (
-  name: string,
-  policy?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options | undefined
-): Effect.Effect<Environment, Config.ConfigError> =>
-  loadFor(internal.codeOf("Environment.circuitPolicy", { circuits: { [name]: policy } }, false))
-
-const loadFor = (code: internal.Code): Effect.Effect<Environment, Config.ConfigError> =>
-  Effect.flatMap(internal.inspect(code), ({ environment, problems, unreadable }) =>
-    unreadable !== undefined
-      ? Effect.fail(new Config.ConfigError(unreadable))
-      : problems.length > 0
-      ? Effect.fail(configError(messagesOf(problems)))
-      : Effect.succeed(environment))
+  internalLoad(internal.codeOf("Environment.load", options, true))
 
 /**
  * Reads the environment as far as it is right.

@@ -42,12 +42,13 @@ import type * as Schedule from "effect/Schedule"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import * as Environment from "./Environment.ts"
 import * as Fallback from "./Fallback.ts"
 import * as Hedge from "./Hedge.ts"
 import { answered, answering, classifyAnswer } from "./internal/answer.ts"
 import { BULKHEAD } from "./internal/bulkhead/slots.ts"
 import { checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import { from as policyFrom } from "./internal/circuit/policy.ts"
+import { loadCircuit } from "./internal/environment/load.ts"
 import { begins, withBeginning } from "./internal/pipeline/beginning.ts"
 import {
   type CheckedLimit,
@@ -580,7 +581,7 @@ export const standardConfig: {
   ): Effect.Effect<Resilience<Standard<O>>, Config.ConfigError>
 } = (name: string, options?: Omit<Options, "name">) =>
   Effect.map(
-    Environment.loadCircuit(name),
+    loadCircuit(name),
     ({ requestTimeout, retry, settings }) => {
       const isOwn = settings.some(({ circuit, key, source, variable }) =>
         circuit === name && key === "REQUEST_TIMEOUT_SECONDS" && source === "Variable" && variable.startsWith("CB_")
@@ -719,7 +720,7 @@ const circuitOf = ({ circuitBreaker, name }: Options): {
   if (!isObject(circuit)) {
     return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
   }
-  const policy = CircuitPolicy.from("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
+  const policy = policyFrom("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
   return { description: `"${name}" of the registry: ${policy.description}`, target: name, policy }
 }
 

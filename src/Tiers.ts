@@ -41,6 +41,7 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { classifyAnswer } from "./internal/answer.ts"
 import { checkDuration, checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import { from as policyFrom } from "./internal/circuit/policy.ts"
 import { checkTarget } from "./internal/circuit/target.ts"
 import { endingWithin } from "./internal/retry/policy.ts"
 import { inOperation } from "./internal/telemetry/recorder.ts"
@@ -516,7 +517,7 @@ const checkTier = <T extends CircuitBreaker.Target>(constructor: string, options
   if (timeout !== undefined && !Predicate.hasProperty(timeout, "duration")) {
     checkDuration(`${constructor}: timeout`, timeout)
   }
-  return { ...options, policy: CircuitPolicy.from(`${constructor}: policy`, policy) }
+  return { ...options, policy: policyFrom(`${constructor}: policy`, policy) }
 }
 
 const checkDeadline = (constructor: string, deadline: Duration.Input | undefined): Duration.Duration | undefined =>
@@ -538,7 +539,7 @@ const makeSteps = (
   { policy, retry, timeout }: Omit<TierOptions, "circuit">,
   isLast: boolean
 ): Steps => ({
-  policy: CircuitPolicy.from(`Tiers: policy of ${name}`, policy),
+  policy: policyFrom(`Tiers: policy of ${name}`, policy),
   timeout: timeout === undefined ? identity : Timeout.withTimeout({
     operation: name,
     kind: "attempt",

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreakerRegistry, CircuitPolicy, Outcome } from "effect-resilience"
 import { Duration, Effect, Equal, Hash, Schedule } from "effect"
+import { from } from "../src/internal/circuit/policy.ts"
 
 const millis = (of: CircuitPolicy.CircuitPolicy) => {
   const { [CircuitPolicy.TypeId]: _, ...policy } = of
@@ -712,21 +713,17 @@ describe("isCircuitPolicy", () => {
     for (const other of others) assert.isFalse(CircuitPolicy.isCircuitPolicy(other))
   })
 
-  it("is what a policy is known by where one must be", () => {
+  it("knows a policy that was spread and changed, and no options", () => {
     const changed = { ...CircuitPolicy.kafka, halfOpenMaxCalls: 5 }
-    assert.strictEqual(CircuitPolicy.check("policy", changed), changed)
-    assert.isUndefined(CircuitPolicy.check("policy", undefined))
+    assert.isTrue(CircuitPolicy.isCircuitPolicy(changed))
+    assert.strictEqual(from("policy", changed).halfOpenMaxCalls, 5)
     const { [CircuitPolicy.TypeId]: _, ...fields } = CircuitPolicy.make()
-    for (const other of [null, fields, "kafka", []]) {
-      assert.match(
-        (() => {
-          try {
-            return String(CircuitPolicy.check("X.make: policy", other as never))
-          } catch (error) {
-            return (error as Error).message
-          }
-        })(),
-        /^X\.make: policy must be a policy made with CircuitPolicy\.make, got /
+    assert.isFalse(CircuitPolicy.isCircuitPolicy(fields))
+    for (const other of [null, "kafka", []]) {
+      assert.isFalse(CircuitPolicy.isCircuitPolicy(other))
+      assert.throws(
+        () => from("X.make: policy", other as never),
+        /^X\.make: policy must be a policy or its options, got /
       )
     }
   })
@@ -734,15 +731,15 @@ describe("isCircuitPolicy", () => {
 
 describe("a policy or its options", () => {
   it("is the very policy, or one made of the options", () => {
-    assert.isUndefined(CircuitPolicy.from("policy", undefined))
-    assert.strictEqual(CircuitPolicy.from("policy", CircuitPolicy.kafka), CircuitPolicy.kafka)
-    const made = CircuitPolicy.from("policy", { consecutiveFailures: 3 })
+    assert.isUndefined(from("policy", undefined))
+    assert.strictEqual(from("policy", CircuitPolicy.kafka), CircuitPolicy.kafka)
+    const made = from("policy", { consecutiveFailures: 3 })
     assert.deepStrictEqual(CircuitPolicy.difference(made, CircuitPolicy.make({ consecutiveFailures: 3 })), [])
-    assert.strictEqual(CircuitPolicy.from("policy", made), made)
-    const changed = CircuitPolicy.from("policy", { ...CircuitPolicy.kafka, openDuration: "7 seconds" })
+    assert.strictEqual(from("policy", made), made)
+    const changed = from("policy", { ...CircuitPolicy.kafka, openDuration: "7 seconds" })
     assert.deepStrictEqual(CircuitPolicy.difference(changed, CircuitPolicy.kafka), ["openDuration"])
     assert.strictEqual(openMillis(changed.openDuration), 7_000)
-    const small = CircuitPolicy.from("policy", { ...CircuitPolicy.kafka, window: { calls: 5 } })
+    const small = from("policy", { ...CircuitPolicy.kafka, window: { calls: 5 } })
     assert.strictEqual(small.minimumCalls, 5)
   })
 
@@ -766,7 +763,7 @@ describe("a policy or its options", () => {
       [{ retries: 1 }, "X.make: policy: \"retries\" is no option; there are consecutiveFailures, "]
     ]
     for (const [policy, message] of messages) {
-      assert.throws(() => CircuitPolicy.from("X.make: policy", policy as never), message)
+      assert.throws(() => from("X.make: policy", policy as never), message)
     }
   })
 })

@@ -1,6 +1,6 @@
 import type * as Duration from "effect/Duration"
-import type { CallClassifier } from "../../CircuitBreaker.ts"
-import { checkDuration, checkOptions, refuse } from "../check.ts"
+import type { CallClassifier, Options } from "../../CircuitBreaker.ts"
+import { checkDuration, checkOptions, optionNames, refuse } from "../check.ts"
 
 /** How one call is judged, where it differs from the policy. */
 export interface CallOptions<in A = never, in E = never> {
@@ -8,8 +8,12 @@ export interface CallOptions<in A = never, in E = never> {
   readonly interruptedAfter?: Duration.Input | undefined
 }
 
-const OF_A_CALL = ["classify", "interruptedAfter"]
-const OF_A_LOCATED_CALL = [...OF_A_CALL, "policy"]
+const OF_A_CALL = /* @__PURE__ */ optionNames<CallOptions>({ classify: true, interruptedAfter: true })
+const OF_A_LOCATED_CALL = /* @__PURE__ */ optionNames<Options<unknown, unknown>>({
+  classify: true,
+  interruptedAfter: true,
+  policy: true
+})
 
 /** Options may be made anew for each call, so those that are right are found to be so without much ado. */
 export const checkCallOptions = (caller: string, options: CallOptions | undefined, located: boolean): void => {

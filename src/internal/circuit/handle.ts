@@ -9,7 +9,7 @@ import type { CircuitChange, CircuitEvent, CircuitState } from "../../CircuitEve
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { CircuitOpenError } from "../../ResilienceError.ts"
-import { checkDuration, checkOneOf, checkOptions, refuse } from "../check.ts"
+import { checkDuration, checkOneOf, checkOptions, optionNames, refuse } from "../check.ts"
 import { type Definition, ORIGIN } from "../serviceNames.ts"
 import { writeLog } from "../telemetry/writeLog.ts"
 import type { Breaker } from "./breaker.ts"
@@ -21,6 +21,10 @@ import { CommandNote } from "./note.ts"
 import { CallPermit } from "./permit.ts"
 import { difference, from } from "./policy.ts"
 import { TypeId } from "./target.ts"
+
+const FORCE_OPEN_OPTIONS = /* @__PURE__ */ optionNames<NonNullable<Parameters<CircuitBreaker["forceOpen"]>[0]>>({
+  duration: true
+})
 
 /** The version of what is inside of a circuit, as the registry has one. */
 const INSIDE = "~effect-resilience/circuit"
@@ -151,7 +155,7 @@ export class Handle implements CircuitBreaker {
 
   get forceOpen(): CircuitBreaker["forceOpen"] {
     return (options = {}) => {
-      checkOptions("CircuitBreaker.forceOpen", options, ["duration"])
+      checkOptions("CircuitBreaker.forceOpen", options, FORCE_OPEN_OPTIONS)
       const duration = options.duration === undefined
         ? Infinity
         : Duration.toMillis(checkDuration("CircuitBreaker.forceOpen: duration", options.duration))

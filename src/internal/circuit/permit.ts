@@ -3,13 +3,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Permit } from "../../CircuitBreaker.ts"
 import type { Outcome } from "../../Outcome.ts"
-import { checkOptions, refuse } from "../check.ts"
+import { checkOptions, optionNames, refuse } from "../check.ts"
 import { failure, ignored, isOutcome, success } from "../outcome.ts"
 import type { Breaker } from "./breaker.ts"
 import { type Call, NOT_ADMITTED, NOT_TIMED } from "./call.ts"
 import { type CallOptions, checkCallOptions } from "./callOptions.ts"
 import { judge } from "./execution.ts"
 import { asProbe } from "./probe.ts"
+
+const FAILURE_OPTIONS = /* @__PURE__ */ optionNames<NonNullable<Parameters<Permit["failure"]>[0]>>({
+  retryAfter: true,
+  error: true
+})
 
 /** Permission for a call that its holder reports on. */
 export class CallPermit implements Permit {
@@ -36,7 +41,7 @@ export class CallPermit implements Permit {
 
   get failure(): Permit["failure"] {
     return (options) => {
-      if (options !== undefined) checkOptions("CircuitBreaker permit.failure", options, ["retryAfter", "error"])
+      if (options !== undefined) checkOptions("CircuitBreaker permit.failure", options, FAILURE_OPTIONS)
       const outcome = failure(options)
       const exit = options?.error === undefined ? undefined : Exit.fail(options.error)
       return Effect.sync(() => this.end(outcome, exit))

@@ -26,6 +26,7 @@ import {
   checkOptions,
   checkRate,
   isObject,
+  optionNames,
   refuse
 } from "../check.ts"
 import { printDuration } from "../time/durationText.ts"
@@ -79,12 +80,25 @@ type FieldName = keyof Options
 
 export const FIELDS = /* @__PURE__ */ Object.keys(checks) as ReadonlyArray<FieldName>
 
+interface WindowOptions {
+  readonly calls?: number
+  readonly duration?: Duration.Input
+  readonly buckets?: number
+}
+
+const WINDOW_OPTIONS = /* @__PURE__ */ optionNames<WindowOptions>({ calls: true, duration: true, buckets: true })
+const SAMPLE_OPTIONS = /* @__PURE__ */ optionNames<NonNullable<Options["halfOpenSample"]>>({
+  calls: true,
+  failureRate: true
+})
+const RECOVERY_OPTIONS = /* @__PURE__ */ optionNames<Recovery>({ duration: true, initial: true })
+
 const checkWindow = (field: string, window: Window): CircuitPolicy["window"] => {
   const { buckets, calls, duration } = checkFields(
     field,
     "an object with calls, or with a duration",
-    window as { readonly calls?: number; readonly duration?: Duration.Input; readonly buckets?: number },
-    ["calls", "duration", "buckets"]
+    window as WindowOptions,
+    WINDOW_OPTIONS
   )
   if ((calls === undefined) === (duration === undefined) || (calls !== undefined && buckets !== undefined)) {
     return refuse(field, "an object with calls, or with a duration and its buckets", window)
@@ -107,10 +121,7 @@ const checkSample = (
   field: string,
   sample: NonNullable<Options["halfOpenSample"]>
 ): NonNullable<CircuitPolicy["halfOpenSample"]> => {
-  const { calls, failureRate } = checkFields(field, "an object with calls and failureRate", sample, [
-    "calls",
-    "failureRate"
-  ])
+  const { calls, failureRate } = checkFields(field, "an object with calls and failureRate", sample, SAMPLE_OPTIONS)
   return {
     calls: checkCount(`${field}.calls`, calls),
     failureRate: checkRate(`${field}.failureRate`, failureRate)
@@ -118,7 +129,7 @@ const checkSample = (
 }
 
 const checkRecovery = (field: string, recovery: Recovery): NonNullable<CircuitPolicy["recovery"]> => {
-  const { duration, initial } = checkFields(field, "an object with duration", recovery, ["duration", "initial"])
+  const { duration, initial } = checkFields(field, "an object with duration", recovery, RECOVERY_OPTIONS)
   return {
     duration: checkDuration(`${field}.duration`, duration, { positive: true, finite: true }),
     initial: checkShare(`${field}.initial`, otherwise(initial, 0.1))
@@ -147,6 +158,13 @@ const checkOpenDuration = (field: string, openDuration: OpenDuration): CircuitPo
 export const isExponential = (openDuration: OpenDuration): openDuration is Exponential =>
   isObject(openDuration) && "_tag" in openDuration && openDuration._tag === "Exponential"
 
+const EXPONENTIAL_OPTIONS = /* @__PURE__ */ optionNames<Parameters<typeof exponential>[0]>({
+  initial: true,
+  multiplier: true,
+  maximum: true,
+  jitter: true
+})
+
 export const exponential = (options: {
   readonly initial: Duration.Input
   readonly multiplier?: number | undefined
@@ -154,7 +172,7 @@ export const exponential = (options: {
   readonly jitter?: number | undefined
 }): Exponential => {
   const { _tag: _, ...given } = checkOptions("CircuitPolicy.exponential", options) as typeof options & { _tag?: string }
-  checkKnown("CircuitPolicy.exponential", given, ["initial", "multiplier", "maximum", "jitter"])
+  checkKnown("CircuitPolicy.exponential", given, EXPONENTIAL_OPTIONS)
   const field = (name: string) => `CircuitPolicy.exponential: ${name}`
   const initial = checkDuration(field("initial"), options.initial, { positive: true, finite: true })
   const maximum = checkDuration(
@@ -353,12 +371,6 @@ export const from: {
 const isMade = <E>(policy: CircuitPolicy<E> | Options<E>): policy is CircuitPolicy<E> => policies.has(policy)
 
 export const isCircuitPolicy = (u: unknown): u is CircuitPolicy => isObject(u) && TypeId in u
-
-/** Refuses what JavaScript may have passed for a policy, options of one in particular. */
-export const checkPolicy = <P extends CircuitPolicy | undefined>(field: string, policy: P): P =>
-  policy === undefined || isCircuitPolicy(policy)
-    ? policy
-    : refuse(field, "a policy made with CircuitPolicy.make", policy)
 
 export const difference = (self: CircuitPolicy<never>, that: CircuitPolicy<never>): ReadonlyArray<FieldName> =>
   FIELDS.filter((field) => !Equal.equals(self[field], that[field]))
