@@ -24,7 +24,7 @@ import { Journal, type Observer, type Parent } from "./journal.ts"
 import * as Circuit from "./machine.ts"
 import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
-import { adapted, type Settings, settingsOf } from "./rules.ts"
+import { adapted, type Needs, type Settings, settingsOf } from "./rules.ts"
 import { emptyTally, type Failed, snapshot, type Tally, tallySince } from "./snapshot.ts"
 
 /** Nothing for a call that runs; or that it runs as a probe; or the rejection. */
@@ -189,11 +189,8 @@ export class Breaker {
   }
 
   private become(circuit: Circuit.Circuit, next: Circuit.Circuit, now: number): void {
-    if (next._tag === circuit._tag) {
-      this.circuit = next
-    } else {
-      this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), now)
-    }
+    if (next._tag === circuit._tag) this.circuit = next
+    else this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), now)
   }
 
   /** A call is not timed if it began, or ended, under a policy that measures nothing. */
@@ -291,11 +288,8 @@ export class Breaker {
     const next = Circuit.move(circuit, this.rules, command, now)
     if (next === circuit) return
     // The other end of a forced opening is news, the reset of a closed circuit is none.
-    if (next._tag === circuit._tag && next._tag !== "ForcedOpen") {
-      this.replace(next)
-    } else {
-      this.commit(circuit, next, "Manual", now, note)
-    }
+    if (next._tag === circuit._tag && next._tag !== "ForcedOpen") this.replace(next)
+    else this.commit(circuit, next, "Manual", now, note)
   }
 
   reset(note?: string): void {
@@ -321,7 +315,11 @@ export class Breaker {
 
   /** For a circuit that is kept whether it is used or not. */
   stopTrackingUse(): void {
-    this.settings = adapted(this.settings, { needs: { ...this.settings.needs, use: false } }, this.home.context)
+    this.need({ use: false })
+  }
+
+  private need(needs: Partial<Needs>): void {
+    this.settings = adapted(this.settings, { needs: { ...this.settings.needs, ...needs } }, this.home.context)
   }
 
   // ---------------------------------------------------------------------------
@@ -367,14 +365,7 @@ export class Breaker {
 
   /** Returns how to stop. */
   observe(observer: Observer): () => void {
-    const { journal } = this
-    const retime = (observers: ReadonlyArray<Observer>): void => {
-      journal.observers = observers.length === 0 ? undefined : observers
-      const needs = { ...this.settings.needs, durations: journal.measures }
-      this.settings = adapted(this.settings, { needs }, this.home.context)
-    }
-    retime([...journal.observers ?? [], observer])
-    return () => retime((journal.observers ?? []).filter((other) => other !== observer))
+    return this.journal.observe(observer, (durations) => this.need({ durations }))
   }
 
   /** Becomes a part of a registry, with what it remembers. */
@@ -399,19 +390,12 @@ export class Breaker {
 
   private publishCall(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Call | undefined): void {
     const { home: { parent }, written } = this
-    const isHeard = (written !== undefined && written.hasSubscribers) ||
-      (parent !== undefined && parent.events.hasSubscribers)
-    if (!isHeard) return
+    if (written?.hasSubscribers !== true && parent?.events.hasSubscribers !== true) return
     const measured = call !== undefined && this.wasTimed(call) && outcome !== "Ignored"
-    const lastFailure = outcome === "Failure" ? this.failed?.what : undefined
-    this.journal.ended({
-      _tag: "CallEnded",
-      outcome,
-      state: circuit._tag,
+    this.journal.ended(outcome, circuit, {
       slow: call?.slow ?? false,
-      duration: measured ? Duration.millis(call.now - call.startedAt) : undefined,
-      consecutiveFailures: circuit.counts.consecutiveFailures,
-      ...(lastFailure === undefined ? {} : { lastFailure })
+      duration: measured ? call.now - call.startedAt : undefined,
+      lastFailure: outcome === "Failure" ? this.failed?.what : undefined
     }, parent)
   }
 }

@@ -89,8 +89,9 @@ export class Journal {
     this.publish(stamped, parent)
   }
 
-  ended(call: Omit<CallEnded, Stamp>, parent: Parent | undefined): void {
-    this.publish({ ...this.stamp(call._tag), ...call }, parent)
+  /** A call ended, and left the circuit with the counts that it has now. */
+  ended(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Ended, parent: Parent | undefined): void {
+    this.publish({ ...this.stamp("CallEnded"), ...callEnded(outcome, circuit, call) }, parent)
   }
 
   lasted(duration: number): void {
@@ -145,8 +146,14 @@ export class Journal {
     return this.hasSubscribers || (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
-  get measures(): boolean {
-    return this.observers !== undefined && this.observers.some((observer) => observer.measure)
+  /** Adds an observer, and returns how to remove it. Both tell whether durations have to be measured then. */
+  observe(observer: Observer, onNeed: (durations: boolean) => void): () => void {
+    const set = (observers: ReadonlyArray<Observer>): void => {
+      this.observers = observers.length === 0 ? undefined : observers
+      onNeed(observers.some(({ measure }) => measure))
+    }
+    set([...this.observers ?? [], observer])
+    return () => set((this.observers ?? []).filter((other) => other !== observer))
   }
 
   // ---------------------------------------------------------------------------
@@ -171,6 +178,28 @@ export class Journal {
     return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
   }
 }
+
+/** How a call ended, beside its outcome. */
+export interface Ended {
+  readonly slow: boolean
+  /** In milliseconds, if it was measured. */
+  readonly duration: number | undefined
+  readonly lastFailure: LastFailure | undefined
+}
+
+const callEnded = (
+  outcome: CallEnded["outcome"],
+  circuit: Circuit.Circuit,
+  { duration, lastFailure, slow }: Ended
+): Omit<CallEnded, Stamp> => ({
+  _tag: "CallEnded",
+  outcome,
+  state: circuit._tag,
+  slow,
+  duration: duration === undefined ? undefined : Duration.millis(duration),
+  consecutiveFailures: circuit.counts.consecutiveFailures,
+  ...(lastFailure === undefined ? {} : { lastFailure })
+})
 
 /** What brought a change about, and when. */
 export interface Transition {

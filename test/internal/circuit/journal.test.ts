@@ -78,12 +78,21 @@ describe("a journal", () => {
   it("tells observers of transitions, and not of another end of a forced opening", () => {
     const journal = make()
     const told: Array<string | number> = []
-    journal.observers = [{
-      onTransition: (from, to) => told.push(`${from} -> ${to}`),
-      onDuration: (duration) => told.push(duration),
+    const needs: Array<boolean> = []
+    const observer = {
+      onTransition: (from: string, to: string) => told.push(`${from} -> ${to}`),
+      onDuration: (duration: number) => told.push(duration),
       measure: false
-    }]
-    assert.isFalse(journal.measures)
+    }
+    const observe = (measure: boolean) =>
+      journal.observe(
+        { ...observer, onDuration: () => {}, onTransition: () => {}, measure },
+        (need) => needs.push(need)
+      )
+    journal.observe(observer, (need) => needs.push(need))
+    const stop = observe(true)
+    stop()
+    assert.deepStrictEqual(needs, [false, true, false])
     journal.moved(closed, forced, why(100), undefined)
     journal.moved(forced, Circuit.move(forced, rules, { _tag: "ForceOpen", duration: 900 }, 200), why(200), undefined)
     journal.lasted(7)
@@ -97,7 +106,9 @@ describe("a journal", () => {
       const seen = yield* watch(journal.events)
       assert.isTrue(journal.hasSubscribers)
       journal.ended(
-        { _tag: "CallEnded", outcome: "Success", state: "Closed", slow: false, consecutiveFailures: 0 },
+        "Success",
+        closed,
+        { slow: false, duration: undefined, lastFailure: undefined },
         undefined
       )
       changed(journal)
