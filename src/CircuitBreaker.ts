@@ -92,6 +92,8 @@ import type * as Outcome from "./Outcome.ts"
 import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.ts"
 
 /**
+ * Identifies a `CircuitBreaker` at runtime.
+ *
  * @stability stable
  * @category type IDs
  * @since 0.1.0
@@ -99,6 +101,8 @@ import type { CircuitConflictError, CircuitOpenError } from "./ResilienceError.t
 export const TypeId: TypeId = internal.TypeId
 
 /**
+ * Identifies a `CircuitBreaker` in types.
+ *
  * @stability stable
  * @category type IDs
  * @since 0.1.0
@@ -247,8 +251,8 @@ export interface Permit {
  *   leave it to the policy's own classifier.
  * - `interruptedAfter`: if the call is interrupted after it ran at least that
  *   long, it counts as failed, for callers that give up before a timeout does.
- *   By default what the policy says, and if that says nothing an interrupted
- *   call is `Ignored`.
+ *   The default is that of the policy; without one, interrupted calls are
+ *   `Ignored`.
  *
  * @stability stable
  * @category models
@@ -279,7 +283,7 @@ export type CallClassifier<in A = unknown, in E = unknown> = (exit: Exit.Exit<A,
 export const isCircuitBreaker: (u: unknown) => u is CircuitBreaker = internal.isCircuitBreaker
 
 /**
- * Makes a circuit that belongs to whoever holds it.
+ * Creates a circuit that is in no registry.
  *
  * **When to use**
  *
@@ -333,8 +337,8 @@ const anyErrors = <E>(policy: CircuitPolicy.CircuitPolicy<E> | undefined): Circu
   policy as CircuitPolicy.CircuitPolicy | undefined
 
 /**
- * What to run a call through: a circuit for calls of any error, the class of a
- * service that is one, or the name of a circuit in the registry.
+ * A circuit for calls of any error, the class of a service that is one, or the
+ * name of a circuit in the registry.
  *
  * @stability stable
  * @category models
@@ -363,8 +367,8 @@ export type TargetErrors<T> = T extends CircuitBreaker<infer E> ? E
   : unknown
 
 /**
- * What a call through a target needs: the registry for a name, the service for
- * its class, nothing for a circuit.
+ * The services that a call through a target requires: the registry for a name,
+ * the service for its class, none for a circuit.
  *
  * @stability stable
  * @category utility types

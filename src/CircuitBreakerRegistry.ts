@@ -114,9 +114,9 @@ export interface CircuitBreakerRegistry {
   ) => Effect.Effect<boolean>
 
   /**
-   * Reads the environment again, and makes living circuits what it says now:
-   * their policies, and whether they are on. Returns those that changed. If
-   * anything is wrong with the variables it fails and changes nothing.
+   * Reads the environment again and applies it to living circuits: their
+   * policies, and whether they are on. Returns those that changed. Invalid
+   * variables fail it and change nothing.
    *
    * A circuit that was reconfigured by hand keeps its policy. A registry of
    * `layer` has nothing to read, and returns none.
@@ -261,11 +261,11 @@ export const layer = (options: Options = {}): Layer.Layer<CircuitBreakerRegistry
  *
  * **Details**
  *
- * Variables of one circuit, such as `CB_PAYMENT_API_FAILURE_THRESHOLD`, change
- * whatever policy it has in code, in `circuits` or where it is named. Variables
- * of all circuits, such as `CIRCUIT_BREAKER_FAILURE_THRESHOLD`, change
- * `defaults` and what a policy does not name. If anything is wrong with them, the Layer fails with one
- * `ConfigError` that has all problems.
+ * Variables of one circuit, such as `CB_PAYMENT_API_FAILURE_THRESHOLD`,
+ * override its policy in code, in `circuits` or where it is named. Variables of
+ * all circuits, such as `CIRCUIT_BREAKER_FAILURE_THRESHOLD`, override `defaults`
+ * and the fields that a policy does not name. Invalid variables fail the Layer
+ * with one `ConfigError` that has all problems.
  *
  * **Example** (Configuring circuits by environment variables)
  *
@@ -335,7 +335,7 @@ export const layerDisabled: Layer.Layer<CircuitBreakerRegistry> = /* @__PURE__ *
  *
  * **When to use**
  *
- * Use in tests of what a program does when its dependencies are down.
+ * Use in tests of a program whose dependencies are down.
  *
  * @stability stable
  * @category layers
@@ -451,7 +451,7 @@ const registryOf = (
     version: 1,
     find: (name) => find(state, name),
     getOrCreate: (name, policy) => getOrCreate(state, name, policy),
-    coming: changes.stream,
+    newChanges: changes.stream,
     watch: (watcher) => State.watch(state, watcher)
   })
   return registry

@@ -1,6 +1,6 @@
 /**
- * What happens in a circuit, as values: each change of its state, and while
- * somebody listens also the outcome of each call.
+ * Events of a circuit, as values: each change of its state, and the outcome of
+ * each call while the events have a subscriber.
  *
  * Events are plain, serialisable with Schema, numbered per circuit and stamped
  * with the wall clock. They are published after the decision they tell of, so
@@ -60,6 +60,8 @@ import { LastFailure } from "./ResilienceError.ts"
 export const CircuitState = Schema.Literals(["Closed", "Open", "HalfOpen", "ForcedOpen", "Disabled", "MetricsOnly"])
 
 /**
+ * A value of the schema `CircuitState`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -84,9 +86,9 @@ const fields = {
  * - `retryAfter`: how long the circuit will reject calls; zero unless it opened.
  * - `openings`: openings in a row, this one included.
  * - `elapsed`: time spent in the state before.
- * - `consecutiveFailures`, `failureRate`, `slowCallRate`, `calls`: what the
- *   circuit had counted when it changed.
- * - `lastFailure`: what failed last before it, if that is known.
+ * - `consecutiveFailures`, `failureRate`, `slowCallRate`, `calls`: the counts of
+ *   the circuit when it changed.
+ * - `lastFailure`: the last failure before it, if that is known.
  *
  * @stability unstable
  * @category models
@@ -118,6 +120,8 @@ export const StateChanged = Schema.TaggedStruct("StateChanged", {
 })
 
 /**
+ * A value of the schema `StateChanged`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -163,9 +167,9 @@ export const describeReason = (change: StateChanged): string => reasonText(chang
  *
  * **Details**
  *
- * `duration` is there if the circuit's policy measures it, and `lastFailure`,
- * what failed, if the outcome is `Failure`. Calls are published only while
- * somebody listens.
+ * `duration` is there if the circuit's policy measures it, and `lastFailure`
+ * describes the error if the outcome is `Failure`. Calls are published only
+ * while the events have a subscriber.
  *
  * @stability unstable
  * @category models
@@ -182,6 +186,8 @@ export const CallEnded = Schema.TaggedStruct("CallEnded", {
 })
 
 /**
+ * A value of the schema `CallEnded`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -201,6 +207,8 @@ export const Reconfigured = Schema.TaggedStruct("Reconfigured", {
 })
 
 /**
+ * A value of the schema `Reconfigured`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -235,6 +243,8 @@ export type CircuitChange = typeof CircuitChange.Type
 export const CircuitEvent = Schema.Union([StateChanged, CallEnded, Reconfigured])
 
 /**
+ * A value of the schema `CircuitEvent`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0

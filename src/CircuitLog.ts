@@ -43,7 +43,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
-import { comingChanges } from "./internal/registry/inside.ts"
+import { newChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
@@ -145,7 +145,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, CircuitB
         Effect.forkScoped({ startImmediately: true })
       )
     yield* follow(
-      comingChanges(registry),
+      newChanges(registry),
       (change, threshold) => limit(change.circuit, writeChange(change, threshold, openedLevel))
     )
     if (options.calls === true) {

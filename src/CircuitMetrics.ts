@@ -1,5 +1,5 @@
 /**
- * What a circuit has counted, at one moment.
+ * The counts and the state of a circuit at one moment.
  *
  * **Example** (Reading the metrics of a circuit)
  *
@@ -32,7 +32,7 @@ import { STATE_NAMES } from "./internal/words.ts"
 import { LastFailure } from "./ResilienceError.ts"
 
 /**
- * What a circuit has counted, at one moment.
+ * The counts and the state of a circuit at one moment.
  *
  * **Details**
  *
@@ -99,6 +99,8 @@ export const CircuitMetrics = Schema.Struct({
 })
 
 /**
+ * A value of the schema `CircuitMetrics`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0

@@ -138,8 +138,8 @@ export interface CircuitPolicy<in E = unknown> {
 }
 
 /**
- * The text kept of a failure for people: what a function makes of the error, or
- * nothing.
+ * The text that is kept of a failure: a function of the error, or `false` for
+ * none.
  *
  * @stability stable
  * @category models
@@ -218,7 +218,7 @@ export interface Options<in E = unknown> {
  *   The ramp has its own counts. It opens again by the rules of the policy, or at
  *   half of the calls if no `failureRate` is named. No ramp by default.
  *
- * What it counts.
+ * How it counts calls.
  *
  * - `classify`: decides the outcome of a call, see `Outcome`.
  * - `interruptedAfter`: counts a call that is interrupted after at least that time
@@ -229,7 +229,7 @@ export interface Options<in E = unknown> {
  * - `measureDuration`: times every call, for `averageResponseTime`. By default
  *   only if the policy needs the time: for a window of a duration, or slow calls.
  *
- * What it keeps.
+ * How it describes failures.
  *
  * - `describeFailure`: the text kept of a failure for people: the class of the
  *   error and the first 200 characters of its message by default. A function

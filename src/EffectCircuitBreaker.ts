@@ -87,8 +87,8 @@ import * as Outcome from "./Outcome.ts"
  *
  * **Details**
  *
- * - `policy`: a policy, or its options: what a circuit follows that is first used through this breaker.
- *   By default what the registry has for its name.
+ * - `policy`: a policy, or its options, for circuits that are first used through
+ *   this breaker. By default the policy of the registry for the name.
  * - `prefix`: stands before the key in the name of the circuit. By default
  *   nothing.
  *
@@ -106,7 +106,7 @@ export interface PolicyOptions {
  *
  * **Details**
  *
- * They mean what they mean there: one probe at a time, one success closes, and
+ * They have the same meaning as there: one probe at a time, one success closes, and
  * a probe may take for ever. `onStoreError` changes nothing, since there is no
  * store that could fail.
  *

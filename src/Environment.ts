@@ -332,7 +332,7 @@ export const load = (options: Options = {}): Effect.Effect<Environment, Config.C
  * `environment` leaves out the variables they concern. If no variable can be
  * read, `environment` has the defaults.
  *
- * **Example** (Showing what counts beside what is wrong)
+ * **Example** (Showing valid settings beside problems)
  *
  * ```ts import.meta.vitest
  * import { ConfigProvider, Effect } from "effect"

@@ -244,6 +244,8 @@ export const StatusChanged = Schema.Struct({
 })
 
 /**
+ * A value of the schema `StatusChanged`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0

@@ -43,6 +43,8 @@ import * as internal from "./internal/health/report.ts"
 export const Status = Schema.Literals(["healthy", "degraded", "unhealthy"])
 
 /**
+ * A value of the schema `Status`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -91,6 +93,8 @@ export const Reason = Schema.Struct({
 })
 
 /**
+ * A value of the schema `Reason`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -130,6 +134,8 @@ export const CheckHealth = Schema.Struct({
 })
 
 /**
+ * A value of the schema `CheckHealth`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -166,6 +172,8 @@ export const HealthReport = Schema.Struct({
 })
 
 /**
+ * A value of the schema `HealthReport`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0

@@ -1,13 +1,13 @@
 /**
- * What the end of a call says about the dependency that was called: a
- * `Success`, a `Failure`, or nothing (`Ignored`).
+ * The verdict of a finished call on its dependency: a `Success`, a `Failure`, or
+ * none (`Ignored`).
  *
  * A circuit counts outcomes, not exits. By default a success is a `Success`
  * and every typed failure and defect a `Failure`; a classifier refines that,
  * for one circuit or for one call. A call that was only interrupted is always
- * `Ignored`: whoever interrupted it did not wait to learn how the dependency
- * is. So is a rejection by a circuit, bulkhead or rate limit inside the call,
- * which kept it from reaching the dependency.
+ * `Ignored`: it ended before the dependency answered. So is a rejection by a
+ * circuit, bulkhead or rate limit inside the call, which never reached the
+ * dependency.
  *
  * **Example** (A missing account is an answer, not a failure)
  *
@@ -44,7 +44,7 @@ import { isNotMade } from "./internal/error/notMade.ts"
 import * as Internal from "./internal/outcome.ts"
 
 /**
- * What a finished call says about its dependency.
+ * The verdict of a finished call on its dependency.
  *
  * @stability stable
  * @category models
@@ -262,9 +262,8 @@ export const ignoreIf = <E>(isIgnored: (error: E) => boolean): Classifier<unknow
  *
  * **Details**
  *
- * `RetryExhaustedError` and `AllTiersFailedError` ask for what the errors
- * inside ask for: the longer wait of the last error and the rejection, the
- * shortest of all tiers.
+ * `RetryExhaustedError` asks for the longer wait of its last error and the
+ * rejection, `AllTiersFailedError` for the shortest wait of all tiers.
  *
  * @stability stable
  * @category getters

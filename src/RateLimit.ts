@@ -104,7 +104,7 @@ export interface RateLimit<out StoreError = never> {
 }
 
 /**
- * What to do when the tokens cannot be read.
+ * Whether calls run or fail when the tokens cannot be read.
  *
  * @stability stable
  * @category models

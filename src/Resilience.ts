@@ -82,6 +82,8 @@ import type { RetryBudget } from "./RetryBudget.ts"
 import * as Timeout from "./Timeout.ts"
 
 /**
+ * Identifies a `Resilience` pipeline in types.
+ *
  * @stability stable
  * @category type IDs
  * @since 0.1.0
@@ -89,6 +91,8 @@ import * as Timeout from "./Timeout.ts"
 export type TypeId = "~effect-resilience/Resilience"
 
 /**
+ * Identifies a `Resilience` pipeline at runtime.
+ *
  * @stability stable
  * @category type IDs
  * @since 0.1.0
@@ -420,7 +424,7 @@ export type Services<O extends Options> =
  *   name: "reports",
  *   retry: { maxAttempts: 2, jitter: "none" },
  *   attemptTimeout: "30 seconds",
- *   // One outcome per call: the circuit judges what is left after the retries.
+ *   // One outcome per call: the circuit judges the result of the retries.
  *   order: ["circuitBreaker", "retry", "attemptTimeout"]
  * })
  *
@@ -600,9 +604,9 @@ export const standardConfig: {
 export type Standard<O> = O & Omit<typeof STANDARD, keyof O> & { readonly name: string }
 
 /**
- * What is not said for the pipeline itself yields to what is: its attempts end
- * before its total time. `isOwn` says that the attempt timeout was said for the
- * circuit by name, which goes before what the code says.
+ * Options of the pipeline override the standard: its attempts end before its
+ * total time. `isOwn`: the attempt timeout comes from the variable of this
+ * circuit alone, which overrides code.
  */
 const makeStandard = <O extends Omit<Options, "name">>(
   name: string,

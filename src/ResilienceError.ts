@@ -47,6 +47,8 @@ import { WireError } from "./internal/error/wireError.ts"
 import { failureText } from "./internal/words.ts"
 
 /**
+ * Identifies an error of this package at runtime.
+ *
  * @stability stable
  * @category type IDs
  * @since 0.1.0
@@ -77,6 +79,8 @@ export const LastFailure = Schema.Struct({
 })
 
 /**
+ * A value of the schema `LastFailure`.
+ *
  * @stability stable
  * @category models
  * @since 0.1.0
@@ -350,6 +354,8 @@ export const TierAttempt = Schema.Struct({
 })
 
 /**
+ * A value of the schema `TierAttempt`.
+ *
  * @stability stable
  * @category models
  * @since 0.1.0

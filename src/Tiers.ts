@@ -396,8 +396,8 @@ type LayerServices<T> = T extends readonly [string, Layer.Layer<infer _I, infer 
  *   another.
  * - An instance is replaced only if the circuit opens: use a policy that opens
  *   soon, such as after a few consecutive failures.
- * - What the Layer of a tier requires is built once, with this Layer, and not
- *   anew with the tier.
+ * - The requirements of the Layer of a tier are built once, with this Layer, and
+ *   not again with the tier.
  * - The members are not known before a tier is built: a copy such as
  *   `{ ...accounts }` is empty, and a method is an effect to `Effect.andThen`
  *   and `Effect.tap`, so write `Effect.andThen((id) => accounts.getName(id))`.

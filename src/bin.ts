@@ -19,7 +19,7 @@ const { process } = globalThis as unknown as {
   }
 }
 
-/** Who runs this, where the environment does not say so, as in a container. The system may not know, either. */
+/** Sets the name of the user where the environment lacks it, as in a container. The system may lack it too. */
 const nameUser = Effect.ignoreCause(Effect.sync(() => {
   process.env["USER"] ??= process.getBuiltinModule?.("node:os").userInfo().username
 }))

@@ -48,7 +48,7 @@ import {
 } from "./support/circuits.ts"
 import { atEveryOperation } from "./support/machine.ts"
 import { findCircuit, namedCircuit } from "./support/registry.ts"
-import { comingChanges, watchCircuits } from "../src/internal/registry/inside.ts"
+import { newChanges, watchCircuits } from "../src/internal/registry/inside.ts"
 
 const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
 
@@ -1342,7 +1342,7 @@ describe("whoever watches the circuits of a registry", () => {
       const registry = yield* make()
       const a = yield* registry.getOrCreate("a")
       yield* a.disable
-      const coming = yield* watch(comingChanges(registry))
+      const coming = yield* watch(newChanges(registry))
       yield* a.forceClose
 
       assert.deepStrictEqual((yield* coming).map(({ sequence }) => sequence), [2])
@@ -1359,7 +1359,7 @@ describe("whoever watches the circuits of a registry", () => {
       stop()
 
       assert.deepStrictEqual(seen, [])
-      assert.strictEqual(comingChanges(registry), registry.changes)
+      assert.strictEqual(newChanges(registry), registry.changes)
     }))
 })
 
@@ -1584,7 +1584,7 @@ describe("a registry of another copy of the package", () => {
       const registry = yield* other.CircuitBreakerRegistry.make({ circuits: { a: undefined } })
       const [exported, coming] = yield* Effect.gen(function*() {
         yield* fail(yield* registry.getOrCreate("a"))
-        return [yield* Metric.snapshot, comingChanges(registry)] as const
+        return [yield* Metric.snapshot, newChanges(registry)] as const
       }).pipe(
         Effect.provide(Telemetry.layer()),
         Effect.provideService(Registry, registry),
@@ -1641,7 +1641,7 @@ describe("a registry made by hand", () => {
       })
       yield* registry.getOrCreate("a")
       stop()
-      assert.strictEqual(comingChanges(registry), registry.changes)
+      assert.strictEqual(newChanges(registry), registry.changes)
     }))
 
   it.effect("that is frozen works, with its tiers uncounted", () =>

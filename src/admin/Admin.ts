@@ -222,11 +222,11 @@ export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.Ht
  * |---|---|---|
  * | `RESILIENCE_ADMIN_TOKEN` | none | the bearer token; needed unless changes are off |
  * | `RESILIENCE_ADMIN_CHANGES` | `true` | whether circuits can be changed |
- * | `RESILIENCE_ADMIN_READ_ACCESS` | `loopback` | who may read without the token: `loopback`, `token`, `anyone` |
+ * | `RESILIENCE_ADMIN_READ_ACCESS` | `loopback` | whether reading needs the token: not from this machine (`loopback`), always (`token`), never (`anyone`) |
  * | `RESILIENCE_ADMIN_ALLOWED_HOSTS` | none | names under which this is reached, as `a.example.com,b.example.com:8080` |
  *
- * What is wrong with them, misspelt names included, is a `ConfigError`. It never
- * shows the token.
+ * Fails with a `ConfigError` if a variable is invalid or its name is misspelt.
+ * The error never shows the token.
  *
  * **Example** (Refusing to start without a token)
  *
@@ -346,15 +346,15 @@ export const listen: Config.Config<{
 }))
 
 /**
- * What the variables of `layerConfig` and `listen` set.
+ * The settings of the variables of `layerConfig` and `listen`.
  *
  * **Details**
  *
- * - `settings`: the decoded values, with the default of what is not set or is
- *   wrong.
+ * - `settings`: the decoded values, with defaults for those that are missing or
+ *   invalid.
  * - `variables`: the names of those that are set.
- * - `problems`: what `layerConfig` and `listen` would fail with, a line each.
- *   They never have the token.
+ * - `problems`: the problems that `layerConfig` and `listen` would fail with, a
+ *   line each. They never have the token.
  *
  * @see {@link inspect}
  *

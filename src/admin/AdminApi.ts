@@ -59,8 +59,8 @@ export class UnauthorizedError extends Schema.TaggedError<UnauthorizedError>()(
 ) {}
 
 /**
- * The request is refused, whatever its token: it comes from another site,
- * names a host that is not allowed, or asks for a change while changes are off.
+ * The request is refused, with any token: it comes from another site, names a
+ * host that is not allowed, or asks for a change while changes are off.
  *
  * @stability unstable
  * @category errors

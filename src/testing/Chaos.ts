@@ -63,6 +63,8 @@ import { Points } from "./internal/points.ts"
 import { wrapService } from "./internal/wrapService.ts"
 
 /**
+ * Identifies a policy of `Chaos` at runtime.
+ *
  * @stability unstable
  * @category type IDs
  * @since 0.1.0
@@ -70,6 +72,8 @@ import { wrapService } from "./internal/wrapService.ts"
 export const TypeId: TypeId = "~effect-resilience/testing/Chaos"
 
 /**
+ * Identifies a policy of `Chaos` in types.
+ *
  * @stability unstable
  * @category type IDs
  * @since 0.1.0
@@ -81,7 +85,7 @@ export type TypeId = "~effect-resilience/testing/Chaos"
 // -----------------------------------------------------------------------------
 
 /**
- * The kinds of policies, and of what they inject.
+ * The kinds of policies, and of the faults they inject.
  *
  * @stability unstable
  * @category models
@@ -90,6 +94,8 @@ export type TypeId = "~effect-resilience/testing/Chaos"
 export const Kind = Schema.Literals(KINDS)
 
 /**
+ * A value of the schema `Kind`.
+ *
  * @stability unstable
  * @category models
  * @since 0.1.0
@@ -606,8 +612,8 @@ export interface Point<A = never, E = never, R = never> {
   readonly setPolicies: (policies: ReadonlyArray<Policy<A, E, R>>) => Effect.Effect<void>
 
   /**
-   * Fails all calls from now on, whatever the policies, until `endOutage` or for
-   * as long as `for`. `error` makes the errors, by default as for `outage`.
+   * Fails all calls from now on, without asking the policies, until `endOutage`
+   * or for as long as `for`. `error` makes the errors, by default as for `outage`.
    */
   readonly startOutage: (options?: {
     readonly for?: Duration.Input | undefined

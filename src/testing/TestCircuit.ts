@@ -60,7 +60,7 @@ const circuitOf = <T extends CircuitBreaker.Target>(
 const cannot = (site: CallSite, helper: string, breaker: CircuitBreaker.CircuitBreaker, why: string) =>
   Effect.die(pointAt(site, new Error(`TestCircuit.${helper}: circuit "${breaker.name}" ${why}`)))
 
-/** Decide the outcome whatever the classifier of the policy. */
+/** Override the classifier of the policy. */
 const failing = { classify: () => Outcome.failure() }
 const succeeding = { classify: () => Outcome.success }
 
@@ -76,8 +76,8 @@ const MAX_CALLS = 100_000
  *
  * **Details**
  *
- * The calls run nothing and count as failures whatever the classifier of the
- * policy. They appear in the circuit's counts and events.
+ * The calls run nothing and count as failures, also if the classifier of the
+ * policy says otherwise. They appear in the circuit's counts and events.
  *
  * **Gotchas**
  *

@@ -133,7 +133,7 @@ export class Handle implements CircuitBreaker {
       if (typeof listener !== "function") {
         refuse("CircuitBreaker.on: listener", "a function that returns an effect", listener)
       }
-      return (tag === "CallEnded" ? this.events : Stream.suspend(() => this.live.journal.coming)).pipe(
+      return (tag === "CallEnded" ? this.events : Stream.suspend(() => this.live.journal.newChanges)).pipe(
         Stream.filter((event): event is Extract<CircuitEvent, { _tag: typeof tag }> => event._tag === tag),
         Stream.runForEach((event) =>
           Effect.suspend(() => listener(event)).pipe(

@@ -126,7 +126,7 @@ export class Journal {
   }
 
   /** Changes from now on. */
-  get coming(): Stream.Stream<CircuitChange> {
+  get newChanges(): Stream.Stream<CircuitChange> {
     return (this.changeHub ??= new EventHub()).stream
   }
 

@@ -19,7 +19,7 @@ export interface Inside {
   readonly find: (name: string) => Breaker | undefined
   /** Throws `CircuitConflictError`. */
   readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
-  readonly coming: Stream.Stream<CircuitChange>
+  readonly newChanges: Stream.Stream<CircuitChange>
   readonly watch: (watcher: Watcher) => () => void
 }
 
@@ -45,8 +45,8 @@ export const findCircuit = (registry: CircuitBreakerRegistry, name: string): Cir
 }
 
 /** The changes from now on. */
-export const comingChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
-  insideOf(registry)?.coming ?? registry.changes
+export const newChanges = (registry: CircuitBreakerRegistry): Stream.Stream<CircuitChange> =>
+  insideOf(registry)?.newChanges ?? registry.changes
 
 /** Tells of the circuits that a registry keeps, now and later, and of those it forgets. Returns how to stop. */
 export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>

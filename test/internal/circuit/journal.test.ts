@@ -123,7 +123,7 @@ describe("a journal", () => {
       const journal = make()
       changed(journal)
       const all = yield* watch(journal.changes(() => undefined))
-      const coming = yield* watch(journal.coming)
+      const coming = yield* watch(journal.newChanges)
       assert.isFalse(journal.hasSubscribers)
       assert.isTrue(journal.hasListeners)
       changed(journal)
