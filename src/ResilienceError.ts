@@ -473,9 +473,9 @@ export type Rejection =
  *
  * **Gotchas**
  *
- * It speaks of the guarded call only. An effect that does something first and
- * then makes a guarded call may fail with a rejection after it did something,
- * and so may a fallback that makes a guarded call of its own.
+ * Applies to the guarded call only. An effect that does something before its
+ * guarded call can fail with a rejection after it did so, and so can a fallback
+ * that makes a guarded call of its own.
  *
  * @see {@link isNotMade} for tiered calls as well
  *
@@ -486,7 +486,7 @@ export type Rejection =
 export const isRejection: (error: unknown) => error is Rejection = Internal.isRejection
 
 /**
- * Checks whether an error says that the call was not made: it is a rejection,
+ * Checks whether an error means that the call was not made: it is a rejection,
  * or an `AllTiersFailedError` whose tiers were all skipped or failed with one.
  *
  * **When to use**
