@@ -3,7 +3,7 @@
  * whether a test notices:
  *
  *     npm run mutation                        # all of it, some hours
- *     npm run mutation -- circuit window      # the files with these names
+ *     npm run mutation -- machine window      # the files with these names
  *
  * Each file is tried against the tests that are about it. Writes
  * `reports/mutation/<file>.json`, and exits with 1 if less than 95 % of the
