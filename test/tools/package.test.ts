@@ -279,8 +279,9 @@ function subpaths(): ReadonlyArray<string> {
   return [
     "",
     ...packed
-      .filter((file) => /^dist\/.+\.js$/.test(file) && !/\/internal\/|\/index\.js$|^dist\/bin\.js$/.test(file))
-      .map((file) => file.slice("dist/".length, -".js".length))
+      .filter((file) => /^dist\/.+\.js$/.test(file) && !/\/internal\/|^dist\/(index|bin)\.js$/.test(file))
+      // A folder is imported by its name.
+      .map((file) => file.slice("dist/".length, -".js".length).replace(/\/index$/, ""))
   ]
 }
 
