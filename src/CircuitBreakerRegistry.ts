@@ -413,8 +413,12 @@ const registryOf = (
   read: Effect.Effect<Environment.Environment, Config.ConfigError> | undefined
 ): CircuitBreakerRegistry => {
   const { changes, events, history } = state.parent
+  const get = (name: string): CircuitBreaker | undefined => {
+    const breaker = find(state, name)
+    return breaker && handleOf(breaker)
+  }
   const registry: CircuitBreakerRegistry = {
-    get: (name) => Effect.sync(() => Option.map(Option.fromUndefinedOr(find(state, name)), handleOf)),
+    get: (name) => Effect.sync(() => Option.fromUndefinedOr(get(name))),
     // Without a policy there is nothing to conflict with.
     getOrCreate: ((name: string, input?: CircuitPolicy.CircuitPolicy | CircuitPolicy.Options) => {
       const policy = policyFrom("CircuitBreakerRegistry.getOrCreate: policy", input)
@@ -450,6 +454,7 @@ const registryOf = (
   open(registry, {
     version: 1,
     find: (name) => find(state, name),
+    get,
     getOrCreate: (name, policy) => getOrCreate(state, name, policy),
     newChanges: changes.stream,
     watch: (watcher) => State.watch(state, watcher)

@@ -40,7 +40,7 @@
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type { NoInfer } from "effect/Types"
-import { checkFunction, checkOptions, optionNames, refuse } from "./internal/check.ts"
+import { checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { isNotMade, isUnavailable, type NotMade, type Rejection, type Unavailable } from "./ResilienceError.ts"
 
 /**
@@ -154,7 +154,8 @@ export const withFallback: {
   ): Effect.Effect<A | A2, E | E2, R | R2> => {
     if (options === undefined) return Effect.catch(self, handler(fallback))
     const { when } = checkOptions("Fallback.withFallback", options, OPTIONS)
-    return Effect.catchIf(self, checkFunction("Fallback.withFallback: when", when), handler(fallback))
+    if (typeof when !== "function") refuse("Fallback.withFallback: when", "a function", when)
+    return Effect.catchIf(self, when, handler(fallback))
   }
 )
 

@@ -530,6 +530,53 @@ describe("adopt", () => {
       assert.deepStrictEqual(yield* registry.names, ["a"])
     }))
 
+  it.effect("keeps one that was forgotten, or the one that goes by its name now", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, [])
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+
+      const forgotten = yield* registry.getOrCreate("b")
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      const successor = yield* registry.getOrCreate("b")
+      assert.strictEqual(yield* registry.adopt(forgotten), successor)
+      yield* TestClock.adjust("30 days")
+      assert.deepStrictEqual(yield* registry.names, ["a", "b"])
+    }))
+
+  it.effect("tells the changes of a circuit that it takes in again once", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* own()
+      yield* registry.adopt(breaker)
+      yield* breaker.disable
+      yield* registry.remove("own")
+      yield* breaker.forceClose
+      yield* registry.adopt(breaker)
+      yield* breaker.metricsOnly
+      for (const { changes } of [registry, breaker]) {
+        const seen = yield* yield* watch(changes)
+        assert.deepStrictEqual(seen.map(({ sequence }) => sequence), [1, 2, 3])
+      }
+    }))
+
+  it.effect("lets a circuit of its own that was removed tell its events again", () =>
+    Effect.gen(function*() {
+      const registry = yield* make()
+      const breaker = yield* registry.getOrCreate("a")
+      yield* registry.remove("a")
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+      const events = yield* watch(breaker.events)
+      const coming = yield* watch(breaker.changes)
+      yield* fail(breaker)
+      assert.deepStrictEqual(changes(yield* events), ["Closed -> Open: ConsecutiveFailures"])
+      assert.lengthOf(yield* coming, 1)
+    }))
+
   it.effect("tells those who watch the registry's circuits", () =>
     Effect.gen(function*() {
       const registry = yield* make()
@@ -1576,6 +1623,18 @@ describe("a registry of another copy of the package", () => {
     vi.resetModules()
     return import("effect-resilience")
   })
+
+  it.effect("keeps its own handles, though this copy looks at its circuits", () =>
+    Effect.gen(function*() {
+      const other = yield* otherCopy
+      const registry = yield* other.CircuitBreakerRegistry.make()
+      yield* CircuitBreaker.withCircuitBreaker(Effect.void, "a").pipe(Effect.provideService(Registry, registry))
+      yield* Effect.flatMap(HealthMonitor.make({ checks: { a: { circuit: "a" } } }), ({ latest }) => latest).pipe(
+        Effect.provideService(Registry, registry)
+      )
+      const breaker = Option.getOrThrow(yield* registry.get("a"))
+      assert.strictEqual(yield* registry.adopt(breaker), breaker)
+    }))
 
   it.effect("is measured, and its tiers are counted, as one of this copy", () =>
     Effect.gen(function*() {

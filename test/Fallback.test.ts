@@ -177,6 +177,16 @@ describe("withFallback", () => {
       )
     }))
 
+  it("refuses options without a function in when, where they are written", () => {
+    for (const when of [undefined, null, "Unreachable"]) {
+      assert.throws(
+        () => Fallback.withFallback(Effect.fail("a"), Effect.succeed("b"), { when } as never),
+        RangeError,
+        "Fallback.withFallback: when must be a function, got"
+      )
+    }
+  })
+
   it("removes what it handles from the errors, and adds what the fallback raises", () => {
     const call = Users as unknown as Effect.Effect<string, NotFound | Unreachable, Users>
     const cached = Cache as unknown as Effect.Effect<number, CacheMiss, Cache>

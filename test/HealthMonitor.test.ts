@@ -823,6 +823,25 @@ describe("circuits of the registry", () => {
       }
     }).pipe(withCircuits))
 
+  it.effect("know a circuit by a handle of one that was forgotten, whose name another one has now", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      const forgotten = yield* registry.getOrCreate("payment-api")
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, [])
+      const successor = yield* registry.getOrCreate("payment-api")
+      assert.notStrictEqual(successor, forgotten)
+      yield* fail(successor)
+
+      for (const name of ["payment-api", "payments"]) {
+        const { checks } = yield* Effect.scoped(
+          Effect.flatMap(make({ checks: { [name]: { circuit: forgotten } } }), ({ latest }) => latest)
+        )
+        assert.deepStrictEqual(checks.map((check) => check.name), [name])
+        assert.deepStrictEqual(codes(checks[0]!), ["CircuitOpen"])
+      }
+    }).pipe(withCircuits))
+
   it.effect("are never hidden by a check of their name that names another", () =>
     Effect.gen(function*() {
       const registry = yield* Registry
@@ -1394,6 +1413,32 @@ describe("start and stop", () => {
       yield* make({ circuits: false, checks: { payments: { circuit: "payment-api" } } })
       assert.deepStrictEqual(observers(yield* registry.getOrCreate("other")), [])
       assert.strictEqual(observers(yield* registry.getOrCreate("payment-api")).length, 1)
+    }).pipe(withCircuits))
+
+  it.effect("a circuit is looked at that has the name of a forgotten one, whose handle a check has", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      const forgotten = yield* registry.getOrCreate("payment-api")
+      yield* make({ circuits: false, checks: { a: { circuit: forgotten } } })
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, [])
+      assert.strictEqual(observers(yield* registry.getOrCreate("payment-api")).length, 1)
+
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, [])
+      yield* forgotten.reset
+      assert.strictEqual(observers(forgotten).length, 1)
+    }).pipe(withCircuits))
+
+  it.effect("a circuit is looked at that had the name of a forgotten one before a check has its handle", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      const forgotten = yield* registry.getOrCreate("payment-api")
+      yield* TestClock.adjust("2 hours")
+      assert.deepStrictEqual(yield* registry.names, [])
+      const successor = yield* registry.getOrCreate("payment-api")
+      yield* make({ circuits: false, checks: { a: { circuit: forgotten } } })
+      assert.strictEqual(observers(successor).length, 1)
     }).pipe(withCircuits))
 
   it.effect("a circuit of its own that a check had is let go with the check", () =>

@@ -19,6 +19,10 @@ export class EventHub<A> {
   private subscribers = 0
   private ended = false
 
+  get hasEnded(): boolean {
+    return this.ended
+  }
+
   get hasSubscribers(): boolean {
     return this.subscribers > 0
   }

@@ -213,3 +213,7 @@ export const isHandle = (circuit: CircuitBreaker<never>): circuit is Handle =>
 /** Whether what is inside of a circuit is known, which another copy of this package may have made. */
 export const isKnown = (circuit: unknown): circuit is Handle =>
   Predicate.hasProperty(circuit, INSIDE) && circuit[INSIDE] === 1
+
+/** Whether two handles stand for one circuit: that of a forgotten one stands for the one that has its name now. */
+export const isSame = (self: CircuitBreaker | undefined, that: CircuitBreaker | undefined): boolean =>
+  self === that || (isKnown(self) && isKnown(that) && self.live === that.live)

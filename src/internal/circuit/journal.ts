@@ -162,8 +162,13 @@ export class Journal {
 
   /** Gives the parent what is remembered, to remember it from now on. */
   join(parent: Parent): void {
-    for (const change of this.past(undefined)) parent.history.add(change)
+    // One that has been a part of it before has left its changes there.
+    const known = new Set(parent.history.all)
+    for (const change of this.past(undefined)) if (!known.has(change)) parent.history.add(change)
     this.history = undefined
+    // Those of one that was removed have ended.
+    if (this.hub?.hasEnded === true) this.hub = undefined
+    if (this.changeHub?.hasEnded === true) this.changeHub = undefined
   }
 
   /** Takes from the parent what it remembers. */

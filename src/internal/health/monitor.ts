@@ -58,7 +58,7 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
     const entry = makeEntry(name, check, context)
     entries.set(name, entry)
     const breaker = circuitOf(circuits, entry)
-    if (isKnown(breaker)) observed.add(breaker.breaker)
+    if (isKnown(breaker)) observed.add(breaker.live)
     else if (breaker !== undefined) entry.fibers.start(warnUnobservable(breaker))
     if (entry.check !== undefined) entry.fibers.start(runForever(runner, entry, settings.jitter))
     if (entry.probe !== undefined) {
@@ -136,9 +136,11 @@ const publishing = (
   })
 }
 
-/** Whether a check names a circuit. */
-const isBound = (entries: ReadonlyMap<string, Entry>, circuit: string): boolean => {
-  for (const { settings } of entries.values()) if (settings.circuit === circuit) return true
+/** Whether a check names a circuit, or has one of that name, which may be another one by now. */
+const isBound = (entries: ReadonlyMap<string, Entry>, name: string): boolean => {
+  for (const { settings: { circuit } } of entries.values()) {
+    if ((typeof circuit === "string" ? circuit : circuit?.name) === name) return true
+  }
   return false
 }
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { CheckHealth, HealthReport, Reason } from "../../HealthReport.ts"
+import { isSame } from "../circuit/handle.ts"
 import type { Circuits } from "./circuits.ts"
 import type { Entry } from "./entry.ts"
 import * as Reasons from "./reasons.ts"
@@ -27,7 +28,7 @@ export const readEntry = Effect.fnUntraced(function*({ circuits, includes }: Sou
   // A report has one place for a name: the circuit of the same name is shown here or nowhere.
   const namesake = includes(entry.name) ? circuits.find(entry.name) : undefined
   const bound = yield* metricsOf(breaker)
-  const named = namesake === breaker ? undefined : yield* metricsOf(namesake)
+  const named = isSame(namesake, breaker) ? undefined : yield* metricsOf(namesake)
   return healthOf({
     name: entry.name,
     critical: entry.settings.critical,
@@ -51,7 +52,7 @@ export const otherCircuits = (sources: Sources): Effect.Effect<ReadonlyArray<Cir
     const shown = new Set(entries.keys())
     for (const entry of entries.values()) {
       const breaker = circuitOf(circuits, entry)
-      if (breaker !== undefined && circuits.find(breaker.name) === breaker) shown.add(breaker.name)
+      if (breaker !== undefined && isSame(circuits.find(breaker.name), breaker)) shown.add(breaker.name)
     }
     return names
       .filter((name) => !shown.has(name) && includes(name))

@@ -10,13 +10,14 @@ import type { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitChange } from "../../CircuitEvent.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Breaker } from "../circuit/breaker.ts"
-import { handleOf } from "../circuit/handle.ts"
 import type { Watcher } from "./state.ts"
 
 export interface Inside {
   /** Of this interface, of `Watcher` and of `Breaker`: with another one the registry is as one made by hand. */
   readonly version: 1
   readonly find: (name: string) => Breaker | undefined
+  /** What programs hold of it: a handle of the copy that made the registry. */
+  readonly get: (name: string) => CircuitBreaker | undefined
   /** Throws `CircuitConflictError`. */
   readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
   readonly newChanges: Stream.Stream<CircuitChange>
@@ -39,9 +40,7 @@ export const insideOf = (registry: CircuitBreakerRegistry): Inside | undefined =
 /** The circuit of that name, if it lives. */
 export const findCircuit = (registry: CircuitBreakerRegistry, name: string): CircuitBreaker | undefined => {
   const inside = insideOf(registry)
-  if (inside === undefined) return Option.getOrUndefined(Effect.runSync(registry.get(name)))
-  const breaker = inside.find(name)
-  return breaker && handleOf(breaker)
+  return inside === undefined ? Option.getOrUndefined(Effect.runSync(registry.get(name))) : inside.get(name)
 }
 
 /** The changes from now on. */

@@ -83,7 +83,8 @@ export const adopt = (state: State, circuit: CircuitBreaker): Breaker => {
         `package, got ${name}`
     )
   }
-  const { breaker, name } = circuit
+  // It may stand for another one by now, if it was forgotten.
+  const { live: breaker, name } = circuit
   if (state.living.get(name) !== breaker) {
     checkName(`${field}.name`, name)
     if (state.living.has(name)) throw new CircuitConflictError({ circuit: name, fields: [] })
