@@ -441,11 +441,12 @@ export const withCircuitBreaker: {
 } = ((...args: [self: AnyCall, target: Target, options?: AnyOptions] | [target: Target, options?: AnyOptions]) => {
   // Not `dual`, which costs a call as much as the circuit does.
   const [first, second, third] = args
-  if (isDataFirst(internal.isTarget, args)) {
-    const target = checkTarget("CircuitBreaker.withCircuitBreaker", second)
-    return protect(first as AnyCall, target, parse("CircuitBreaker.withCircuitBreaker", third))
+  if (internal.isTarget(second)) {
+    return protect(first as AnyCall, second, parse("CircuitBreaker.withCircuitBreaker", third))
   }
-  const target = checkTarget("CircuitBreaker.withCircuitBreaker", first)
+  // A list of its own: `args` is not allocated as long as it is passed to nothing.
+  const isMissing = args.length > 1 && isDataFirst(internal.isTarget, [first, second])
+  const target = checkTarget("CircuitBreaker.withCircuitBreaker", isMissing ? second : first)
   const options = parse("CircuitBreaker.withCircuitBreaker", second as AnyOptions | undefined)
   return (self: AnyCall) => protect(self, target, options)
 }) as never
