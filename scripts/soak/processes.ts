@@ -29,10 +29,11 @@ export interface Victim {
   readonly settle: Effect.Effect<void, ServerError>
 }
 
-/** What the processes of both kinds of servers have in common. */
+/** What the processes of both kinds of servers have in common. `isUp` returns when one that was launched takes calls. */
 const makeProcess = Effect.fnUntraced(function*(
   name: string,
-  launch: (port: number) => Effect.Effect<ChildProcess, ServerError>
+  launch: (port: number) => ChildProcess,
+  isUp: (child: ChildProcess) => Effect.Effect<unknown, ServerError>
 ) {
   let child: ChildProcess | undefined
   let paused = false
@@ -48,8 +49,10 @@ const makeProcess = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() => kill)
 
   const port = yield* freePort
-  const start = Effect.map(launch(port), (started) => {
-    child = started
+  // Known before it is up: who starts it may be interrupted while it waits, or start it twice.
+  const start = Effect.suspend(() => {
+    child = launch(port)
+    return isUp(child)
   })
   yield* start
   return {
@@ -90,17 +93,16 @@ export const startServer = Effect.fnUntraced(function*(
       orElse: () => Effect.fail(new ServerError({ server: name, reason: `did not say "${tag}"` }))
     }))
 
-  const running = yield* makeProcess(name, (port) =>
-    Effect.suspend(() => {
-      const child = fork(fileURLToPath(new URL("server.ts", import.meta.url)), [String(port)], {
-        stdio: ["ignore", "ignore", "inherit", "ipc"],
-        execArgv: []
-      })
-      child.on("message", (message: Message) => {
-        if ("attempt" in message) hear(message)
-      })
-      return Effect.as(reply(child, "Listening"), child)
-    }))
+  const running = yield* makeProcess(name, (port) => {
+    const child = fork(fileURLToPath(new URL("server.ts", import.meta.url)), [String(port)], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      execArgv: []
+    })
+    child.on("message", (message: Message) => {
+      if ("attempt" in message) hear(message)
+    })
+    return child
+  }, (child) => reply(child, "Listening"))
 
   const tell = (command: Command) =>
     Effect.sync(() => {
@@ -131,16 +133,15 @@ export const hasRedis = (): boolean => spawnSync("redis-server", ["--version"]).
 
 /** A Redis that keeps everything in memory. */
 export const startRedis = Effect.gen(function*() {
-  const running = yield* makeProcess("redis", (port) =>
-    Effect.sync(() => {
-      const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-      const child = spawn("redis-server", args, { stdio: "ignore" })
-      // Ends it if this process is killed and so cannot, which closes the pipe.
-      const watchdog = spawn("sh", ["-c", `read _; kill -9 ${child.pid}`], { stdio: ["pipe", "ignore", "ignore"] })
-      child.once("exit", () => watchdog.kill("SIGKILL"))
-      // It is up when it takes connections, which its client waits for.
-      return child
-    }))
+  const running = yield* makeProcess("redis", (port) => {
+    const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    const child = spawn("redis-server", args, { stdio: "ignore" })
+    // Ends it if this process is killed and so cannot, which closes the pipe.
+    const watchdog = spawn("sh", ["-c", `read _; kill -9 ${child.pid}`], { stdio: ["pipe", "ignore", "ignore"] })
+    child.once("exit", () => watchdog.kill("SIGKILL"))
+    return child
+    // It is up when it takes connections, which its client waits for.
+  }, () => Effect.void)
   return {
     ...running,
     heal: running.resume,

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import { audit, describe as inWords, type Report, type Sample, slope } from "../../scripts/soak/audit.ts"
 import { Attempts, Calls, Gate, watchBulkhead, watchCircuit, watchRateLimit } from "../../scripts/soak/ledger.ts"
 import { takeDown } from "../../scripts/soak/load.ts"
+import { startServer } from "../../scripts/soak/processes.ts"
 
 const samples = (heap: (i: number) => number, handles: (i: number) => number = () => 2): ReadonlyArray<Sample> =>
   Array.from({ length: 9 }, (_, i) => ({
@@ -227,6 +228,26 @@ describe("the audit of a soak", () => {
     assert.include(words, "FAILED every call ended once (101)\n           orders: 101 asked, 100 ended")
     assert.include(words, "ok     the heap did not grow")
   })
+})
+
+describe("the servers of a soak", () => {
+  it.live("one whose start was interrupted, or asked for twice, ends with the scope", () =>
+    Effect.gen(function*() {
+      const processes = () => process.getActiveResourcesInfo().filter((kind) => kind === "ProcessWrap").length
+      const before = processes()
+      yield* Effect.scoped(Effect.gen(function*() {
+        const server = yield* startServer("a", () => {})
+        yield* server.kill
+        const starts = [yield* Effect.forkChild(server.heal, { startImmediately: true })]
+        starts.push(yield* Effect.forkChild(server.heal, { startImmediately: true }))
+        yield* Fiber.interruptAll(starts)
+      }))
+      // Node lets go of a process that has ended some turns of its loop later.
+      for (let turns = 0; processes() > before && turns < 1000; turns++) {
+        yield* Effect.promise(() => new Promise(setImmediate))
+      }
+      assert.strictEqual(processes(), before)
+    }), 30_000)
 })
 
 describe("the ledger of a soak", () => {
