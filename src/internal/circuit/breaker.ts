@@ -54,6 +54,8 @@ export class Breaker {
   /** What programs hold of this circuit, once one asked for it. */
   handle: Handle | undefined = undefined
   private home: Home
+  /** That of its home, at hand for every call. */
+  readonly clock: Clock.Clock
   private settings: Settings
   /** Since the circuit was made, and as it was at the last reset. */
   readonly tally = emptyTally()
@@ -64,6 +66,7 @@ export class Breaker {
   constructor({ home, name, policy, start, trackUse = false }: BreakerOptions) {
     this.name = name
     this.home = home
+    this.clock = home.clock
     this.settings = settingsOf(policy, { use: trackUse, durations: false }, home.context)
     const now = this.lastUsedAt = this.now()
     this.ref = Ref.makeUnsafe(Circuit.make(this.rules, now))
@@ -86,12 +89,8 @@ export class Breaker {
     return this.settings.rules
   }
 
-  get clock(): Clock.Clock {
-    return this.home.clock
-  }
-
   now(): number {
-    return monotonicMillis(this.home.clock)
+    return monotonicMillis(this.clock)
   }
 
   // ---------------------------------------------------------------------------
@@ -337,7 +336,7 @@ export class Breaker {
       name: this.name,
       inFlight: this.inFlight,
       failed: this.failed,
-      timestamp: this.home.clock.currentTimeMillisUnsafe()
+      timestamp: this.clock.currentTimeMillisUnsafe()
     })
   }
 
@@ -352,7 +351,7 @@ export class Breaker {
 
   /** Begun when it is first needed. Until then the circuit is closed, and its state says since when. */
   get journal(): Journal {
-    return this.written ??= new Journal(this.name, this.home.clock, (this.circuit as Circuit.Closed).closedAt)
+    return this.written ??= new Journal(this.name, this.clock, (this.circuit as Circuit.Closed).closedAt)
   }
 
   get parent(): Parent | undefined {
