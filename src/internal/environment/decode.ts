@@ -86,8 +86,8 @@ export const upToHour = { plain: 600, longest: Duration.hours(1) }
 export const upToDay = { plain: HOUR, longest: Duration.days(1) }
 
 /** Those of `Config.Boolean`. */
-export const TRUE = ["true", "yes", "on", "1", "y"]
-export const FALSE = ["false", "no", "off", "0", "n"]
+const TRUE = ["true", "yes", "on", "1", "y"]
+const FALSE = ["false", "no", "off", "0", "n"]
 
 export const flag: Kind<boolean> = {
   accepts: "true, yes, on or 1, or else false, no, off or 0",
