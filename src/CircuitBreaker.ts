@@ -546,7 +546,7 @@ export const withCircuitBreakerStream: {
     target: T,
     options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
-} = dual(
+} = /* @__PURE__ */ dual(
   (args) => isDataFirst(internal.isTarget, args),
   <A, E, R, T extends AnyTarget>(
     self: Stream.Stream<A, E, R>,
@@ -759,7 +759,7 @@ export const onFailure: AddListener<CallEnded> = /* @__PURE__ */ listenTo(
 export const withNote: {
   (note: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, note: string): Effect.Effect<A, E, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, note: string): Effect.Effect<A, E, R> =>
     Effect.provideService(self, CommandNote, checkString("CircuitBreaker.withNote: note", note))

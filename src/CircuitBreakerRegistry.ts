@@ -203,9 +203,10 @@ export interface Reloaded {
  * @category services
  * @since 0.1.0
  */
-export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, CircuitBreakerRegistry> = Context.Service<
-  CircuitBreakerRegistry
->("effect-resilience/CircuitBreakerRegistry")
+export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, CircuitBreakerRegistry> =
+  /* @__PURE__ */ Context.Service<
+    CircuitBreakerRegistry
+  >("effect-resilience/CircuitBreakerRegistry")
 
 /**
  * Options of `layer`.

@@ -259,7 +259,7 @@ const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effe
   )
 
 /** Lets `maxLines` lines of a circuit pass per window, and reports at its end how many did not. */
-const makeLimit = Effect.fnUntraced(function*(
+const makeLimit = /* @__PURE__ */ Effect.fnUntraced(function*(
   maxLines: number,
   window: Duration.Duration
 ): Effect.fn.Return<(circuit: string, line: Effect.Effect<void>) => Effect.Effect<void>, never, Scope.Scope> {

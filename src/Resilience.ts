@@ -256,7 +256,7 @@ export interface Options {
   readonly spans?: boolean | undefined
 }
 
-const OPTIONS = optionNames<Options>({
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({
   name: true,
   isAnswer: true,
   classify: true,
@@ -542,7 +542,7 @@ export const standard: {
   <const O extends Omit<Options, "name">>(name: string, options: O & Known<O>): Resilience<Standard<O>>
 } = (name: string, options?: Omit<Options, "name">) => makeStandard(name, STANDARD, options)
 
-const STANDARD = { retry: {}, attemptTimeout: Duration.seconds(10) } as const
+const STANDARD = { retry: {}, attemptTimeout: /* @__PURE__ */ Duration.seconds(10) } as const
 
 /**
  * Makes a standard pipeline with the settings of the environment: the attempts

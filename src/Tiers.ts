@@ -478,11 +478,16 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
 // options
 // -----------------------------------------------------------------------------
 
-const TIER_OPTIONS = optionNames<TierOptions>({ circuit: true, policy: true, timeout: true, retry: true })
+const TIER_OPTIONS = /* @__PURE__ */ optionNames<TierOptions>({
+  circuit: true,
+  policy: true,
+  timeout: true,
+  retry: true
+})
 
-const OPTIONS = optionNames<Options<never>>({ isAnswer: true, deadline: true, spans: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options<never>>({ isAnswer: true, deadline: true, spans: true })
 
-const LAYER_OPTIONS = optionNames<LayerOptions<unknown>>({
+const LAYER_OPTIONS = /* @__PURE__ */ optionNames<LayerOptions<unknown>>({
   isAnswer: true,
   deadline: true,
   spans: true,

@@ -734,7 +734,9 @@ export interface Chaos {
  * @category services
  * @since 0.1.0
  */
-export const Chaos: Context.Service<Chaos, Chaos> = Context.Service<Chaos>("effect-resilience/testing/Chaos")
+export const Chaos: Context.Service<Chaos, Chaos> = /* @__PURE__ */ Context.Service<Chaos>(
+  "effect-resilience/testing/Chaos"
+)
 
 /**
  * The options of a chaos.
@@ -864,7 +866,7 @@ export const withChaos: {
     point: string,
     options?: { readonly error?: ((call: Call) => E2) | undefined }
   ): Effect.Effect<A, E | E2, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   (args) => typeof args[0] !== "string",
   <A, E, R, E2 = never>(
     self: Effect.Effect<A, E, R>,
@@ -936,7 +938,7 @@ export const wrapLayer: {
     service: Context.Key<I, S>,
     options: WrapOptions<NoInfer<S>>
   ): Layer.Layer<I, E, R>
-} = dual(3, <I, S extends object, E, R>(
+} = /* @__PURE__ */ dual(3, <I, S extends object, E, R>(
   self: Layer.Layer<I, E, R>,
   service: Context.Key<I, S>,
   options: WrapOptions<NoInfer<S>>

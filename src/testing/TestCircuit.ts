@@ -394,7 +394,7 @@ export function recordTransitions<T extends CircuitBreaker.Target>(
     : Effect.flatMap(circuitOf(target), ({ events }) => recordFrom(site, events))
 }
 
-const recordFrom = Effect.fnUntraced(function*(site: CallSite, events: Stream.Stream<CircuitEvent>) {
+const recordFrom = /* @__PURE__ */ Effect.fnUntraced(function*(site: CallSite, events: Stream.Stream<CircuitEvent>) {
   const log: Log = { transitions: [], delivered: 0, lost: 0, sequences: new Map() }
   yield* events.pipe(
     Stream.runForEach((event) => Effect.sync(() => write(log, event))),

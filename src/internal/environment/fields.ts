@@ -43,7 +43,7 @@ const field = <A extends Value>(kind: Kind<A>, byDefault: A, description: string
   description
 })
 
-export const builtIn = make()
+export const builtIn = /* @__PURE__ */ make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
@@ -64,10 +64,10 @@ const RULES = [...TRIPS, "slowCallDuration"] as const
 export type Rule = typeof RULES[number]
 
 export const DEFAULT_OPEN_TIME = {
-  initial: Duration.minutes(1),
+  initial: /* @__PURE__ */ Duration.minutes(1),
   grows: true,
   multiplier: 2,
-  maximum: Duration.minutes(5)
+  maximum: /* @__PURE__ */ Duration.minutes(5)
 }
 
 /** The open time of a policy, in the terms of the variables. */

@@ -37,7 +37,7 @@ export interface Code {
   readonly isComplete: boolean
 }
 
-const OPTIONS = optionNames<Options>({ defaults: true, circuits: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ defaults: true, circuits: true })
 
 export const codeOf = (owner: string, options: Options, isComplete: boolean): Code => {
   const { circuits, defaults } = checkOptions(owner, options, OPTIONS)

@@ -22,14 +22,16 @@ export interface Origin {
   readonly startedAt: number
 }
 
-export const makeOrigin = Effect.fnUntraced(function*(seed: string | number | undefined): Effect.fn.Return<Origin> {
-  const clock = yield* Clock.Clock
-  return {
-    seed: String(seed ?? (yield* Random.nextIntBetween(0, 0x7fffffff))),
-    clock,
-    startedAt: monotonicMillis(clock)
+export const makeOrigin = /* @__PURE__ */ Effect.fnUntraced(
+  function*(seed: string | number | undefined): Effect.fn.Return<Origin> {
+    const clock = yield* Clock.Clock
+    return {
+      seed: String(seed ?? (yield* Random.nextIntBetween(0, 0x7fffffff))),
+      clock,
+      startedAt: monotonicMillis(clock)
+    }
   }
-})
+)
 
 export interface PointOptions<A, E, R> extends Origin {
   readonly name: string
