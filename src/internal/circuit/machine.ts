@@ -81,6 +81,9 @@ export interface MetricsOnly extends Period {
 
 export type Circuit = Closed | Open | HalfOpen | ForcedOpen | Disabled | MetricsOnly
 
+/** Whether a circuit in that state rejects every call. */
+export const isOpen = (state: Circuit["_tag"]): boolean => state === "Open" || state === "ForcedOpen"
+
 /** Why a circuit changed its state. */
 export type Reason = StateChanged["reason"]
 
