@@ -67,7 +67,7 @@ import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
@@ -547,7 +547,8 @@ export const withCircuitBreakerStream: {
     options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
 } = /* @__PURE__ */ dual(
-  (args) => isDataFirst(internal.isTarget, args),
+  // The class of a service is an effect, and no stream.
+  (args) => args.length > 1 && (Stream.isStream(args[0]) || internal.isTarget(args[1])),
   <A, E, R, T extends AnyTarget>(
     self: Stream.Stream<A, E, R>,
     target: T,
