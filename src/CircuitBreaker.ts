@@ -58,17 +58,15 @@
  * @stability stable
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Pull from "effect/Pull"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
@@ -80,8 +78,10 @@ import { checkCallOptions } from "./internal/circuit/callOptions.ts"
 import { executeInStep, Execution } from "./internal/circuit/execution.ts"
 import { handleOf, isHandle } from "./internal/circuit/handle.ts"
 import { homeOf } from "./internal/circuit/home.ts"
+import { listenTo } from "./internal/circuit/listen.ts"
 import { CommandNote } from "./internal/circuit/note.ts"
 import { from as policyFrom } from "./internal/circuit/policy.ts"
+import { throughPermit } from "./internal/circuit/stream.ts"
 import * as internal from "./internal/circuit/target.ts"
 import { OneStep } from "./internal/oneStep.ts"
 import { loadCircuit } from "./internal/environment/load.ts"
@@ -546,8 +546,9 @@ export const withCircuitBreakerStream: {
     target: T,
     options?: StreamOptions<E>
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>>
-} = dual(
-  (args) => isDataFirst(internal.isTarget, args),
+} = /* @__PURE__ */ dual(
+  // The class of a service is an effect, and no stream.
+  (args) => args.length > 1 && (Stream.isStream(args[0]) || internal.isTarget(args[1])),
   <A, E, R, T extends AnyTarget>(
     self: Stream.Stream<A, E, R>,
     target: T,
@@ -555,36 +556,8 @@ export const withCircuitBreakerStream: {
   ): Stream.Stream<A, E | CircuitOpenError, R | TargetServices<T>> => {
     checkTarget("CircuitBreaker.withCircuitBreakerStream", target)
     const options = parse("CircuitBreaker.withCircuitBreakerStream", input)
-    return Stream.unwrap(Effect.gen(function*() {
-      // A scope of its own: the stream this one is a part of may go on long after it.
-      const scope = yield* Scope.fork(yield* Effect.scope)
-      const permit = yield* Scope.provide(
-        Effect.flatMap(locate(target as Target, options?.policy), (breaker) => breaker.permit),
-        scope
-      )
-      let received = false
-      let ended = false
-      yield* Scope.addFinalizerExit(scope, (exit) => {
-        if (ended) return Effect.void
-        if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
-          return permit.conclude(Exit.failCause(exit.cause), options)
-        }
-        return received && !Exit.hasInterrupts(exit) ? permit.success : permit.ignore
-      })
-      return Stream.transformPull(self, (pull) =>
-        Effect.succeed(Effect.onExitPrimitive(permit.pull(pull), (exit) => {
-          if (Exit.isSuccess(exit)) {
-            received = true
-            return
-          }
-          ended = true
-          const end = Pull.doneExitFromCause(exit.cause)
-          return Effect.ensuring(
-            Exit.isSuccess(end) ? permit.success : permit.conclude(Exit.failCause(end.cause), options),
-            Scope.close(scope, end)
-          )
-        })))
-    }))
+    const permit = Effect.flatMap(locate(target as Target, options?.policy), (breaker) => breaker.permit)
+    return throughPermit(self, permit, options)
   }
 )
 
@@ -675,7 +648,14 @@ const locate = (target: Target, policy: CircuitPolicy.CircuitPolicy | undefined)
 // listeners
 // -----------------------------------------------------------------------------
 
-type Listen<Event> = {
+/**
+ * Adds a listener to a circuit, until the scope closes.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface AddListener<out Event> {
   <E, R>(
     listener: (event: Event) => Effect.Effect<void, E, R>
   ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
@@ -684,23 +664,6 @@ type Listen<Event> = {
     listener: (event: Event) => Effect.Effect<void, E, R>
   ): Effect.Effect<void, never, R | Scope.Scope>
 }
-
-/** A listener to the events of one kind that satisfy the predicate. */
-const listenTo = <Tag extends CircuitEvent["_tag"]>(
-  caller: string,
-  tag: Tag,
-  isWanted: (event: Extract<CircuitEvent, { readonly _tag: Tag }>) => boolean
-): Listen<Extract<CircuitEvent, { readonly _tag: Tag }>> =>
-  dual(2, <E, R>(
-    self: CircuitBreaker<never>,
-    listener: (event: Extract<CircuitEvent, { readonly _tag: Tag }>) => Effect.Effect<void, E, R>
-  ): Effect.Effect<void, never, R | Scope.Scope> => {
-    if (!isCircuitBreaker(self)) refuse(`${caller}: circuit`, "a circuit", self)
-    if (typeof listener !== "function") {
-      refuse(`${caller}: listener`, "a function that returns an effect", listener)
-    }
-    return self.on(tag, (event) => isWanted(event) ? listener(event) : Effect.void)
-  })
 
 /**
  * Runs an effect each time a circuit opens, until the scope closes. The
@@ -727,15 +690,11 @@ const listenTo = <Tag extends CircuitEvent["_tag"]>(
  * @category listeners
  * @since 0.1.0
  */
-export const onTrip: {
-  <E, R>(
-    listener: (event: StateChanged) => Effect.Effect<void, E, R>
-  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
-  <E, R>(
-    self: CircuitBreaker<never>,
-    listener: (event: StateChanged) => Effect.Effect<void, E, R>
-  ): Effect.Effect<void, never, R | Scope.Scope>
-} = /* @__PURE__ */ listenTo("CircuitBreaker.onTrip", "StateChanged", (event) => event.to === "Open")
+export const onTrip: AddListener<StateChanged> = /* @__PURE__ */ listenTo(
+  "CircuitBreaker.onTrip",
+  "StateChanged",
+  (event) => event.to === "Open"
+)
 
 /**
  * Runs an effect each time a circuit closes, as `onTrip` does.
@@ -744,15 +703,11 @@ export const onTrip: {
  * @category listeners
  * @since 0.1.0
  */
-export const onRecovery: {
-  <E, R>(
-    listener: (event: StateChanged) => Effect.Effect<void, E, R>
-  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
-  <E, R>(
-    self: CircuitBreaker<never>,
-    listener: (event: StateChanged) => Effect.Effect<void, E, R>
-  ): Effect.Effect<void, never, R | Scope.Scope>
-} = /* @__PURE__ */ listenTo("CircuitBreaker.onRecovery", "StateChanged", (event) => event.to === "Closed")
+export const onRecovery: AddListener<StateChanged> = /* @__PURE__ */ listenTo(
+  "CircuitBreaker.onRecovery",
+  "StateChanged",
+  (event) => event.to === "Closed"
+)
 
 /**
  * Runs an effect after each call that counts as failed, as `onTrip` does.
@@ -762,15 +717,11 @@ export const onRecovery: {
  * @category listeners
  * @since 0.1.0
  */
-export const onFailure: {
-  <E, R>(
-    listener: (event: CallEnded) => Effect.Effect<void, E, R>
-  ): (self: CircuitBreaker<never>) => Effect.Effect<void, never, R | Scope.Scope>
-  <E, R>(
-    self: CircuitBreaker<never>,
-    listener: (event: CallEnded) => Effect.Effect<void, E, R>
-  ): Effect.Effect<void, never, R | Scope.Scope>
-} = /* @__PURE__ */ listenTo("CircuitBreaker.onFailure", "CallEnded", (event) => event.outcome === "Failure")
+export const onFailure: AddListener<CallEnded> = /* @__PURE__ */ listenTo(
+  "CircuitBreaker.onFailure",
+  "CallEnded",
+  (event) => event.outcome === "Failure"
+)
 
 // -----------------------------------------------------------------------------
 // commands
@@ -809,7 +760,7 @@ export const onFailure: {
 export const withNote: {
   (note: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, note: string): Effect.Effect<A, E, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, note: string): Effect.Effect<A, E, R> =>
     Effect.provideService(self, CommandNote, checkString("CircuitBreaker.withNote: note", note))

@@ -38,7 +38,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
@@ -59,7 +58,7 @@ import { adopt, checkName, getOrCreate, register, release, remove } from "./inte
 import { reload } from "./internal/registry/reload.ts"
 import * as State from "./internal/registry/state.ts"
 import { isOpen, summarise, warnIfPerCall } from "./internal/registry/status.ts"
-import type { CircuitConflictError } from "./ResilienceError.ts"
+import { type CircuitConflictError, isCircuitConflictError } from "./ResilienceError.ts"
 
 /**
  * The named circuits of a program.
@@ -204,9 +203,10 @@ export interface Reloaded {
  * @category services
  * @since 0.1.0
  */
-export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, CircuitBreakerRegistry> = Context.Service<
-  CircuitBreakerRegistry
->("effect-resilience/CircuitBreakerRegistry")
+export const CircuitBreakerRegistry: Context.Service<CircuitBreakerRegistry, CircuitBreakerRegistry> =
+  /* @__PURE__ */ Context.Service<
+    CircuitBreakerRegistry
+  >("effect-resilience/CircuitBreakerRegistry")
 
 /**
  * Options of `layer`.
@@ -484,8 +484,6 @@ const orConflict = (f: () => Breaker): Effect.Effect<CircuitBreaker, CircuitConf
     try {
       return Effect.succeed(handleOf(f()))
     } catch (error) {
-      return isConflict(error) ? Effect.fail(error) : Effect.die(error)
+      return isCircuitConflictError(error) ? Effect.fail(error) : Effect.die(error)
     }
   })
-
-const isConflict = (error: unknown): error is CircuitConflictError => Predicate.isTagged(error, "CircuitConflictError")

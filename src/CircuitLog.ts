@@ -43,6 +43,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
+import { isOpen } from "./internal/circuit/machine.ts"
 import { newChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
@@ -219,7 +220,6 @@ const writeStateChange = (
     : change.to === "HalfOpen"
     ? Effect.logInfo("circuit_half_opened")
     : Effect.logInfo("circuit_closed")
-  const isOpen = change.to === "Open" || change.to === "ForcedOpen"
   return write(line, {
     circuit_breaker: change.circuit,
     state: STATE_NAMES[change.to],
@@ -234,7 +234,7 @@ const writeStateChange = (
     last_error: change.to === "Open" && change.lastFailure !== undefined
       ? failureText(change.lastFailure)
       : undefined,
-    recovery_timeout: isOpen && Duration.isFinite(change.retryAfter)
+    recovery_timeout: isOpen(change.to) && Duration.isFinite(change.retryAfter)
       ? Duration.toSeconds(change.retryAfter)
       : undefined,
     elapsed_seconds: Duration.toSeconds(change.elapsed)
@@ -259,7 +259,7 @@ const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effe
   )
 
 /** Lets `maxLines` lines of a circuit pass per window, and reports at its end how many did not. */
-const makeLimit = Effect.fnUntraced(function*(
+const makeLimit = /* @__PURE__ */ Effect.fnUntraced(function*(
   maxLines: number,
   window: Duration.Duration
 ): Effect.fn.Return<(circuit: string, line: Effect.Effect<void>) => Effect.Effect<void>, never, Scope.Scope> {

@@ -145,7 +145,7 @@ export const withFallback: {
     self: Effect.Effect<A, E, R>,
     fallback: Fallback<NoInfer<E>, A2, E2, R2>
   ): Effect.Effect<A | A2, E2, R | R2>
-} = dual(
+} = /* @__PURE__ */ dual(
   isDataFirst,
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,
@@ -184,7 +184,7 @@ const OPTIONS = /* @__PURE__ */ optionNames<Options<never>>({ when: true })
 export const withFallbackValue: {
   <A2>(value: A2): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, never, R>
   <A, E, R, A2>(self: Effect.Effect<A, E, R>, value: A2): Effect.Effect<A | A2, never, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <A, E, R, A2>(self: Effect.Effect<A, E, R>, value: A2): Effect.Effect<A | A2, never, R> =>
     Effect.orElseSucceed(self, () => value)

@@ -349,7 +349,9 @@ export interface HealthMonitor {
  * @category services
  * @since 0.1.0
  */
-export const HealthMonitor: Context.Service<HealthMonitor, HealthMonitor> = Context.Service<HealthMonitor>(
+export const HealthMonitor: Context.Service<HealthMonitor, HealthMonitor> = /* @__PURE__ */ Context.Service<
+  HealthMonitor
+>(
   "effect-resilience/HealthMonitor"
 )
 
@@ -490,7 +492,7 @@ const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
 // options
 // -----------------------------------------------------------------------------
 
-const TIMEOUT = Duration.seconds(5)
+const TIMEOUT = /* @__PURE__ */ Duration.seconds(5)
 
 const OPTIONS = /* @__PURE__ */ optionNames<Options>({
   checks: true,

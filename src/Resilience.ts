@@ -256,7 +256,7 @@ export interface Options {
   readonly spans?: boolean | undefined
 }
 
-const OPTIONS = optionNames<Options>({
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({
   name: true,
   isAnswer: true,
   classify: true,
@@ -300,7 +300,7 @@ export interface Resilience<O extends Options> {
     f: (...args: Args) => Effect.Effect<A, E, R>
   ) => (...args: Args) => Effect.Effect<Spelled<Success<O, A>>, Spelled<Failure<O, E>>, Spelled<R | Services<O>>>
 
-  /** The steps in words, a line for each, outermost first. */
+  /** The steps in words as they are now, a line for each, outermost first. */
   readonly description: string
 }
 
@@ -470,7 +470,9 @@ export const make = <const O extends Options>(options: O & Known<O>): Resilience
     wrap:
       ((f: (...args: ReadonlyArray<unknown>) => AnyCall) => (...args: ReadonlyArray<unknown>) =>
         execute(Effect.suspend(() => f(...args)))) as Resilience<O>["wrap"],
-    description: describeStages(name, stages)
+    get description() {
+      return describeStages(name, stages)
+    }
   }
 }
 
@@ -540,7 +542,7 @@ export const standard: {
   <const O extends Omit<Options, "name">>(name: string, options: O & Known<O>): Resilience<Standard<O>>
 } = (name: string, options?: Omit<Options, "name">) => makeStandard(name, STANDARD, options)
 
-const STANDARD = { retry: {}, attemptTimeout: Duration.seconds(10) } as const
+const STANDARD = { retry: {}, attemptTimeout: /* @__PURE__ */ Duration.seconds(10) } as const
 
 /**
  * Makes a standard pipeline with the settings of the environment: the attempts
@@ -657,12 +659,12 @@ const isPresent = (options: Options, step: Step): boolean =>
 const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
   fallback: ({ options: { fallback, isAnswer } }) => ({
     title: "fallback",
-    description: isAnswer === undefined ? "on any failure" : "on any failure but an answer",
+    describe: () => isAnswer === undefined ? "on any failure" : "on any failure but an answer",
     protect: (self) => Fallback.withFallback(self, fallback!)
   }),
   timeout: ({ limits, options: { name } }) => ({
     title: "timeout",
-    description: `${Duration.format(limits.timeout!.duration)} for the whole call`,
+    describe: () => `${Duration.format(limits.timeout!.duration)} for the whole call`,
     protect: timeoutStep(limits.timeout!, name, "total")
   }),
   retry: (plan) => {
@@ -671,31 +673,35 @@ const STAGES: { readonly [S in Step]: (plan: Plan) => Stage } = {
     const total = totalAround("retry", plan)
     // A wait that ends after the whole call has to is not worth beginning.
     const limited = total === undefined ? policy : endingWithin(policy, total)
-    return { title: "retry", description: policy.description, protect: (self) => Retry.withRetry(self, limited) }
+    return { title: "retry", describe: () => policy.description, protect: (self) => Retry.withRetry(self, limited) }
   },
   hedge: ({ options: { hedge, name } }) => {
     const policy = inOperation(name, Hedge.isHedgePolicy(hedge) ? hedge : Hedge.make(hedge as Hedge.Options))
-    return { title: "hedge", description: policy.description, protect: (self) => Hedge.withHedge(self, policy) }
+    return { title: "hedge", describe: () => policy.description, protect: (self) => Hedge.withHedge(self, policy) }
   },
   rateLimit: (plan) => {
     const limit = checkTarget(RATE_LIMIT, "Resilience.make: rateLimit", plan.options.rateLimit!)
     return {
       title: "rate limit",
-      description: describeTarget(limit),
+      describe: () => describeTarget(limit),
       protect: RateLimit.withRateLimit(limit, { maxWait: totalAround("rateLimit", plan) })
     }
   },
   circuitBreaker: (plan) => {
-    const { description, policy, target } = circuitOf(plan.options)
-    return { title: "circuit breaker", description, protect: circuitStep(plan, target, policy) }
+    const circuit = circuitOf(plan.options)
+    return {
+      title: "circuit breaker",
+      describe: () => describeCircuit(circuit),
+      protect: circuitStep(plan, circuit)
+    }
   },
   bulkhead: ({ options }) => {
     const bulkhead = checkTarget(BULKHEAD, "Resilience.make: bulkhead", options.bulkhead!)
-    return { title: "bulkhead", description: describeTarget(bulkhead), protect: Bulkhead.withBulkhead(bulkhead) }
+    return { title: "bulkhead", describe: () => describeTarget(bulkhead), protect: Bulkhead.withBulkhead(bulkhead) }
   },
   attemptTimeout: ({ limits, options: { name } }) => ({
     title: "attempt timeout",
-    description: `${Duration.format(limits.attemptTimeout!.duration)} for one attempt`,
+    describe: () => `${Duration.format(limits.attemptTimeout!.duration)} for one attempt`,
     protect: timeoutStep(limits.attemptTimeout!, name, "attempt")
   })
 }
@@ -708,30 +714,29 @@ const timeoutStep = (limit: CheckedLimit, operation: string, kind: "attempt" | "
   Timeout.withTimeout({ ...limit, operation, kind })
 
 /** Where the circuit is, and under which policy if the pipeline has one for it. */
-const circuitOf = ({ circuitBreaker, name }: Options): {
-  readonly description: string
+interface LocatedCircuit {
   readonly target: CircuitBreaker.Target
   readonly policy?: CircuitPolicy.CircuitPolicy
-} => {
+}
+
+const circuitOf = ({ circuitBreaker, name }: Options): LocatedCircuit => {
   const circuit = circuitBreaker as Exclude<Options["circuitBreaker"], false>
-  if (circuit === undefined || typeof circuit === "string") {
-    const target = circuit ?? name
-    return { description: `"${target}" of the registry`, target }
-  }
-  if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) {
-    return { description: describeTarget(circuit), target: circuit }
-  }
+  if (circuit === undefined || typeof circuit === "string") return { target: circuit ?? name }
+  if (CircuitBreaker.isCircuitBreaker(circuit) || Context.isKey(circuit)) return { target: circuit }
   if (!isObject(circuit)) {
     return refuse("Resilience.make: circuitBreaker", "a circuit, the name or the class of one, or a policy", circuit)
   }
-  const policy = policyFrom("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options)
-  return { description: `"${name}" of the registry: ${policy.description}`, target: name, policy }
+  return { target: name, policy: policyFrom("Resilience.make: circuitBreaker", circuit as CircuitPolicy.Options) }
+}
+
+const describeCircuit = ({ policy, target }: LocatedCircuit): string => {
+  if (typeof target !== "string") return describeTarget(target)
+  return policy === undefined ? `"${target}" of the registry` : `"${target}" of the registry: ${policy.description}`
 }
 
 const circuitStep = (
   { limits: { interruptedAfter }, mayQueue, options }: Plan,
-  target: CircuitBreaker.Target,
-  policy: CircuitPolicy.CircuitPolicy | undefined
+  { policy, target }: LocatedCircuit
 ): Stage["protect"] => {
   const classify = options.isAnswer === undefined ? options.classify : classifyAnswer(options.classify)
   if (!mayQueue) return CircuitBreaker.withCircuitBreaker(target, { policy, classify, interruptedAfter })

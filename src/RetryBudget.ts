@@ -241,7 +241,7 @@ export type TargetServices<T> = T extends Context.Key<infer Identifier, RetryBud
  * @category services
  * @since 0.1.0
  */
-export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = Context.Service<RetryBudget>(
+export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = /* @__PURE__ */ Context.Service<RetryBudget>(
   "effect-resilience/RetryBudget"
 )
 

@@ -40,7 +40,16 @@ import * as CircuitBreaker from "./CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
 import { classifyAnswer } from "./internal/answer.ts"
-import { checkDuration, checkFunction, checkOptions, isObject, optionNames, refuse } from "./internal/check.ts"
+import {
+  checkDuration,
+  checkFunction,
+  checkList,
+  checkOptions,
+  checkString,
+  isObject,
+  optionNames,
+  refuse
+} from "./internal/check.ts"
 import { from as policyFrom } from "./internal/circuit/policy.ts"
 import { checkTarget } from "./internal/circuit/target.ts"
 import { endingWithin } from "./internal/retry/policy.ts"
@@ -152,7 +161,11 @@ export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
   name: string,
   call: Effect.Effect<A, E, R>,
   options: TierOptions<T> = {}
-): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => ({ name, call, options: checkTier("Tiers.tier", options) })
+): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => ({
+  name: checkString("Tiers.tier: name", name),
+  call: checkCall("Tiers.tier", call),
+  options: checkTier("Tiers.tier", options)
+})
 
 type AnyTier = Tier<unknown, unknown, unknown>
 type TierSuccess<T> = T extends Tier<infer A, infer _E, infer _R> ? A : never
@@ -232,6 +245,7 @@ export const make: {
   tiers: ReadonlyArray<Tier<A, E, R>>,
   options: Options<E> = {}
 ): Effect.Effect<A, E | AllTiersFailedError, R> => {
+  checkString("Tiers.make: operation", operation)
   checkTiers("Tiers.make", tiers, "a tier made with Tiers.tier", isTier)
   checkOptions("Tiers.make", options, OPTIONS)
   checkFunction("Tiers.make: isAnswer", options.isAnswer)
@@ -282,12 +296,13 @@ export const make: {
  */
 export const collect = <A, E, R>(
   self: Effect.Effect<A, E, R>
-): Effect.Effect<readonly [value: A, reports: ReadonlyArray<Report>], E, R> =>
-  Effect.withFiber((fiber) => {
+): Effect.Effect<readonly [value: A, reports: ReadonlyArray<Report>], E, R> => {
+  const call = checkCall("Tiers.collect", self)
+  return Effect.withFiber((fiber) => {
     const outer = fiber.getRef(Reports)
     const reports: Array<Report> = []
     let ended = false
-    return self.pipe(
+    return call.pipe(
       Effect.provideService(Reports, (report) => {
         // A fiber that outlives the effect goes on reporting.
         if (!ended) reports.push(report)
@@ -301,6 +316,7 @@ export const collect = <A, E, R>(
       Effect.map((value) => [value, reports] as const)
     )
   })
+}
 
 // -----------------------------------------------------------------------------
 // a service from one Layer per tier
@@ -478,11 +494,16 @@ export const layer = <I, S extends Tierable<S>, const T extends readonly [LayerT
 // options
 // -----------------------------------------------------------------------------
 
-const TIER_OPTIONS = optionNames<TierOptions>({ circuit: true, policy: true, timeout: true, retry: true })
+const TIER_OPTIONS = /* @__PURE__ */ optionNames<TierOptions>({
+  circuit: true,
+  policy: true,
+  timeout: true,
+  retry: true
+})
 
-const OPTIONS = optionNames<Options<never>>({ isAnswer: true, deadline: true, spans: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options<never>>({ isAnswer: true, deadline: true, spans: true })
 
-const LAYER_OPTIONS = optionNames<LayerOptions<unknown>>({
+const LAYER_OPTIONS = /* @__PURE__ */ optionNames<LayerOptions<unknown>>({
   isAnswer: true,
   deadline: true,
   spans: true,
@@ -494,20 +515,20 @@ const LAYER_OPTIONS = optionNames<LayerOptions<unknown>>({
 /** Names the mistake where an effect, or a tuple, is passed in place of a tier. */
 const checkTiers = (
   constructor: string,
-  tiers: unknown,
+  tiers: ReadonlyArray<unknown>,
   accepted: string,
   isTier: (tier: unknown) => boolean
 ): void => {
-  if (!Array.isArray(tiers)) return refuse(`${constructor}: tiers`, "a list of tiers", tiers)
+  checkList(`${constructor}: tiers`, { list: "a list of tiers", item: accepted }, tiers, isTier)
   if (tiers.length === 0) throw new RangeError(`${constructor}: tiers must be at least one tier, got none`)
-  for (const [index, tier] of tiers.entries()) {
-    if (!isTier(tier)) refuse(`${constructor}: tiers[${index}]`, accepted, tier)
-  }
 }
 
 const isTier = (u: unknown): boolean => isObject(u) && "call" in u && Effect.isEffect(u.call)
 
 const isLayerTier = (u: unknown): boolean => Array.isArray(u) && typeof u[0] === "string" && Layer.isLayer(u[1])
+
+const checkCall = <A, E, R>(constructor: string, call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.isEffect(call) ? call : refuse(`${constructor}: call`, "an effect", call)
 
 /** Checks the options of a tier, and makes its policy once. */
 const checkTier = <T extends CircuitBreaker.Target>(constructor: string, options: TierOptions<T>): TierOptions<T> => {

@@ -324,6 +324,13 @@ describe("load", () => {
         RangeError,
         "Environment.load: circuits.a.consecutiveFailures must be an integer >= 1, got 0"
       )
+      for (const circuits of [3, null, [CircuitPolicy.make()]] as ReadonlyArray<unknown> as ReadonlyArray<never>) {
+        assert.throws(
+          () => Environment.load({ circuits }),
+          RangeError,
+          "Environment.load: circuits must be an object of policies by name, got "
+        )
+      }
     }))
 
   // migration: CIRCUIT_BREAKER_FAILURE_THRESHOLD

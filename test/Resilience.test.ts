@@ -133,6 +133,28 @@ describe("Resilience.make", () => {
       assert.strictEqual(line({ circuitBreaker: Payments }), "  circuit breaker  \"payments\"")
     }))
 
+  it.effect("a description shows the size that a bulkhead has when it is asked for", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ name: "db", limit: 2 })
+      const pipeline = Resilience.make({ name: "api", circuitBreaker: false, bulkhead })
+      yield* bulkhead.resize(5)
+      assert.strictEqual(pipeline.description.split("\n")[1], "  bulkhead  \"db\": at most 5 calls at once, no queue")
+    }))
+
+  it.effect("making a pipeline prints nothing", () =>
+    Effect.gen(function*() {
+      let printed = 0
+      const bulkhead: Bulkhead.Bulkhead = Object.create(yield* Bulkhead.make({ name: "db", limit: 2 }), {
+        description: { get: () => `printed ${++printed} times` }
+      })
+      const retry: Retry.RetryPolicy = Object.create(Retry.make(), {
+        description: { get: () => `printed ${++printed} times` }
+      })
+      const pipeline = Resilience.make({ name: "api", bulkhead, retry })
+      assert.strictEqual(printed, 0)
+      assert.include(pipeline.description, "printed 2 times")
+    }))
+
   it("describe of a pipeline without steps is the call alone", () => {
     assert.strictEqual(Resilience.make({ name: "api", circuitBreaker: false }).description, "api\n  call")
   })

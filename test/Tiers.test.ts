@@ -254,6 +254,21 @@ describe("Tiers.make", () => {
     throws(unlike([["a", Effect.void]]), /Tiers\.make: tiers\[0\] must be a tier made with Tiers\.tier, got \[/)
     // @ts-expect-error no tier at all
     throws(() => Tiers.make("get", []), /Tiers\.make: tiers must be at least one tier, got none/)
+    throws(
+      () => Tiers.make(3 as unknown as string, [tier]),
+      /Tiers\.make: operation must be a string, got 3/
+    )
+    throws(() => Tiers.tier(3 as unknown as string, Effect.void), /Tiers\.tier: name must be a string, got 3/)
+    const noEffect: unknown = () => Effect.void
+    throws(
+      () => Tiers.tier("a", noEffect as typeof Effect.void),
+      /Tiers\.tier: call must be an effect, got the function/
+    )
+    throws(() => Tiers.collect(3 as unknown as typeof Effect.void), /Tiers\.collect: call must be an effect, got 3/)
+    throws(
+      () => Tiers.collect([tier] as unknown as typeof Effect.void),
+      /Tiers\.collect: call must be an effect, got \[/
+    )
     assert.doesNotThrow(() => Tiers.make("get", [tier], { deadline: "Infinity" }))
   })
 })

@@ -173,9 +173,15 @@ const COMMON: { readonly [K in keyof CommonOptions]-?: true } = {
   dashboard: true
 }
 
-const COMMON_OPTIONS = optionNames<CommonOptions>(COMMON)
+const COMMON_OPTIONS = /* @__PURE__ */ optionNames<CommonOptions>(COMMON)
 
-const OPTIONS = optionNames<Options>({ ...COMMON, token: true, changes: true, readAccess: true, allowedHosts: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({
+  ...COMMON,
+  token: true,
+  changes: true,
+  readAccess: true,
+  allowedHosts: true
+})
 
 // -----------------------------------------------------------------------------
 // layers

@@ -67,6 +67,20 @@ export const checkFunction = <F>(field: string, value: F): F =>
 export const checkString = <S extends string>(field: string, value: S): S =>
   typeof value === "string" ? value : refuse(field, "a string", value)
 
+/** A list of items. The first that is not accepted is named by its index. */
+export const checkList = <L>(
+  field: string,
+  accepted: { readonly list: string; readonly item: string },
+  list: L,
+  isItem: (item: unknown) => boolean
+): L => {
+  if (!Array.isArray(list)) return refuse(field, accepted.list, list)
+  for (const [index, item] of list.entries()) {
+    if (!isItem(item)) refuse(`${field}[${index}]`, accepted.item, item)
+  }
+  return list
+}
+
 export const checkOneOf = (field: string, accepted: ReadonlyArray<string>, value: string): void => {
   if (accepted.includes(value)) return
   refuse(field, accepted.map((value) => `"${value}"`).join(" or "), value)

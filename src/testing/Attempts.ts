@@ -36,7 +36,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { checkDuration } from "../internal/check.ts"
+import { checkDuration, checkList } from "../internal/check.ts"
 import { type CallSite, callSite, ExpectationError, pointAt } from "./internal/expectation.ts"
 import { monotonicMillis } from "../internal/time/monotonic.ts"
 
@@ -183,6 +183,7 @@ export const script = <
     E | Effect.Error<Steps[number]>,
     R | Effect.Services<Steps[number]>
   >
+  checkList("Attempts.script: steps", { list: "a list of effects", item: "an effect" }, steps, Effect.isEffect)
   const site = callSite(script)
   const beyond: Step = options?.rest ?? Effect.suspend(() => {
     const error = new RangeError(

@@ -56,9 +56,9 @@ import { dual, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Types from "effect/Types"
-import { checkDuration, checkFunction, checkOptions, optionNames, refuse } from "../internal/check.ts"
+import { checkDuration, checkFunction, checkOptions, isObject, optionNames, refuse } from "../internal/check.ts"
 import { applies, type Calls, checkCalls, describe, KINDS, type Step } from "./internal/plan.ts"
-import { makeOrigin, PointState } from "./internal/point.ts"
+import { checkPolicies, makeOrigin, PointState } from "./internal/point.ts"
 import { Points } from "./internal/points.ts"
 import { wrapService } from "./internal/wrapService.ts"
 
@@ -682,7 +682,7 @@ export const makePoint = <const P extends ReadonlyArray<Policy<unknown, unknown,
   options: { readonly policies: P; readonly seed?: string | number | undefined }
 ): Effect.Effect<Point<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>> => {
   checkOptions("Chaos.makePoint", options, POINT_OPTIONS)
-  const policies = options.policies as ReadonlyArray<
+  const policies = checkPolicies("Chaos.makePoint: policies", options.policies) as ReadonlyArray<
     Policy<PolicySuccess<P[number]>, PolicyError<P[number]>, PolicyServices<P[number]>>
   >
   return Effect.map(
@@ -734,7 +734,9 @@ export interface Chaos {
  * @category services
  * @since 0.1.0
  */
-export const Chaos: Context.Service<Chaos, Chaos> = Context.Service<Chaos>("effect-resilience/testing/Chaos")
+export const Chaos: Context.Service<Chaos, Chaos> = /* @__PURE__ */ Context.Service<Chaos>(
+  "effect-resilience/testing/Chaos"
+)
 
 /**
  * The options of a chaos.
@@ -769,7 +771,10 @@ const OPTIONS = /* @__PURE__ */ optionNames<Options>({ seed: true, points: true,
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Chaos> => {
-  checkOptions("Chaos.make", options, OPTIONS)
+  const { others, points = {} } = checkOptions("Chaos.make", options, OPTIONS)
+  if (others !== undefined) checkPolicies("Chaos.make: others", others)
+  if (!isObject(points)) refuse("Chaos.make: points", "an object of lists of policies", points)
+  for (const [name, policies] of Object.entries(points)) checkPolicies(`Chaos.make: points.${name}`, policies)
   return Effect.map(makeOrigin(options.seed), (origin) => new Points(options, origin, chaosError))
 }
 
@@ -864,7 +869,7 @@ export const withChaos: {
     point: string,
     options?: { readonly error?: ((call: Call) => E2) | undefined }
   ): Effect.Effect<A, E | E2, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   (args) => typeof args[0] !== "string",
   <A, E, R, E2 = never>(
     self: Effect.Effect<A, E, R>,
@@ -936,7 +941,7 @@ export const wrapLayer: {
     service: Context.Key<I, S>,
     options: WrapOptions<NoInfer<S>>
   ): Layer.Layer<I, E, R>
-} = dual(3, <I, S extends object, E, R>(
+} = /* @__PURE__ */ dual(3, <I, S extends object, E, R>(
   self: Layer.Layer<I, E, R>,
   service: Context.Key<I, S>,
   options: WrapOptions<NoInfer<S>>

@@ -40,6 +40,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import type { CircuitEvent, CircuitState, StateChanged } from "../CircuitEvent.ts"
+import { type Trip, TRIPS } from "../internal/circuit/policy.ts"
 import { type CallSite, callSite, ExpectationError, pointAt } from "./internal/expectation.ts"
 import * as Outcome from "../Outcome.ts"
 
@@ -59,6 +60,9 @@ const circuitOf = <T extends CircuitBreaker.Target>(
 
 const cannot = (site: CallSite, helper: string, breaker: CircuitBreaker.CircuitBreaker, why: string) =>
   Effect.die(pointAt(site, new Error(`TestCircuit.${helper}: circuit "${breaker.name}" ${why}`)))
+
+/** Whether failures break a rule. */
+const BREAKS: Record<Trip, boolean> = { consecutiveFailures: true, failureRate: true, slowCallRate: false }
 
 /** Override the classifier of the policy. */
 const failing = { classify: () => Outcome.failure() }
@@ -120,7 +124,7 @@ const openAt = (site: CallSite, breaker: CircuitBreaker.CircuitBreaker): Effect.
     if (state === "Disabled" || state === "MetricsOnly" || state === "ForcedOpen") {
       return yield* cannot(site, "open", breaker, `is ${state} and does not open by failures; \`reset\` it first`)
     }
-    if (policy.consecutiveFailures === undefined && policy.failureRate === undefined) {
+    if (!TRIPS.some((trip) => BREAKS[trip] && policy[trip] !== undefined)) {
       return yield* cannot(site, "open", breaker, "opens on slow calls only; use `forceOpen`, or make slow calls")
     }
     const fail = Effect.ignore(breaker.execute(Effect.fail("TestCircuit.open"), failing))
@@ -390,7 +394,7 @@ export function recordTransitions<T extends CircuitBreaker.Target>(
     : Effect.flatMap(circuitOf(target), ({ events }) => recordFrom(site, events))
 }
 
-const recordFrom = Effect.fnUntraced(function*(site: CallSite, events: Stream.Stream<CircuitEvent>) {
+const recordFrom = /* @__PURE__ */ Effect.fnUntraced(function*(site: CallSite, events: Stream.Stream<CircuitEvent>) {
   const log: Log = { transitions: [], delivered: 0, lost: 0, sequences: new Map() }
   yield* events.pipe(
     Stream.runForEach((event) => Effect.sync(() => write(log, event))),

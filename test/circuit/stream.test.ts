@@ -221,4 +221,13 @@ describe("withCircuitBreakerStream", () => {
         Layer.succeed(CircuitBreakerRegistry.CircuitBreakerRegistry, registry)
       ))))
     }).pipe(Effect.provide(CircuitBreakerRegistry.layer())))
+
+  it("refuses what is no circuit by its value, also where the stream comes first", () => {
+    const target: string = undefined as never
+    assert.throws(
+      () => CircuitBreaker.withCircuitBreakerStream(elements, target),
+      RangeError,
+      "CircuitBreaker.withCircuitBreakerStream: target must be a circuit, the name or the class of one, got undefined"
+    )
+  })
 })

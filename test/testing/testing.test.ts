@@ -356,6 +356,30 @@ describe("Chaos policies", () => {
       assert.deepStrictEqual([calls, untouched, injected.latency, injected.fault], [1, 0, 1, 1])
     }))
 
+  it.effect("what is no list of policies is told with its name and value", () =>
+    Effect.gen(function*() {
+      const throws = (f: () => unknown, message: string) => assert.throws(f, RangeError, message)
+      const none: never = 3 as never
+      throws(
+        () => Chaos.makePoint("a", { policies: none }),
+        "Chaos.makePoint: policies must be a list of policies, got 3"
+      )
+      throws(
+        () => Chaos.makePoint("a", { policies: [Chaos.fault(), none] }),
+        "Chaos.makePoint: policies[1] must be a policy, got 3"
+      )
+      throws(() => Chaos.make({ others: none }), "Chaos.make: others must be a list of policies, got 3")
+      throws(() => Chaos.layer({ points: none }), "Chaos.make: points must be an object of lists of policies, got 3")
+      throws(
+        () => Chaos.layer({ points: { a: Chaos.fault() as never } }),
+        "Chaos.make: points.a must be a list of policies, got {"
+      )
+      const point = yield* Chaos.makePoint("a", { policies: [] })
+      throws(() => point.setPolicies(none), "Chaos.setPolicies: policies must be a list of policies, got 3")
+      throws(() => Attempts.script(none), "Attempts.script: steps must be a list of effects, got 3")
+      throws(() => Attempts.script([Effect.void, none]), "Attempts.script: steps[1] must be an effect, got 3")
+    }))
+
   it("options out of range are told with their name and value", () => {
     const throws = (f: () => unknown, message: string) => assert.throws(f, RangeError, message)
     throws(() => Chaos.fault({ rate: 1.5 }), "Chaos.fault: rate must be a number from 0 to 1, got 1.5")

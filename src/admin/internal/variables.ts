@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { FALSE, TRUE } from "../../internal/environment/decode.ts"
+import { flag } from "../../internal/environment/decode.ts"
 import { configError, quote } from "../../internal/environment/problems.ts"
 import { readAll } from "../../internal/environment/source.ts"
 import { closest, distance, TYPO } from "../../internal/spelling.ts"
@@ -78,11 +78,7 @@ const READ_ACCESS: ReadonlyArray<ReadAccess> = ["loopback", "token", "anyone"]
 export const access: Config.Config<Part<Access>> = Config.map(
   Config.all({
     token,
-    changes: variable(
-      "changes",
-      "true or false",
-      (text) => TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined
-    ),
+    changes: variable("changes", "true or false", flag.decode),
     readAccess: variable(
       "readAccess",
       "loopback, token or anyone",

@@ -209,14 +209,14 @@ export class Breaker {
   // calls whose answer arrives in parts
   // ---------------------------------------------------------------------------
 
-  /** The answer to a probe has begun to arrive, which is its verdict, though it goes on. Returns whether it counted. */
+  /** Counts a probe as a success when its answer begins to arrive, before it ends. Returns whether that counted. */
   deliver(call: Call): boolean {
     const { generation } = call
     if (generation === NOT_ADMITTED || this.circuit.generation !== generation) return false
     if (this.circuit._tag !== "HalfOpen") return false
     call.now = this.now()
     const circuit = this.elapse(call.now)
-    // In a ramp no call holds a slot that another one waits for.
+    // A ramp has no slots to free.
     if (circuit._tag !== "HalfOpen" || circuit.generation !== generation || circuit.rampingSince !== undefined) {
       return false
     }
@@ -226,7 +226,7 @@ export class Breaker {
     return true
   }
 
-  /** Ends a call whose delivery has counted and that has nothing to add. */
+  /** Ends a call that did not fail after its delivery counted. */
   endDelivered(call: Call): void {
     if (call.generation === NOT_ADMITTED) return
     call.generation = NOT_ADMITTED
@@ -238,7 +238,7 @@ export class Breaker {
     this.publishCall("Success", this.circuit, call)
   }
 
-  /** Ends a call with a failure, though its delivery has counted: instead of that, if it still can. */
+  /** Ends a call that failed after its delivery counted. The failure replaces that success if the period is the same. */
   failDelivered(call: Call, outcome: Outcome, exit: Exit.Exit<unknown, unknown> | undefined): void {
     if (call.generation === NOT_ADMITTED) return
     const now = this.now()

@@ -1,14 +1,7 @@
-import type * as Duration from "effect/Duration"
-import type { CallClassifier, Options } from "../../CircuitBreaker.ts"
+import type { CallOptions, Options } from "../../CircuitBreaker.ts"
 import { checkDuration, checkOptions, optionNames, refuse } from "../check.ts"
 
-/** How one call is judged, where it differs from the policy. */
-export interface CallOptions<in A = never, in E = never> {
-  readonly classify?: CallClassifier<A, E> | undefined
-  readonly interruptedAfter?: Duration.Input | undefined
-}
-
-const OF_A_CALL = /* @__PURE__ */ optionNames<CallOptions>({ classify: true, interruptedAfter: true })
+const OF_A_CALL = /* @__PURE__ */ optionNames<CallOptions<never, never>>({ classify: true, interruptedAfter: true })
 const OF_A_LOCATED_CALL = /* @__PURE__ */ optionNames<Options<unknown, unknown>>({
   classify: true,
   interruptedAfter: true,
@@ -16,7 +9,11 @@ const OF_A_LOCATED_CALL = /* @__PURE__ */ optionNames<Options<unknown, unknown>>
 })
 
 /** Options may be made anew for each call, so those that are right are found to be so without much ado. */
-export const checkCallOptions = (caller: string, options: CallOptions | undefined, located: boolean): void => {
+export const checkCallOptions = (
+  caller: string,
+  options: CallOptions<never, never> | undefined,
+  located: boolean
+): void => {
   if (options === undefined) return
   if (!hasOptions(options, located)) checkOptions(caller, options, located ? OF_A_LOCATED_CALL : OF_A_CALL)
   const { classify, interruptedAfter } = options
@@ -27,7 +24,7 @@ export const checkCallOptions = (caller: string, options: CallOptions | undefine
 }
 
 /** Whether there are some, and no others than there may be. */
-const hasOptions = (options: CallOptions, located: boolean): boolean => {
+const hasOptions = (options: CallOptions<never, never>, located: boolean): boolean => {
   let found = false
   for (const key in options) {
     if (key !== "classify" && key !== "interruptedAfter" && (key !== "policy" || !located)) return false

@@ -1,7 +1,6 @@
 /**
- * What is told of a circuit: its events to subscribers, its changes to those
- * that subscribe later as well, and what cannot be read off it afterwards to
- * observers.
+ * Publishes what happens in a circuit: events to subscribers, changes to later
+ * subscribers too, and transitions and durations to observers.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -21,33 +20,33 @@ import * as Circuit from "./machine.ts"
 import { rate } from "./snapshot.ts"
 import * as Window from "./window.ts"
 
-/** Hears of what cannot be read off a circuit afterwards. Must not throw. */
+/** Receives what the state of a circuit does not show afterwards. Must not throw. */
 export interface Observer {
   readonly onTransition: (from: CircuitState, to: CircuitState) => void
   /** In milliseconds. */
   readonly onDuration: (duration: number) => void
-  /** Whether durations have to be measured, though the policy needs none. */
+  /** Whether durations must be measured even if the policy needs none. */
   readonly measure: boolean
 }
 
-/** The events of a registry, of which those of its circuits are a part. */
+/** The events of a registry, which include those of its circuits. */
 export interface Parent {
   readonly events: EventHub<CircuitEvent>
   readonly changes: EventHub<CircuitChange>
   readonly history: History<CircuitChange>
 }
 
-/** What the journal itself puts into an event. */
+/** The fields of an event that the journal sets. */
 type Stamp = "circuit" | "sequence" | "timestamp"
 
 const OWN_HISTORY = 64
 
-/** Of one circuit. A circuit has none until it changes or somebody listens to it. */
+/** The journal of one circuit. It is made when the circuit first changes or gets its first listener. */
 export class Journal {
   private readonly circuit: string
   private readonly clock: Clock.Clock
   private sequence = 0
-  /** Since when the circuit has been in its state. */
+  /** When the circuit entered its state. */
   private changedAt: number
   /** How often the circuit has stopped letting calls through. */
   timesOpened = 0
@@ -66,13 +65,13 @@ export class Journal {
   // writing
   // ---------------------------------------------------------------------------
 
-  /** The circuit went from one state to another, or its forced opening got another end. */
+  /** Records that the circuit changed its state, or that its forced opening ends at another time. */
   moved(from: Circuit.Circuit, to: Circuit.Circuit, transition: Transition, parent: Parent | undefined): void {
     const since = this.changedAt
     const at = timeOfChange(to, transition.now)
     if (from._tag !== to._tag) {
       this.changedAt = at
-      if (to._tag === "Open" || to._tag === "ForcedOpen") this.timesOpened++
+      if (Circuit.isOpen(to._tag)) this.timesOpened++
       if (this.observers !== undefined) {
         for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
       }
@@ -89,7 +88,7 @@ export class Journal {
     this.publish(stamped, parent)
   }
 
-  /** A call ended, and left the circuit with the counts that it has now. */
+  /** Publishes the end of a call. `circuit` has the counts after it. */
   ended(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Ended, parent: Parent | undefined): void {
     this.publish({ ...this.stamp("CallEnded"), ...callEnded(outcome, circuit, call) }, parent)
   }
@@ -120,24 +119,24 @@ export class Journal {
     return (this.hub ??= new EventHub()).stream
   }
 
-  /** The changes that there were, then those to come. */
+  /** Past changes, then new ones. */
   changes(parent: () => Parent | undefined): Stream.Stream<CircuitChange> {
     return (this.changeHub ??= new EventHub()).streamAfter(() => this.past(parent()))
   }
 
-  /** Changes from now on. */
+  /** Only new changes. */
   get newChanges(): Stream.Stream<CircuitChange> {
     return (this.changeHub ??= new EventHub()).stream
   }
 
-  /** The changes that there were, as far as they are remembered. */
+  /** The past changes that are remembered. */
   past(parent: Parent | undefined): ReadonlyArray<CircuitChange> {
     return parent === undefined
       ? this.history?.all ?? []
       : parent.history.all.filter((change) => change.circuit === this.circuit)
   }
 
-  /** Whether somebody hears of calls. */
+  /** Whether anyone subscribes to calls. */
   get hasSubscribers(): boolean {
     return this.hub !== undefined && this.hub.hasSubscribers
   }
@@ -146,7 +145,7 @@ export class Journal {
     return this.hasSubscribers || (this.changeHub !== undefined && this.changeHub.hasSubscribers)
   }
 
-  /** Adds an observer, and returns how to remove it. Both tell whether durations have to be measured then. */
+  /** Adds an observer, and returns how to remove it. Both tell `onNeed` whether durations must be measured. */
   observe(observer: Observer, onNeed: (durations: boolean) => void): () => void {
     const set = (observers: ReadonlyArray<Observer>): void => {
       this.observers = observers.length === 0 ? undefined : observers
@@ -157,28 +156,28 @@ export class Journal {
   }
 
   // ---------------------------------------------------------------------------
-  // where it belongs
+  // the parent
   // ---------------------------------------------------------------------------
 
-  /** Gives the parent what is remembered, to remember it from now on. */
+  /** Moves the remembered changes to the parent. */
   join(parent: Parent): void {
-    // One that has been a part of it before has left its changes there.
+    // A circuit that comes back finds its earlier changes there.
     const known = new Set(parent.history.all)
     for (const change of this.past(undefined)) if (!known.has(change)) parent.history.add(change)
     this.history = undefined
-    // Those of one that was removed have ended.
+    // The streams of a circuit that was removed have ended.
     if (this.hub?.hasEnded === true) this.hub = undefined
     if (this.changeHub?.hasEnded === true) this.changeHub = undefined
   }
 
-  /** Takes from the parent what it remembers. */
+  /** Copies its own changes back from the parent. */
   leave(parent: Parent): void {
     const history = new History<CircuitChange>(OWN_HISTORY)
     for (const change of this.past(parent)) history.add(change)
     this.history = history
   }
 
-  /** Ends the streams of all subscribers; later ones have what is remembered. */
+  /** Ends the streams of all subscribers. Later ones still get the remembered changes. */
   get end(): Effect.Effect<void> {
     return Effect.andThen((this.hub ??= new EventHub()).end, (this.changeHub ??= new EventHub()).end)
   }
@@ -206,7 +205,7 @@ const callEnded = (
   ...(lastFailure === undefined ? {} : { lastFailure })
 })
 
-/** What brought a change about, and when. */
+/** Why and when a circuit changed. */
 export interface Transition {
   readonly reason: Circuit.Reason
   readonly now: number
@@ -214,11 +213,11 @@ export interface Transition {
   readonly lastFailure: LastFailure | undefined
 }
 
-/** A timeout of probes and the end of a ramp are noticed later than they happen. */
+/** A timeout of probes and the end of a ramp are noticed after they happened. */
 const timeOfChange = (to: Circuit.Circuit, now: number): number =>
   to._tag === "Open" ? to.openedAt : to._tag === "Closed" ? to.closedAt : now
 
-/** `elapsed` is how many milliseconds the circuit was in the state before. */
+/** `elapsed`: milliseconds in the previous state. */
 const stateChanged = (
   from: Circuit.Circuit,
   to: Circuit.Circuit,

@@ -12,13 +12,12 @@
  *
  * and `move` is what operators do by hand.
  */
+import type { StateChanged } from "../../CircuitEvent.ts"
+import type { Trip } from "./policy.ts"
 import * as Window from "./window.ts"
 
 /** What the machine needs to know of a policy. A rule that is off is `Infinity`: no count or rate reaches it. */
-export interface Rules {
-  readonly consecutiveFailures: number
-  readonly failureRate: number
-  readonly slowCallRate: number
+export interface Rules extends Readonly<Record<Trip, number>> {
   readonly minimumCalls: number
   readonly window: Window.WindowSize
   readonly halfOpenMaxCalls: number
@@ -82,16 +81,14 @@ export interface MetricsOnly extends Period {
 
 export type Circuit = Closed | Open | HalfOpen | ForcedOpen | Disabled | MetricsOnly
 
+/** Whether a circuit in that state rejects every call. */
+export const isOpen = (state: Circuit["_tag"]): boolean => state === "Open" || state === "ForcedOpen"
+
 /** Why a circuit changed its state. */
-export type Reason =
-  | "ConsecutiveFailures"
-  | "FailureRate"
-  | "SlowCallRate"
-  | "ProbeFailed"
-  | "ProbesSucceeded"
-  | "ProbeTimedOut"
-  | "OpenTimeEnded"
-  | "Manual"
+export type Reason = StateChanged["reason"]
+
+/** The rule that opened it: every rule of a policy is a reason. */
+type BrokenRule = Capitalize<Trip>
 
 export type Verdict = "Success" | "Failure" | "Ignored"
 
@@ -230,7 +227,7 @@ const count = (counts: Counts, failed: boolean, slow: boolean, now: number): voi
 }
 
 /** The first rule that the counts break. */
-export const trips = (counts: Counts, rules: Rules, failureRate = rules.failureRate): Reason | undefined => {
+export const trips = (counts: Counts, rules: Rules, failureRate = rules.failureRate): BrokenRule | undefined => {
   if (counts.consecutiveFailures >= rules.consecutiveFailures) return "ConsecutiveFailures"
   const { calls, failures, slowCalls } = counts.window
   if (calls < rules.minimumCalls) return undefined
@@ -281,7 +278,7 @@ const recordInRamp = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: 
 /** A ramp that nothing but failures in a row could end would bear with a dependency that fails every other call. */
 const RAMP_FAILURE_RATE = 0.5
 
-const tripsInRamp = ({ counts }: HalfOpen, rules: Rules): Reason | undefined =>
+const tripsInRamp = ({ counts }: HalfOpen, rules: Rules): BrokenRule | undefined =>
   trips(counts, rules, rules.failureRate === Infinity ? RAMP_FAILURE_RATE : rules.failureRate)
 
 /** Why `elapse` made a transition. */

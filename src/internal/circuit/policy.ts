@@ -297,20 +297,21 @@ export const check = <E>(owner: Owner, filled: Filled<E>): CircuitPolicy<E> => {
   return Object.assign(Object.create(prototype), fields)
 }
 
-/** The rules of which only those apply that are named. */
-const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const satisfies ReadonlyArray<FieldName>
+/** The rules that open a circuit, of which only those apply that are named. */
+export const TRIPS = ["consecutiveFailures", "failureRate", "slowCallRate"] as const satisfies ReadonlyArray<FieldName>
+
+export type Trip = typeof TRIPS[number]
 
 /** Options with the library's defaults in place of what they do not name. */
 const withDefaults = <E>(options: Options<E>, isNamed: (field: FieldName) => boolean): Filled<E> => {
   const anyTrip = TRIPS.some(isNamed)
-  const ruleOf = (trip: "consecutiveFailures" | "failureRate") => !anyTrip || isNamed(trip) ? options[trip] : undefined
-  const [own, ownRate] = [ruleOf("consecutiveFailures"), ruleOf("failureRate")]
-  const isNone = own === undefined && ownRate === undefined && options.slowCallRate === undefined
+  const ruleOf = (trip: Trip) => !anyTrip || isNamed(trip) ? options[trip] : undefined
+  const isNone = TRIPS.every((trip) => ruleOf(trip) === undefined)
   const window = otherwise(options.window, { duration: "60 seconds" } as const)
   return {
-    consecutiveFailures: isNone ? 5 : own,
-    failureRate: isNone ? 0.5 : ownRate,
-    slowCallRate: options.slowCallRate,
+    consecutiveFailures: isNone ? 5 : ruleOf("consecutiveFailures"),
+    failureRate: isNone ? 0.5 : ruleOf("failureRate"),
+    slowCallRate: ruleOf("slowCallRate"),
     slowCallDuration: options.slowCallDuration,
     minimumCalls: isNamed("minimumCalls") ? options.minimumCalls! : Math.min(10, callsOf(window) ?? 10),
     window,

@@ -4,21 +4,26 @@ import * as Schedule from "effect/Schedule"
 import { percent as rateText } from "../words.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import { printDuration } from "../time/durationText.ts"
+import type { Trip } from "./policy.ts"
 
 export const describePolicy = (self: CircuitPolicy<never>): string => {
   const window = "calls" in self.window ? `the last ${self.window.calls} calls` : printDuration(self.window.duration)
   const percent = (rate: number) => rateText(rate, 2)
-  const trips: Array<string> = []
-  if (self.consecutiveFailures !== undefined) {
-    trips.push(self.consecutiveFailures === 1 ? "a failure" : `${self.consecutiveFailures} failures in a row`)
-  }
   const atLeast = `(at least ${self.minimumCalls})`
-  if (self.failureRate !== undefined) trips.push(`${percent(self.failureRate)} failures in ${window} ${atLeast}`)
-  if (self.slowCallRate !== undefined && self.slowCallDuration !== undefined) {
-    trips.push(
-      `${percent(self.slowCallRate)} calls over ${printDuration(self.slowCallDuration)} in ${window} ${atLeast}`
-    )
+  const rules: Record<Trip, string | undefined> = {
+    consecutiveFailures: self.consecutiveFailures === undefined
+      ? undefined
+      : self.consecutiveFailures === 1
+      ? "a failure"
+      : `${self.consecutiveFailures} failures in a row`,
+    failureRate: self.failureRate === undefined
+      ? undefined
+      : `${percent(self.failureRate)} failures in ${window} ${atLeast}`,
+    slowCallRate: self.slowCallRate === undefined || self.slowCallDuration === undefined
+      ? undefined
+      : `${percent(self.slowCallRate)} calls over ${printDuration(self.slowCallDuration)} in ${window} ${atLeast}`
   }
+  const trips = Object.values(rules).filter((rule) => rule !== undefined)
   const probes = self.halfOpenMaxCalls === 1 ? "one probe at a time" : `up to ${self.halfOpenMaxCalls} probes at once`
   const recovery = self.halfOpenSample === undefined
     ? self.successThreshold === 1 ? "a success closes it" : `${self.successThreshold} successes close it`

@@ -15,7 +15,7 @@ interface Probe {
   readonly outer: Probe | undefined
 }
 
-export const RunningProbe = Context.Reference<Probe | undefined>("effect-resilience/RunningProbe", {
+export const RunningProbe = /* @__PURE__ */ Context.Reference<Probe | undefined>("effect-resilience/RunningProbe", {
   defaultValue: () => undefined
 })
 

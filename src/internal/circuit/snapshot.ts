@@ -68,7 +68,6 @@ export const snapshot = (
 ): CircuitMetrics => {
   const { consecutiveFailures, window } = circuit.counts
   Window.expire(window, now)
-  const opened = circuit._tag === "Open" || circuit._tag === "ForcedOpen"
   const failureRate = rate(window.failures, window.calls)
   return {
     name,
@@ -89,7 +88,7 @@ export const snapshot = (
     averageResponseTime: tally.timed === 0 ? undefined : Duration.millis(tally.totalDuration / tally.timed),
     lastFailureTime: failed === undefined ? undefined : DateTime.makeUnsafe(timestamp - (now - failed.at)),
     lastFailure: failed?.what,
-    timeUntilRetry: opened ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
+    timeUntilRetry: Circuit.isOpen(circuit._tag) ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
     currentBackoff: circuit.openings === 0 && circuit.lastOpenTime === 0
       ? undefined
       : Duration.millis(circuit.lastOpenTime),

@@ -28,9 +28,9 @@ export const between = (minimum: number, maximum: number, integer: boolean): Kin
 
 export const count = (maximum: number) => between(1, maximum, true)
 
-export const rate = between(0, 1, false)
+export const rate = /* @__PURE__ */ between(0, 1, false)
 
-export const factor = between(1, 100, false)
+export const factor = /* @__PURE__ */ between(1, 100, false)
 
 /** A time in milliseconds: the name of its variable says so. */
 export const milliseconds = (minimum: number, maximum: number, example: string): Kind<Duration.Duration> => ({
@@ -82,12 +82,12 @@ export const seconds = (
 
 export const HOUR = 3600
 
-export const upToHour = { plain: 600, longest: Duration.hours(1) }
-export const upToDay = { plain: HOUR, longest: Duration.days(1) }
+export const upToHour = { plain: 600, longest: /* @__PURE__ */ Duration.hours(1) }
+export const upToDay = { plain: HOUR, longest: /* @__PURE__ */ Duration.days(1) }
 
 /** Those of `Config.Boolean`. */
-export const TRUE = ["true", "yes", "on", "1", "y"]
-export const FALSE = ["false", "no", "off", "0", "n"]
+const TRUE = ["true", "yes", "on", "1", "y"]
+const FALSE = ["false", "no", "off", "0", "n"]
 
 export const flag: Kind<boolean> = {
   accepts: "true, yes, on or 1, or else false, no, off or 0",

@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
 import type { CircuitPolicy, Options } from "../../CircuitPolicy.ts"
 import type { Value } from "../../Environment.ts"
-import { make, namedFields } from "../circuit/policy.ts"
+import { make, namedFields, TRIPS } from "../circuit/policy.ts"
 import {
   count,
   factor,
@@ -43,7 +43,7 @@ const field = <A extends Value>(kind: Kind<A>, byDefault: A, description: string
   description
 })
 
-export const builtIn = make()
+export const builtIn = /* @__PURE__ */ make()
 
 const policyField = <A extends Value, B extends Value>(
   kind: Kind<A>,
@@ -59,13 +59,15 @@ const policyField = <A extends Value, B extends Value>(
 })
 
 /** Only the rules that a policy names apply, so that one of them claims them all. */
-const RULES = ["consecutiveFailures", "failureRate", "slowCallRate", "slowCallDuration"] as const
+const RULES = [...TRIPS, "slowCallDuration"] as const
+
+export type Rule = typeof RULES[number]
 
 export const DEFAULT_OPEN_TIME = {
-  initial: Duration.minutes(1),
+  initial: /* @__PURE__ */ Duration.minutes(1),
   grows: true,
   multiplier: 2,
-  maximum: Duration.minutes(5)
+  maximum: /* @__PURE__ */ Duration.minutes(5)
 }
 
 /** The open time of a policy, in the terms of the variables. */
@@ -188,6 +190,11 @@ export const otherFields = {
 } satisfies Fields
 
 export type CircuitFields = typeof circuitFields
+
+/** The settings that are the rules of a policy. */
+export const ruleKeys = (Object.keys(circuitFields) as ReadonlyArray<keyof CircuitFields>).filter((key) =>
+  circuitFields[key].claimedBy === RULES
+)
 
 export type OtherFields = typeof otherFields
 

@@ -2,7 +2,7 @@
  * A policy as variables change it, and what contradicts what.
  */
 import * as Duration from "effect/Duration"
-import type { CircuitPolicy, Window } from "../../CircuitPolicy.ts"
+import type { CircuitPolicy, Options, Window } from "../../CircuitPolicy.ts"
 import type { Value } from "../../Environment.ts"
 import { printDuration } from "../time/durationText.ts"
 import { check, exponential, FIELDS, namedFields, presetOf, remember, timesCalls } from "../circuit/policy.ts"
@@ -13,6 +13,8 @@ import {
   type Field,
   type Fields,
   type OtherFields,
+  type Rule,
+  ruleKeys,
   type ValueOf
 } from "./fields.ts"
 import { type Decided, inCode, isSet, type Settings, show, variablesOf } from "./levels.ts"
@@ -98,7 +100,7 @@ export const settingOf = (
 
 const OWNER = { name: "Environment", field: (name: string) => `Environment: ${name}` }
 
-const rulesOf = (settings: Settings<CircuitFields>) => ({
+const rulesOf = (settings: Settings<CircuitFields>): { readonly [K in Rule]: Options[K] } => ({
   consecutiveFailures: unlessOff(settings.FAILURE_THRESHOLD.value),
   failureRate: unlessOff(settings.FAILURE_RATE_THRESHOLD.value),
   slowCallDuration: unlessOff(settings.SLOW_CALL_THRESHOLD_MS.value),
@@ -128,13 +130,11 @@ const fitSlowCalls = (settings: MutableSettings, conflict: Conflict): void => {
 }
 
 const fitRules = (settings: MutableSettings, base: CircuitPolicy, conflict: Conflict): void => {
-  const { FAILURE_RATE_THRESHOLD, FAILURE_THRESHOLD, SLOW_CALL_RATE_THRESHOLD, SLOW_CALL_THRESHOLD_MS } = settings
-  const rules = { FAILURE_THRESHOLD, FAILURE_RATE_THRESHOLD, SLOW_CALL_THRESHOLD_MS, SLOW_CALL_RATE_THRESHOLD }
-  const all = Object.values(rules)
+  const all = ruleKeys.map((key) => settings[key])
   if (all.some(({ value }) => value !== "off")) return
   conflict(all, `${all.filter(isSet).map(show).join(" and ")} must leave a rule that opens the circuit`)
   // For a policy that is not known when the variables are read, nobody hears of that.
-  for (const key of Object.keys(rules) as ReadonlyArray<keyof typeof rules>) keepBase(settings, key, base)
+  for (const key of ruleKeys) keepBase(settings, key, base)
 }
 
 /** Has a setting be what it is in the base, whatever its variable is. */

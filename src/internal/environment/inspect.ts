@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Environment, Inspection, Options, Setting } from "../../Environment.ts"
-import { checkOptions, optionNames } from "../check.ts"
+import { checkOptions, isObject, optionNames, refuse } from "../check.ts"
 import { from } from "../circuit/policy.ts"
 import { builtIn, type CircuitFields, circuitFields, type Fields, otherFields } from "./fields.ts"
 import { fit, fitRetry, type Fitted } from "./fit.ts"
@@ -37,14 +37,15 @@ export interface Code {
   readonly isComplete: boolean
 }
 
-const OPTIONS = optionNames<Options>({ defaults: true, circuits: true })
+const OPTIONS = /* @__PURE__ */ optionNames<Options>({ defaults: true, circuits: true })
 
 export const codeOf = (owner: string, options: Options, isComplete: boolean): Code => {
-  const { circuits, defaults } = checkOptions(owner, options, OPTIONS)
+  const { circuits = {}, defaults } = checkOptions(owner, options, OPTIONS)
+  if (!isObject(circuits)) refuse(`${owner}: circuits`, "an object of policies by name", circuits)
   return {
     defaults: from(`${owner}: defaults`, defaults),
     circuits: new Map(
-      Object.entries(circuits ?? {}).map(([name, policy]) => [name, from(`${owner}: circuits.${name}`, policy)])
+      Object.entries(circuits).map(([name, policy]) => [name, from(`${owner}: circuits.${name}`, policy)])
     ),
     isComplete
   }

@@ -19,7 +19,7 @@ type Load = ConfigProvider.ConfigProvider["load"]
  * `isOurs` accepts their first word. Words may be numbers where that is likely. Of several sources of one name the first
  * counts, as in `ConfigProvider.orElse`.
  */
-export const readAll = Effect.fnUntraced(function*(
+export const readAll = /* @__PURE__ */ Effect.fnUntraced(function*(
   provider: ConfigProvider.ConfigProvider,
   known: ReadonlyArray<string>,
   isOurs: (word: string) => boolean,
@@ -56,7 +56,7 @@ const intoWords = (path: Path): Path =>
  * The sources that `ConfigProvider.orElse` put one behind the other, first one
  * first. Taken together they would list the names of the first one only.
  */
-const sourcesOf = Effect.fnUntraced(function*(provider: ConfigProvider.ConfigProvider) {
+const sourcesOf = /* @__PURE__ */ Effect.fnUntraced(function*(provider: ConfigProvider.ConfigProvider) {
   // A composite hands a mapping of paths down to its parts, and asks the next part for what the last one does not have.
   let parts = 0
   const probe = provider.mapInput(() => {
@@ -88,7 +88,7 @@ interface Place {
 const wordsOf = (segment: string | number): string => Str.configCase(String(segment))
 
 /** Walks what the source lists. One that cannot list has no names. */
-const list = Effect.fnUntraced(function*(
+const list = /* @__PURE__ */ Effect.fnUntraced(function*(
   source: Source,
   isOurs: (word: string) => boolean,
   mayHaveNumbers: (word: string) => boolean

@@ -23,7 +23,7 @@ export const circuitOf = (circuits: Pick<Circuits, "find">, entry: Entry): Circu
   return typeof circuit === "string" ? circuits.find(circuit) : circuit
 }
 
-export const readEntry = Effect.fnUntraced(function*({ circuits, includes }: Sources, entry: Entry) {
+export const readEntry = /* @__PURE__ */ Effect.fnUntraced(function*({ circuits, includes }: Sources, entry: Entry) {
   const breaker = circuitOf(circuits, entry)
   // A report has one place for a name: the circuit of the same name is shown here or nowhere.
   const namesake = includes(entry.name) ? circuits.find(entry.name) : undefined
@@ -61,7 +61,7 @@ export const otherCircuits = (sources: Sources): Effect.Effect<ReadonlyArray<Cir
       .filter((breaker) => breaker !== undefined)
   })
 
-export const readAll = Effect.fnUntraced(function*(sources: Sources): Effect.fn.Return<HealthReport> {
+export const readAll = /* @__PURE__ */ Effect.fnUntraced(function*(sources: Sources): Effect.fn.Return<HealthReport> {
   const ofChecks = yield* Effect.forEach(Array.from(sources.entries.values()), (entry) => readEntry(sources, entry))
   const ofCircuits = yield* Effect.forEach(yield* otherCircuits(sources), readCircuit)
   return reportOf([...ofChecks, ...ofCircuits], yield* DateTime.now)

@@ -6,7 +6,7 @@ import { format } from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Reason } from "../../HealthReport.ts"
-import type { CallTimeoutError } from "../../ResilienceError.ts"
+import { isCallTimeoutError } from "../../ResilienceError.ts"
 import { formatDuration } from "../time/durationText.ts"
 import { messageOf } from "../error/messageOf.ts"
 import { ALARMING_FAILURE_RATE, count, percent } from "../words.ts"
@@ -93,12 +93,9 @@ const ofFailure = (cause: Cause.Cause<unknown>): Reason => {
   if (failure === undefined) return failed("the check was interrupted")
   if (Cause.isDieReason(failure)) return failed(`defect: ${messageOf(failure.defect)}`)
   const { error } = failure
-  return isCallTimeout(error)
+  return isCallTimeoutError(error)
     ? { code: "CheckTimedOut", status: "unhealthy", message: error.message }
     : failed(messageOf(error))
 }
 
 const failed = (message: string): Reason => ({ code: "CheckFailed", status: "unhealthy", message })
-
-const isCallTimeout = (error: unknown): error is CallTimeoutError =>
-  error instanceof Error && Predicate.isTagged(error, "CallTimeoutError")

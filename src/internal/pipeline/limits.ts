@@ -19,7 +19,7 @@ export interface CheckedLimits {
   readonly interruptedAfter: Duration.Duration | undefined
 }
 
-const LIMIT_OPTIONS = optionNames<LimitOptions>({ duration: true, disconnect: true })
+const LIMIT_OPTIONS = /* @__PURE__ */ optionNames<LimitOptions>({ duration: true, disconnect: true })
 
 export const checkLimit = (
   option: "timeout" | "attemptTimeout",

@@ -6,10 +6,10 @@ import { attemptSpan, callSpan } from "../telemetry/spans.ts"
 
 export type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
-/** A step with its description. */
+/** A step, which is described when that is asked for. */
 export interface Stage {
   readonly title: string
-  readonly description: string
+  readonly describe: () => string
   readonly protect: (self: AnyCall) => AnyCall
 }
 
@@ -32,7 +32,7 @@ export const throughWithSpans = (
 /** The name of a pipeline, then a line for each stage, outermost first. */
 export const describeStages = (name: string, stages: ReadonlyArray<Stage>): string => {
   const width = Math.max(...stages.map((stage) => stage.title.length), 4)
-  const lines = stages.map(({ description, title }) => `  ${title.padEnd(width)}  ${description}`)
+  const lines = stages.map(({ describe, title }) => `  ${title.padEnd(width)}  ${describe()}`)
   return [name, ...lines, `  ${"call".padEnd(width)}`.trimEnd()].join("\n")
 }
 

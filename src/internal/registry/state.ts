@@ -1,4 +1,4 @@
-/** What a registry of circuits keeps. */
+/** The state of a registry of circuits. */
 import type * as Context from "effect/Context"
 import type { CircuitChange, CircuitEvent } from "../../CircuitEvent.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
@@ -13,19 +13,19 @@ import { monotonicMillis } from "../time/monotonic.ts"
 /** The options of a registry, checked. */
 export interface Settings {
   readonly defaults: CircuitPolicy
-  /** The circuits that exist from the start. */
+  /** Circuits that exist from the start. */
   readonly circuits: ReadonlyMap<string, CircuitPolicy | undefined>
   /** In milliseconds. */
   readonly idleTime: number
 }
 
-/** Is told of the circuits that a registry keeps, and of those it forgets. */
+/** Is called when the registry starts to keep a circuit, and when it forgets one. */
 export interface Watcher {
   readonly onKept: (breaker: Breaker) => void
   readonly onForgotten: (breaker: Breaker) => void
 }
 
-/** The policies that code has named for a circuit: the first one, and the latest that was found to agree. */
+/** The policies that code named for a circuit: the first, and the latest one that agrees with it. */
 interface Declared {
   readonly first: CircuitPolicy
   latest: CircuitPolicy
@@ -33,11 +33,11 @@ interface Declared {
 
 export interface State extends Settings {
   readonly living: Map<string, Breaker>
-  /** The names of the circuits that stay however idle. */
+  /** Names of circuits that are never evicted. */
   readonly registered: Set<string>
-  /** Those that were made elsewhere. */
+  /** Circuits that were made outside of the registry. */
   readonly adopted: WeakSet<Breaker>
-  /** By the environment. */
+  /** Circuits that the environment disabled. */
   readonly switchedOff: WeakSet<Breaker>
   readonly declared: WeakMap<Breaker, Declared>
   readonly watchers: Set<Watcher>
@@ -45,10 +45,10 @@ export interface State extends Settings {
   /** The events and changes of all circuits. */
   readonly parent: Parent
   readonly madeAt: number
-  /** What every circuit begins with, instead of Closed. */
+  /** The command that every new circuit gets, if it is not to start as Closed. */
   readonly start: Command | undefined
   environment: Environment | undefined
-  /** Where the sweep for idle circuits has come to. */
+  /** The position of the sweep for idle circuits. */
   cursor: Iterator<Breaker>
 }
 
@@ -92,7 +92,7 @@ export const forget = (state: State, breaker: Breaker): void => {
   for (const watcher of state.watchers) watcher.onForgotten(breaker)
 }
 
-/** Tells of the circuits that are kept, now and later. Returns how to stop. */
+/** Calls the watcher for every circuit that is kept, now and later. Returns a function that stops it. */
 export const watch = (state: State, watcher: Watcher): () => void => {
   state.watchers.add(watcher)
   for (const breaker of state.living.values()) watcher.onKept(breaker)
@@ -101,11 +101,11 @@ export const watch = (state: State, watcher: Watcher): () => void => {
   }
 }
 
-/** The policy of a circuit for which code has named that one, or none. */
+/** The policy for a circuit, given the one that code named for it, if any. */
 export const policyOf = (state: State, name: string, policy?: CircuitPolicy): CircuitPolicy =>
   state.environment === undefined
     ? policy ?? state.circuits.get(name) ?? state.defaults
     : state.environment.circuitPolicy(name, policy)
 
-/** Whether an operator has given it another policy. */
+/** Whether `reconfigure` gave it another policy. */
 export const isReconfigured = ({ handle }: Breaker): boolean => handle !== undefined && handle.reconfigured

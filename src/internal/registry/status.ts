@@ -5,13 +5,11 @@ import * as Effect from "effect/Effect"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import * as Circuit from "../circuit/machine.ts"
 import { ALARMING_FAILURE_RATE } from "../words.ts"
 import { now, type State } from "./state.ts"
 
-export const isOpen = (breaker: Breaker): boolean => {
-  const state = breaker.settled()._tag
-  return state === "Open" || state === "ForcedOpen"
-}
+export const isOpen = (breaker: Breaker): boolean => Circuit.isOpen(breaker.settled()._tag)
 
 export const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus => {
   const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
@@ -23,7 +21,7 @@ export const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus
     circuitsByState[circuit.state]++
     totalCalls += circuit.totalCalls
     rejectedCalls += circuit.rejectedCalls
-    if (circuit.state === "Open" || circuit.state === "ForcedOpen") openCircuits.push(circuit.name)
+    if (Circuit.isOpen(circuit.state)) openCircuits.push(circuit.name)
     const alarming = circuit.failureRate > ALARMING_FAILURE_RATE && circuit.state !== "Disabled"
     if (circuit.state === "HalfOpen" || alarming) degraded = true
   }

@@ -107,7 +107,7 @@ const isCircuitRejection = (error: unknown): boolean =>
   (isRetryExhaustedError(error) && isCircuitRejection(error.rejection))
 
 /** What comes after a first attempt that may be retried. */
-const retry = Effect.fnUntraced(function*<A, E, R, R2>(
+const retry = /* @__PURE__ */ Effect.fnUntraced(function*<A, E, R, R2>(
   self: Effect.Effect<A, E, R>,
   policy: RetryPolicy<E, R2, A>,
   attempts: Attempts,

@@ -94,4 +94,4 @@ export const make = (size: Size): RetryBudget => {
   }
 }
 
-const now = Effect.map(Clock.Clock, monotonicMillis)
+const now = /* @__PURE__ */ Effect.map(Clock.Clock, monotonicMillis)

@@ -37,8 +37,8 @@ const OPTIONS = /* @__PURE__ */ optionNames<ValueOptions<never>>({
 
 const JITTERS: ReadonlyArray<Jitter> = ["none", "proportional", "full", "equal", "decorrelated"]
 
-const DEFAULT_BASE_DELAY = Duration.seconds(1)
-const DEFAULT_MAX_DELAY = Duration.seconds(60)
+const DEFAULT_BASE_DELAY = /* @__PURE__ */ Duration.seconds(1)
+const DEFAULT_MAX_DELAY = /* @__PURE__ */ Duration.seconds(60)
 
 const finite = (field: string, input: Duration.Input | undefined, byDefault: Duration.Duration): Duration.Duration =>
   input === undefined ? byDefault : checkDuration(field, input, { finite: true })

@@ -35,46 +35,50 @@ interface ServiceOptions<I, S, R> {
 }
 
 /** Makes the service; its tiers are released with the scope. */
-export const makeService = Effect.fnUntraced(function*<I, S extends object, R>(options: ServiceOptions<I, S, R>) {
-  const { deadline, isAnswer, key, onAllFailed, operation, registry, spans } = options
-  const context = yield* Effect.context<R>()
+export const makeService = /* @__PURE__ */ Effect.fnUntraced(
+  function*<I, S extends object, R>(options: ServiceOptions<I, S, R>) {
+    const { deadline, isAnswer, key, onAllFailed, operation, registry, spans } = options
+    const context = yield* Effect.context<R>()
 
-  const tiers = yield* Effect.forEach(
-    options.tiers,
-    ({ circuit, layer, name, pipeline, policy }) =>
-      Effect.gen(function*() {
-        const breaker = typeof circuit === "string" ? yield* Effect.orDie(registry.register(circuit, policy)) : circuit
-        const instance = new TierInstance({
-          layer,
-          key,
-          context,
-          timesOpened: () => isKnown(breaker) ? breaker.live.timesOpened : 0
+    const tiers = yield* Effect.forEach(
+      options.tiers,
+      ({ circuit, layer, name, pipeline, policy }) =>
+        Effect.gen(function*() {
+          const breaker = typeof circuit === "string"
+            ? yield* Effect.orDie(registry.register(circuit, policy))
+            : circuit
+          const instance = new TierInstance({
+            layer,
+            key,
+            context,
+            timesOpened: () => isKnown(breaker) ? breaker.live.timesOpened : 0
+          })
+          yield* Effect.addFinalizer(() => instance.close)
+          return { name, circuit: breaker, instance, pipeline: pipeline(breaker) }
         })
-        yield* Effect.addFinalizer(() => instance.close)
-        return { name, circuit: breaker, instance, pipeline: pipeline(breaker) }
+    )
+
+    const call = (method: string, invoke: (service: S) => AnyCall): AnyCall =>
+      serve({
+        operation: operation(method),
+        tiers,
+        deadline,
+        spans,
+        registry: () => registry,
+        call: (index, remaining) => {
+          const { instance, pipeline } = tiers[index]!
+          // Only the service answers: an error of its Layer is none of its own.
+          const attempt = pipeline.attempt(instance.use((service) => endingCall(invoke(service), isAnswer)))
+          return runAttempts(pipeline, attempt, remaining)
+        },
+        onFailed: onAllFailed === undefined
+          ? undefined
+          : (error) => onAllFailed === "die" ? Effect.die(error) : Effect.fail(onAllFailed(error, method))
       })
-  )
 
-  const call = (method: string, invoke: (service: S) => AnyCall): AnyCall =>
-    serve({
-      operation: operation(method),
-      tiers,
-      deadline,
-      spans,
-      registry: () => registry,
-      call: (index, remaining) => {
-        const { instance, pipeline } = tiers[index]!
-        // Only the service answers: an error of its Layer is none of its own.
-        const attempt = pipeline.attempt(instance.use((service) => endingCall(invoke(service), isAnswer)))
-        return runAttempts(pipeline, attempt, remaining)
-      },
-      onFailed: onAllFailed === undefined
-        ? undefined
-        : (error) => onAllFailed === "die" ? Effect.die(error) : Effect.fail(onAllFailed(error, method))
-    })
-
-  return tieredService<S>(call)
-})
+    return tieredService<S>(call)
+  }
+)
 
 /**
  * What the service looks like is known only once a tier is built. So every

@@ -1,8 +1,9 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
-import { checkDuration, checkFunction, checkOptions, optionNames } from "../../internal/check.ts"
+import { checkDuration, checkFunction, checkList, checkOptions, optionNames } from "../../internal/check.ts"
 import { monotonicMillis } from "../../internal/time/monotonic.ts"
 import type { Call, Kind, Point, Policy } from "../Chaos.ts"
 import { keyOf } from "./draw.ts"
@@ -22,14 +23,24 @@ export interface Origin {
   readonly startedAt: number
 }
 
-export const makeOrigin = Effect.fnUntraced(function*(seed: string | number | undefined): Effect.fn.Return<Origin> {
-  const clock = yield* Clock.Clock
-  return {
-    seed: String(seed ?? (yield* Random.nextIntBetween(0, 0x7fffffff))),
-    clock,
-    startedAt: monotonicMillis(clock)
+export const makeOrigin = /* @__PURE__ */ Effect.fnUntraced(
+  function*(seed: string | number | undefined): Effect.fn.Return<Origin> {
+    const clock = yield* Clock.Clock
+    return {
+      seed: String(seed ?? (yield* Random.nextIntBetween(0, 0x7fffffff))),
+      clock,
+      startedAt: monotonicMillis(clock)
+    }
   }
-})
+)
+
+export const checkPolicies = <P extends ReadonlyArray<unknown>>(field: string, policies: P): P =>
+  checkList(
+    field,
+    { list: "a list of policies", item: "a policy" },
+    policies,
+    (policy) => Predicate.hasProperty(policy, "decide")
+  )
 
 export interface PointOptions<A, E, R> extends Origin {
   readonly name: string
@@ -88,10 +99,12 @@ export class PointState<A, E, R> implements Point<A, E, R> {
     return monotonicMillis(this.clock)
   }
 
-  readonly setPolicies: Point<A, E, R>["setPolicies"] = (policies) =>
-    Effect.sync(() => {
+  readonly setPolicies: Point<A, E, R>["setPolicies"] = (policies) => {
+    checkPolicies("Chaos.setPolicies: policies", policies)
+    return Effect.sync(() => {
       this.policies = policies
     })
+  }
 
   readonly startOutage: Point<A, E, R>["startOutage"] = (options) => {
     if (options !== undefined) checkOptions("Chaos.startOutage", options, OUTAGE_OPTIONS)

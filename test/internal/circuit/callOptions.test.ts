@@ -1,5 +1,6 @@
 import { assert, it } from "@effect/vitest"
-import { type CallOptions, checkCallOptions } from "../../../src/internal/circuit/callOptions.ts"
+import type { CallOptions } from "../../../src/CircuitBreaker.ts"
+import { checkCallOptions } from "../../../src/internal/circuit/callOptions.ts"
 
 it("options of a call that are right are asked for nothing but what they say", () => {
   const cases: ReadonlyArray<readonly [options: object, located: boolean]> = [
@@ -16,7 +17,7 @@ it("options of a call that are right are asked for nothing but what they say", (
         return Reflect.get(target, key)
       }
     })
-    checkCallOptions("execute", seen as CallOptions, located)
+    checkCallOptions("execute", seen as CallOptions<never, never>, located)
     assert.deepStrictEqual(asked, ["classify", "interruptedAfter"])
   }
 })

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as String from "effect/String"
 import * as Circuit from "../../../src/internal/circuit/machine.ts"
 import { exponentialOpenTime } from "../../../src/internal/circuit/openTime.ts"
+import { TRIPS } from "../../../src/internal/circuit/policy.ts"
 import { seeded } from "../../support/machine.ts"
 
 const rules = (options: Partial<Circuit.Rules> = {}): Circuit.Rules => ({
@@ -117,6 +119,8 @@ describe("record", () => {
       [{ failureRate: 0.5, minimumCalls: 2 }, [ended("Failure", 0), ended("Success", 0)], "FailureRate"],
       [{ slowCallRate: 1, minimumCalls: 2 }, [ended("Success", 0, slow), ended("Failure", 0, slow)], "SlowCallRate"]
     ]
+    const reasons = new Set(cases.map(([, , reason]) => reason))
+    assert.sameMembers(Array.from(reasons), TRIPS.map(String.capitalize), "a case for every rule")
     for (const [options, calls, reason] of cases) {
       const policy = rules(options)
       let circuit = Circuit.make(policy, 0)

@@ -52,6 +52,8 @@ describe("the reasons of a check", () => {
     assert.deepStrictEqual(shown(Exit.interrupt()), ["CheckFailed, unhealthy: the check was interrupted"])
     assert.match(shown(Exit.fail(timeout))[0]!, /^CheckTimedOut, unhealthy: /)
     assert.match(shown(Exit.fail({ _tag: "CallTimeoutError", message: "not one" }))[0]!, /^CheckFailed, /)
+    const foreign = Object.assign(new Error("not one"), { _tag: "CallTimeoutError" })
+    assert.match(shown(Exit.fail(foreign))[0]!, /^CheckFailed, .*not one/)
   })
 })
 
