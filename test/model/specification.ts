@@ -534,7 +534,12 @@ const count = (circuit: Circuit, what: "success" | "failure" | "ignored" | "reje
   tally: { ...circuit.tally, [what]: circuit.tally[what] + 1 }
 })
 
-const callEnded = (course: Course, outcome: CallEnded["outcome"], slow: boolean, duration: number | undefined): Course => {
+const callEnded = (
+  course: Course,
+  outcome: CallEnded["outcome"],
+  slow: boolean,
+  duration: number | undefined
+): Course => {
   const { circuit } = course
   const event: CallEnded = {
     _tag: "CallEnded",
