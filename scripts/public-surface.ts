@@ -2,7 +2,7 @@
  * Writes `docs/project/public-surface.txt`: the names and types of every module that the package exports, as the compiler
  * declares them, so that a change of them shows in a diff. With `--check` it only says what differs.
  */
-import { execFileSync } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -53,7 +53,8 @@ const sortUnions = (text: string, type: string): string => {
   return sorted + text.slice(at)
 }
 
-const declared = (): string => {
+/** The declarations of all modules; undefined if the sources do not compile, of which the compiler has told. */
+const declared = (): string | undefined => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "public-surface-"))
   try {
     const compiler = path.join(root, "node_modules/.bin/tsc")
@@ -66,9 +67,13 @@ const declared = (): string => {
       "false",
       "--singleThreaded"
     ]
-    execFileSync(compiler, ["-p", path.join(root, "tsconfig.build.json"), ...options, "--outDir", directory], {
-      stdio: ["ignore", "inherit", "inherit"]
-    })
+    const { error, status } = spawnSync(
+      compiler,
+      ["-p", path.join(root, "tsconfig.build.json"), ...options, "--outDir", directory],
+      { cwd: root, stdio: ["ignore", "inherit", "inherit"] }
+    )
+    if (error !== undefined) throw error
+    if (status !== 0) return undefined
     return fs.readdirSync(directory, { recursive: true, encoding: "utf8" })
       .filter((file) => file.endsWith(".d.ts"))
       .map((file) => file.slice(0, -".d.ts".length).split(path.sep).join("/"))
@@ -85,10 +90,16 @@ const declared = (): string => {
   }
 }
 
+const declarations = declared()
+if (declarations === undefined) {
+  console.error("The sources do not compile, so that what they export is not known.")
+  process.exit(1)
+}
+
 const text = `What this package exports, made by \`npm run surface\`. A change of this file is a change for its users:
 the changelog says so.
 
-${declared()}`
+${declarations}`
 
 if (!process.argv.includes("--check")) {
   fs.mkdirSync(path.dirname(target), { recursive: true })

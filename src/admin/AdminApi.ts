@@ -212,7 +212,20 @@ export type State = typeof State.Type
 
 const Seconds = Schema.NullOr(Schema.Finite)
 
-const circuitFields = {
+/**
+ * A circuit: the fields of `CircuitMetrics.toJson`, its policy in words and the
+ * thresholds that open it.
+ *
+ * **Details**
+ *
+ * A threshold that is `null` never opens the circuit. The rates need
+ * `minimum_requests` in the window.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export const Circuit = Schema.Struct({
   name: Schema.String,
   state: State,
   is_available: Schema.Boolean,
@@ -245,22 +258,7 @@ const circuitFields = {
     slow_call_duration_ms: Schema.NullOr(Schema.Finite),
     minimum_requests: Schema.Int
   })
-}
-
-/**
- * A circuit: the fields of `CircuitMetrics.toJson`, its policy in words and the
- * thresholds that open it.
- *
- * **Details**
- *
- * A threshold that is `null` never opens the circuit. The rates need
- * `minimum_requests` in the window.
- *
- * @stability unstable
- * @category models
- * @since 0.1.0
- */
-export const Circuit = Schema.Struct(circuitFields)
+})
 
 /**
  * The type of {@link Circuit}.

@@ -23,16 +23,22 @@ import { Admin } from "effect-resilience/admin"
 import * as EffectCircuitBreaker from "effect-resilience/EffectCircuitBreaker"
 import { Chaos } from "effect-resilience/testing"
 import { CircuitBreaker as EffectBreaker } from "effect/persistence"
+import type { Exported } from "../support/constructors.ts"
 
 class Quotes extends Context.Service<Quotes, { readonly get: Effect.Effect<string> }>()("test/Quotes") {}
 
 const call = Effect.succeed("served")
 const quotes = Layer.succeed(Quotes, { get: call })
 const point = Effect.runSync(Chaos.makePoint("a", { policies: [] }))
+const limit = Effect.runSync(RateLimit.makeMemory({ name: "a", limit: 1, window: 1 }))
 const breaker = Effect.runSync(CircuitBreaker.make({ name: "a" }))
 
+type Tried = readonly [make: (options: never) => unknown, needed?: object]
+
+type WithoutOptions = "Bulkhead.withBulkhead" | "CircuitBreaker.withNote" | "Fallback.withFallbackValue"
+
 /** Each with the options that it needs. Those that are not given to the function are an effect's or a Layer's to refuse. */
-const constructors: Record<string, readonly [make: (options: never) => unknown, needed?: object]> = {
+const constructors: Record<string, Tried> & Record<Exclude<Exported, WithoutOptions>, Tried> = {
   "Bulkhead.make": [Bulkhead.make, { limit: 1 }],
   "Bulkhead.Service": [(options) => Bulkhead.Service<never>()("a", options), { limit: 1 }],
   "CircuitBreaker.make": [CircuitBreaker.make, { name: "a" }],
@@ -68,12 +74,15 @@ const constructors: Record<string, readonly [make: (options: never) => unknown, 
   "Fallback.withFallback": [(options) => Fallback.withFallback(call, call, options), { when: () => true }],
   "HealthMonitor.make": [HealthMonitor.make],
   "HealthMonitor.layer": [HealthMonitor.layer],
+  "HealthMonitor.layerConfig": [HealthMonitor.layerConfig],
   "HealthMonitor.make, a check": [(check) => HealthMonitor.make({ checks: { a: check } }), { check: Effect.void }],
   "Hedge.make": [Hedge.make, { delay: 1 }],
   "Hedge.withHedge": [Hedge.withHedge, { delay: 1 }],
   "RateLimit.make": [RateLimit.make, { name: "a", limit: 1, window: 1 }],
   "RateLimit.makeMemory": [RateLimit.makeMemory, { name: "a", limit: 1, window: 1 }],
   "RateLimit.Service": [(options) => RateLimit.Service<never>()("a", options), { limit: 1, window: 1 }],
+  "RateLimit.execute": [(options) => limit.execute(call, options)],
+  "RateLimit.withRateLimit": [(options) => RateLimit.withRateLimit(call, limit, options)],
   "Resilience.make": [Resilience.make, { name: "a" }],
   "Resilience.withResilience": [Resilience.withResilience, { name: "a" }],
   "Resilience.standard": [(options) => Resilience.standard("a", options)],

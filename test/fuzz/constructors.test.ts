@@ -8,6 +8,7 @@ import {
   CircuitBreaker,
   CircuitBreakerRegistry,
   CircuitPolicy,
+  HealthMonitor,
   Hedge,
   Outcome,
   RateLimit,
@@ -19,6 +20,7 @@ import {
 } from "effect-resilience"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Exported } from "../support/constructors.ts"
 import { fuzz, type Random } from "./fuzz.ts"
 
 /** What a value has to be, as the documentation says. */
@@ -33,6 +35,7 @@ const count = (maximum = Number.MAX_SAFE_INTEGER): Kind => ({
   _tag: "Number",
   accepts: (n) => Number.isInteger(n) && n >= 1 && n <= maximum
 })
+const places: Kind = { _tag: "Number", accepts: (n) => n === Infinity || (Number.isSafeInteger(n) && n >= 0) }
 const rate: Kind = { _tag: "Number", accepts: (n) => n >= 0 && n <= 1 }
 const atLeast = (minimum: number): Kind => ({ _tag: "Number", accepts: (n) => n >= minimum && n < Infinity })
 const time: Kind = { _tag: "Time", accepts: (millis) => millis >= 0 }
@@ -64,7 +67,18 @@ const exercise = (policy: CircuitPolicy.CircuitPolicy) =>
     return breaker
   }))
 
-const policyOptions = {
+const monitor = (options: HealthMonitor.Options<Readonly<Record<string, HealthMonitor.Check>>>) =>
+  Effect.runSync(
+    Effect.scoped(HealthMonitor.make(options)).pipe(Effect.provide(CircuitBreakerRegistry.layer()))
+  )
+
+/** Every option of `O`, but those in `Left`, which are neither number nor time and looked at elsewhere. */
+type Kinds<O, Left extends keyof O = never> = Readonly<Record<Exclude<keyof O, Left>, Kind>>
+
+const policyOptions: Kinds<
+  CircuitPolicy.Options,
+  "countUnreported" | "describeFailure" | "measureDuration" | "slowCallDuration" | "slowCallRate"
+> = {
   consecutiveFailures: count(),
   failureRate: rate,
   minimumCalls: count(),
@@ -80,186 +94,265 @@ const policyOptions = {
   classify: aFunction
 }
 
-const CONSTRUCTORS: Readonly<Record<string, Constructor>> = {
-  "CircuitPolicy.make": { make: (o) => exercise(CircuitPolicy.make(o)), base: {}, options: policyOptions },
-  "CircuitPolicy.make, slow calls": {
-    make: (o) => exercise(CircuitPolicy.make(o)),
-    base: { slowCallRate: 0.5, slowCallDuration: "1 second" },
-    options: { slowCallRate: rate, slowCallDuration: time }
-  },
-  "CircuitPolicy.make, a window of calls": {
-    make: (window) => exercise(CircuitPolicy.make({ failureRate: 0.5, window })),
-    base: { calls: 1 },
-    options: { calls: count(1_000_000) }
-  },
-  "CircuitPolicy.make, a window of time": {
-    make: (window) => exercise(CircuitPolicy.make({ failureRate: 0.5, window })),
-    base: { duration: "1 second" },
-    options: { duration: someFiniteTime, buckets: count(1_000) }
-  },
-  "CircuitPolicy.make, a sample": {
-    make: (halfOpenSample) => exercise(CircuitPolicy.make({ halfOpenSample })),
-    base: { calls: 3, failureRate: 0.5 },
-    options: { calls: count(), failureRate: rate }
-  },
-  "CircuitPolicy.make, a ramp": {
-    make: (recovery) => exercise(CircuitPolicy.make({ recovery })),
-    base: { duration: "1 second" },
-    options: { duration: someFiniteTime, initial: { _tag: "Number", accepts: (n) => n > 0 && n <= 1 } }
-  },
-  "CircuitPolicy.exponential": {
-    make: (o) => exercise(CircuitPolicy.make({ openDuration: CircuitPolicy.exponential(o) })),
-    base: { initial: 1 },
-    options: { initial: someFiniteTime, multiplier: atLeast(1), maximum: finiteTime, jitter: rate }
-  },
-  "Retry.make": {
-    make: (o) => Retry.make(o).description,
-    base: {},
-    options: {
-      maxAttempts: { _tag: "Number", accepts: (n) => n === Infinity || (Number.isSafeInteger(n) && n >= 1) },
-      baseDelay: finiteTime,
-      maxDelay: finiteTime,
-      factor: atLeast(1),
-      maxRetryAfter: time,
-      maxElapsed: time,
-      jitter: aText,
-      while: aFunction,
-      onRetry: aFunction,
-      budget: anObject,
-      schedule: anObject
-    }
-  },
-  "Bulkhead.make": {
-    make: (o) =>
-      Effect.runSync(Effect.flatMap(Bulkhead.make(o), (bulkhead) => {
-        void bulkhead.description
-        return bulkhead.execute(Effect.void)
-      })),
-    base: { limit: 2, queue: 1 },
-    options: {
-      limit: count(),
-      queue: { _tag: "Number", accepts: (n) => Number.isSafeInteger(n) && n >= 0 },
-      maxWait: time
-    }
-  },
-  "Bulkhead.Service": {
-    make: (o) => Bulkhead.Service()("fuzzed", o).description,
-    base: { limit: 2, queue: 1 },
-    options: { limit: count(), maxWait: time }
-  },
-  "Bulkhead.resize": {
-    make: ({ limit }: { readonly limit: number }) =>
-      Effect.runSync(Effect.flatMap(Bulkhead.make({ limit: 1 }), (bulkhead) => bulkhead.resize(limit))),
-    base: { limit: 2 },
-    options: { limit: count() }
-  },
-  "RateLimit.makeMemory": {
-    make: (o) =>
-      Effect.runSync(Effect.flatMap(RateLimit.makeMemory(o), (limit) => {
-        void limit.description
-        return limit.execute(Effect.void)
-      })),
-    base: { name: "fuzzed", limit: 10, window: "1 second", onExceeded: "delay" },
-    options: {
-      limit: count(),
-      window: someFiniteTime,
-      maxWait: time,
-      tokens: count(10),
-      algorithm: aText,
-      onExceeded: aText,
-      onStoreError: aText
-    }
-  },
-  "RateLimit.execute": {
-    make: (o) =>
-      Effect.runSync(
-        Effect.flatMap(
-          RateLimit.makeMemory({ name: "fuzzed", limit: 10, window: "1 second" }),
-          (limit) => limit.execute(Effect.void, o)
-        )
-      ),
-    base: {},
-    options: { tokens: count(10) }
-  },
-  "RetryBudget.make": {
-    make: (o) =>
-      Effect.runSync(
-        Effect.flatMap(
-          RetryBudget.make(o),
-          (budget) => Effect.all([budget.deposit, budget.tryWithdraw, budget.metrics])
-        )
-      ),
-    base: {},
-    options: { ratio: atLeast(0), minPerSecond: atLeast(0), window: someFiniteTime }
-  },
-  "Hedge.make": {
-    make: (o) => Hedge.make(o).description,
-    base: { delay: 1 },
-    options: { delay: time, maxHedges: count(100), while: aFunction, onHedge: aFunction, budget: anObject }
-  },
-  "Timeout.withTimeout": {
-    make: (o) => Effect.runSync(Timeout.withTimeout(Effect.void, o)),
-    base: { duration: 1 },
-    options: { duration: time }
-  },
-  "Tiers.make": {
-    make: (o) => Tiers.make("read", [Tiers.tier("a", Effect.void)], o),
-    base: {},
-    options: { deadline: someTime, isAnswer: aFunction }
-  },
-  "Tiers.tier": {
-    make: (o) => Tiers.make("read", [Tiers.tier("a", Effect.void, o)]),
-    base: {},
-    options: { timeout: time, retry: anObject, policy: anObject, circuit: anObject }
-  },
-  "Resilience.make": {
-    make: (o) => Resilience.make(o).description,
-    base: { name: "fuzzed" },
-    options: {
-      timeout: time,
-      attemptTimeout: time,
-      retry: anObject,
-      hedge: anObject,
-      circuitBreaker: anObject,
-      bulkhead: anObject,
-      rateLimit: anObject,
-      fallback: anObject,
-      order: anObject
-    },
-    calls: { hedge: "Hedge.make" }
-  },
-  "CircuitBreaker.make": {
-    make: ({ policy }: { readonly policy?: CircuitPolicy.CircuitPolicy }) => exercise(policy ?? CircuitPolicy.make()),
-    base: {},
-    options: { policy: anObject }
-  },
-  "CircuitBreaker.Service": {
-    make: (o) =>
-      Effect.runSync(
-        Effect.scoped(Effect.provide(Effect.void, CircuitBreaker.Service<"fuzzed">()("fuzzed", o).layer))
-      ),
-    base: {},
-    options: { policy: anObject }
-  },
-  "CircuitBreaker.forceOpen": {
-    make: (o) =>
-      Effect.runSync(
-        Effect.flatMap(CircuitBreaker.make({ name: "fuzzed" }), (breaker) =>
-          Effect.andThen(breaker.forceOpen(o), breaker.metrics))
-      ),
-    base: {},
-    options: { duration: time }
-  },
-  "CircuitBreakerRegistry.make": {
-    make: (o) =>
-      Effect.runSync(Effect.scoped(
-        Effect.flatMap(CircuitBreakerRegistry.make(o), (registry) => registry.getOrCreate("fuzzed"))
-      )),
-    base: {},
-    options: { idleTimeToLive: someTime, defaults: anObject, circuits: anObject },
-    calls: { idleTimeToLive: "CircuitBreakerRegistry.layer: idleTimeToLive" }
-  }
+const rateLimitOptions: Kinds<RateLimit.Options> = {
+  limit: count(),
+  window: someFiniteTime,
+  maxWait: time,
+  tokens: count(10),
+  algorithm: aText,
+  onExceeded: aText,
+  onStoreError: aText
 }
+
+/** Those that take what another constructor makes, or its options, or no number and no time. */
+type Elsewhere =
+  | "Bulkhead.withBulkhead"
+  | "CircuitBreaker.withCircuitBreaker"
+  | "CircuitBreaker.withCircuitBreakerStream"
+  | "CircuitBreaker.withNote"
+  | "CircuitBreakerRegistry.layer"
+  | "CircuitBreakerRegistry.layerConfig"
+  | "CircuitLog.layer"
+  | "Fallback.withFallback"
+  | "Fallback.withFallbackValue"
+  | "HealthMonitor.layer"
+  | "HealthMonitor.layerConfig"
+  | "Hedge.withHedge"
+  | "RateLimit.make"
+  | "RateLimit.withRateLimit"
+  | "Resilience.withResilience"
+  | "Retry.withRetry"
+  | "RetryBudget.layer"
+  | "Telemetry.layer"
+  | "Tiers.layer"
+
+const CONSTRUCTORS:
+  & Readonly<Record<string, Constructor>>
+  & Readonly<Record<Exclude<Exported, Elsewhere>, Constructor>> = {
+    "CircuitPolicy.make": { make: (o) => exercise(CircuitPolicy.make(o)), base: {}, options: policyOptions },
+    "CircuitPolicy.make, slow calls": {
+      make: (o) => exercise(CircuitPolicy.make(o)),
+      base: { slowCallRate: 0.5, slowCallDuration: "1 second" },
+      options: { slowCallRate: rate, slowCallDuration: time } satisfies Kinds<
+        Pick<CircuitPolicy.Options, "slowCallRate" | "slowCallDuration">
+      >
+    },
+    "CircuitPolicy.make, a window of calls": {
+      make: (window) => exercise(CircuitPolicy.make({ failureRate: 0.5, window })),
+      base: { calls: 1 },
+      options: { calls: count(1_000_000) } satisfies Kinds<Extract<CircuitPolicy.Window, { readonly calls: number }>>
+    },
+    "CircuitPolicy.make, a window of time": {
+      make: (window) => exercise(CircuitPolicy.make({ failureRate: 0.5, window })),
+      base: { duration: "1 second" },
+      options: { duration: someFiniteTime, buckets: count(1_000) } satisfies Kinds<
+        Exclude<CircuitPolicy.Window, { readonly calls: number }>
+      >
+    },
+    "CircuitPolicy.make, a sample": {
+      make: (halfOpenSample) => exercise(CircuitPolicy.make({ halfOpenSample })),
+      base: { calls: 3, failureRate: 0.5 },
+      options: { calls: count(), failureRate: rate } satisfies Kinds<
+        NonNullable<CircuitPolicy.Options["halfOpenSample"]>
+      >
+    },
+    "CircuitPolicy.make, a ramp": {
+      make: (recovery) => exercise(CircuitPolicy.make({ recovery })),
+      base: { duration: "1 second" },
+      options: {
+        duration: someFiniteTime,
+        initial: { _tag: "Number", accepts: (n) => n > 0 && n <= 1 }
+      } satisfies Kinds<CircuitPolicy.Recovery>
+    },
+    "CircuitPolicy.exponential": {
+      make: (o) => exercise(CircuitPolicy.make({ openDuration: CircuitPolicy.exponential(o) })),
+      base: { initial: 1 },
+      options: { initial: someFiniteTime, multiplier: atLeast(1), maximum: finiteTime, jitter: rate } satisfies Kinds<
+        Parameters<typeof CircuitPolicy.exponential>[0]
+      >
+    },
+    "Retry.make": {
+      make: (o) => Retry.make(o).description,
+      base: {},
+      options: {
+        maxAttempts: { _tag: "Number", accepts: (n) => n === Infinity || (Number.isSafeInteger(n) && n >= 1) },
+        baseDelay: finiteTime,
+        maxDelay: finiteTime,
+        factor: atLeast(1),
+        maxRetryAfter: time,
+        maxElapsed: time,
+        jitter: aText,
+        while: aFunction,
+        whileSuccess: aFunction,
+        onRetry: aFunction,
+        budget: anObject,
+        schedule: anObject
+      } satisfies Kinds<Retry.Options & Retry.ValueOptions<unknown>, "operation" | "waitForCircuit">
+    },
+    "Bulkhead.make": {
+      make: (o) =>
+        Effect.runSync(Effect.flatMap(Bulkhead.make(o), (bulkhead) => {
+          void bulkhead.description
+          return bulkhead.execute(Effect.void)
+        })),
+      base: { limit: 2, queue: 1 },
+      options: {
+        limit: count(),
+        queue: places,
+        maxWait: time
+      } satisfies Kinds<Parameters<typeof Bulkhead.make>[0], "name">
+    },
+    "Bulkhead.Service": {
+      make: (o) => Bulkhead.Service()("fuzzed", o).description,
+      base: { limit: 2, queue: 1 },
+      options: { limit: count(), queue: places, maxWait: time } satisfies Kinds<Bulkhead.Options>
+    },
+    "Bulkhead.resize": {
+      make: ({ limit }: { readonly limit: number }) =>
+        Effect.runSync(Effect.flatMap(Bulkhead.make({ limit: 1 }), (bulkhead) => bulkhead.resize(limit))),
+      base: { limit: 2 },
+      options: { limit: count() }
+    },
+    "RateLimit.makeMemory": {
+      make: (o) =>
+        Effect.runSync(Effect.flatMap(RateLimit.makeMemory(o), (limit) => {
+          void limit.description
+          return limit.execute(Effect.void)
+        })),
+      base: { name: "fuzzed", limit: 10, window: "1 second", onExceeded: "delay" },
+      options: rateLimitOptions
+    },
+    "RateLimit.Service": {
+      make: (o) => RateLimit.Service()("fuzzed", o).description,
+      base: { limit: 10, window: "1 second", onExceeded: "delay" },
+      options: rateLimitOptions
+    },
+    "RateLimit.execute": {
+      make: (o) =>
+        Effect.runSync(
+          Effect.flatMap(
+            RateLimit.makeMemory({ name: "fuzzed", limit: 10, window: "1 second" }),
+            (limit) => limit.execute(Effect.void, o)
+          )
+        ),
+      base: {},
+      options: { tokens: count(10), maxWait: time } satisfies Kinds<RateLimit.CallOptions, "key">
+    },
+    "RetryBudget.make": {
+      make: (o) =>
+        Effect.runSync(
+          Effect.flatMap(
+            RetryBudget.make(o),
+            (budget) => Effect.all([budget.deposit, budget.tryWithdraw, budget.metrics])
+          )
+        ),
+      base: {},
+      options: { ratio: atLeast(0), minPerSecond: atLeast(0), window: someFiniteTime } satisfies Kinds<
+        RetryBudget.Options
+      >
+    },
+    "RetryBudget.Service": {
+      make: (o) => RetryBudget.Service()("fuzzed", o).description,
+      base: {},
+      options: { ratio: atLeast(0), minPerSecond: atLeast(0), window: someFiniteTime } satisfies Kinds<
+        RetryBudget.Options
+      >
+    },
+    "Hedge.make": {
+      make: (o) => Hedge.make(o).description,
+      base: { delay: 1 },
+      options: {
+        delay: time,
+        maxHedges: count(100),
+        while: aFunction,
+        onHedge: aFunction,
+        budget: anObject
+      } satisfies Kinds<Hedge.Options, "awaitLosers" | "operation">
+    },
+    "Timeout.withTimeout": {
+      make: (o) => Effect.runSync(Timeout.withTimeout(Effect.void, o)),
+      base: { duration: 1 },
+      options: { duration: time } satisfies Kinds<Timeout.Options, "disconnect" | "kind" | "operation">
+    },
+    "Tiers.make": {
+      make: (o) => Tiers.make("read", [Tiers.tier("a", Effect.void)], o),
+      base: {},
+      options: { deadline: someTime, isAnswer: aFunction } satisfies Kinds<Tiers.Options<never>, "spans">
+    },
+    "Tiers.tier": {
+      make: (o) => Tiers.make("read", [Tiers.tier("a", Effect.void, o)]),
+      base: {},
+      options: { timeout: time, retry: anObject, policy: anObject, circuit: anObject } satisfies Kinds<
+        Tiers.TierOptions
+      >
+    },
+    "Resilience.make": {
+      make: (o) => Resilience.make(o).description,
+      base: { name: "fuzzed" },
+      options: {
+        timeout: time,
+        attemptTimeout: time,
+        retry: anObject,
+        hedge: anObject,
+        circuitBreaker: anObject,
+        bulkhead: anObject,
+        rateLimit: anObject,
+        fallback: anObject,
+        order: anObject
+      } satisfies Kinds<Resilience.Options, "classify" | "isAnswer" | "name" | "spans">,
+      calls: { hedge: "Hedge.make" }
+    },
+    "CircuitBreaker.make": {
+      make: ({ policy }: { readonly policy?: CircuitPolicy.CircuitPolicy }) => exercise(policy ?? CircuitPolicy.make()),
+      base: {},
+      options: { policy: anObject } satisfies Kinds<Parameters<typeof CircuitBreaker.make>[0], "name">
+    },
+    "CircuitBreaker.Service": {
+      make: (o) =>
+        Effect.runSync(
+          Effect.scoped(Effect.provide(Effect.void, CircuitBreaker.Service<"fuzzed">()("fuzzed", o).layer))
+        ),
+      base: {},
+      options: { policy: anObject }
+    },
+    "CircuitBreaker.forceOpen": {
+      make: (o) =>
+        Effect.runSync(
+          Effect.flatMap(CircuitBreaker.make({ name: "fuzzed" }), (breaker) =>
+            Effect.andThen(breaker.forceOpen(o), breaker.metrics))
+        ),
+      base: {},
+      options: { duration: time }
+    },
+    "CircuitBreakerRegistry.make": {
+      make: (o) =>
+        Effect.runSync(Effect.scoped(
+          Effect.flatMap(CircuitBreakerRegistry.make(o), (registry) => registry.getOrCreate("fuzzed"))
+        )),
+      base: {},
+      options: { idleTimeToLive: someTime, defaults: anObject, circuits: anObject } satisfies Kinds<
+        CircuitBreakerRegistry.Options
+      >,
+      calls: { idleTimeToLive: "CircuitBreakerRegistry.layer: idleTimeToLive" }
+    },
+    "HealthMonitor.make": {
+      make: (o) => monitor(o),
+      base: {},
+      options: {
+        interval: someTime,
+        jitter: rate,
+        concurrency: count()
+      } satisfies Kinds<HealthMonitor.Options, "checks" | "circuits">
+    },
+    "HealthMonitor.make, a check": {
+      make: (check) => monitor({ checks: { check } }),
+      base: { check: Effect.succeed(HealthMonitor.healthy) },
+      options: { interval: someTime, timeout: someFiniteTime } satisfies Kinds<
+        HealthMonitor.CheckOptions,
+        "check" | "circuit" | "critical" | "probe"
+      >
+    }
+  }
 
 interface Case {
   readonly name: string

@@ -3,6 +3,7 @@
  * invariants. `EXPLORE=deep` takes larger circuits and some minutes.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { CircuitEvent } from "effect-resilience"
 import { afterEach } from "vitest"
 import { Breaker } from "../../src/internal/circuit/breaker.ts"
 import { explore, type Explored, type World } from "./explore.ts"
@@ -44,6 +45,11 @@ const report = ({ name }: World, { changes, depth, late, rejected, states, trans
   )
 
 describe("every state of a circuit", () => {
+  it("is gone through for each reason that a change may have", () => {
+    const reasons = new Set(Object.values(seenIn).flat().map((change) => change.split(": ")[1]))
+    assert.sameMembers([...reasons], [...CircuitEvent.StateChanged.fields.reason.literals])
+  })
+
   for (const world of worlds) {
     it(
       `is as specified: ${world.name}, ${world.calls} calls at once`,

@@ -5,8 +5,10 @@
  *
  * Times are milliseconds.
  */
+import type * as CircuitEvent from "../../src/CircuitEvent.ts"
+import type * as CircuitPolicy from "../../src/CircuitPolicy.ts"
 
-export interface Policy {
+interface Rules {
   readonly consecutiveFailures?: number
   readonly failureRate?: number
   readonly slowCallRate?: number
@@ -27,7 +29,20 @@ export interface Policy {
   readonly recovery?: { readonly duration: number; readonly initial: number }
 }
 
-export type State = "Closed" | "Open" | "HalfOpen" | "ForcedOpen" | "Disabled" | "MetricsOnly"
+/** What a policy says of its calls and not of its circuit: what they count as, and how they are timed and described. */
+type OfCalls =
+  | typeof CircuitPolicy.TypeId
+  | "classify"
+  | "countUnreported"
+  | "describeFailure"
+  | "description"
+  | "interruptedAfter"
+  | "measureDuration"
+
+/** With a key of `CircuitPolicy` that neither of the two has, no policy of the model compiles. */
+export type Policy = Rules & Readonly<Record<Exclude<keyof CircuitPolicy.CircuitPolicy, keyof Rules | OfCalls>, never>>
+
+export type State = CircuitEvent.CircuitState
 
 /** What can happen to a circuit. `call` counts the running calls from 0, oldest first. */
 export type Action =
@@ -58,11 +73,13 @@ export type Answer =
   | { readonly _tag: "Runs" }
   | { readonly _tag: "Rejected"; readonly state: State; readonly retryAfter: number }
 
+type Reason = CircuitEvent.StateChanged["reason"]
+
 export interface StateChanged {
   readonly _tag: "StateChanged"
   readonly from: State
   readonly to: State
-  readonly reason: string
+  readonly reason: Reason
   readonly retryAfter: number
   readonly openings: number
   readonly elapsed: number
@@ -74,7 +91,7 @@ export interface StateChanged {
 
 export interface CallEnded {
   readonly _tag: "CallEnded"
-  readonly outcome: string
+  readonly outcome: CircuitEvent.CallEnded["outcome"]
   readonly state: State
   readonly slow: boolean
   readonly duration: number | undefined
@@ -199,7 +216,7 @@ const rates = (circuit: Circuit) => {
 }
 
 /** The rule that is broken, looked at after a call that counts. */
-const brokenRule = (circuit: Circuit, policy: Policy): string | undefined => {
+const brokenRule = (circuit: Circuit, policy: Policy): Reason | undefined => {
   const { calls, failureRate, slowCallRate } = rates(circuit)
   const { consecutiveFailures } = policy
   if (consecutiveFailures !== undefined && circuit.failuresInARow >= consecutiveFailures) return "ConsecutiveFailures"
@@ -311,7 +328,7 @@ interface Course {
 
 interface Change {
   readonly to: State
-  readonly reason: string
+  readonly reason: Reason
   readonly at?: number
   readonly until?: number
   readonly ramp?: boolean
@@ -356,7 +373,7 @@ const moveTo = (course: Course, change: Change): Course => {
   return tell(course, change, begin(circuit, change), openings)
 }
 
-const open = (course: Course, reason: string, at: number, draw: number, retryAfter: number): Course => {
+const open = (course: Course, reason: Reason, at: number, draw: number, retryAfter: number): Course => {
   const { circuit } = course
   const time = openTime(policyOf(circuit), openingsInARow(circuit, at) + 1, draw, retryAfter)
   const drawn = { ...course, circuit: { ...circuit, draw } }
@@ -517,7 +534,12 @@ const count = (circuit: Circuit, what: "success" | "failure" | "ignored" | "reje
   tally: { ...circuit.tally, [what]: circuit.tally[what] + 1 }
 })
 
-const callEnded = (course: Course, outcome: string, slow: boolean, duration: number | undefined): Course => {
+const callEnded = (
+  course: Course,
+  outcome: CallEnded["outcome"],
+  slow: boolean,
+  duration: number | undefined
+): Course => {
   const { circuit } = course
   const event: CallEnded = {
     _tag: "CallEnded",
@@ -609,10 +631,12 @@ export const read = (circuit: Circuit) => {
     consecutiveFailures: seen.failuresInARow,
     callsInWindow: calls,
     failureRate,
+    successRate: 1 - failureRate,
     slowCallRate,
     averageResponseTime: tally.timed === 0 ? undefined : tally.totalDuration / tally.timed,
     lastFailureTime: tally.lastFailureAt,
     timeUntilRetry: state === "Open" || state === "ForcedOpen" ? remaining(seen) : undefined,
+    currentBackoff: seen.periods.some(({ state }) => state === "Open") ? lastOpenTime(seen) : undefined,
     consecutiveOpenings: openingsInARow(seen, circuit.now),
     stateChanges: tally.changes,
     probesInFlight: state === "HalfOpen" ? probes.running : 0,

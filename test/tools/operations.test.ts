@@ -5,6 +5,7 @@ import {
   Bulkhead,
   CircuitBreaker,
   CircuitBreakerRegistry,
+  CircuitMetrics,
   CircuitPolicy,
   Hedge,
   Resilience,
@@ -451,6 +452,15 @@ describe("the runbooks", () => {
     assert.deepStrictEqual(documented, Object.entries(DESIGN).map(([name, [type, labels]]) => [name, type, labels]))
   })
 })
+
+it.effect("docs/operations/observability.md lists the fields of a circuit's JSON in their order, and no others", () =>
+  Effect.gen(function*() {
+    const section = /## Metrics of one circuit([^]*?)\n## /.exec(read("observability.md"))![1]!
+    const cells = Array.from(section.matchAll(/^\| (`.*?) \|/gm), ([, cell]) => cell!)
+    const documented = cells.flatMap((cell) => Array.from(cell.matchAll(/`(\w+)`/g), ([, field]) => field))
+    const breaker = yield* CircuitBreaker.make({ name: "documented" })
+    assert.deepStrictEqual(documented, Object.keys(CircuitMetrics.toJson(yield* breaker.metrics)))
+  }))
 
 const version = spawnSync("promtool", ["--version"], { encoding: "utf8" })
 const hasPromtool = version.status === 0

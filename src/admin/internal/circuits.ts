@@ -9,9 +9,10 @@ import * as CircuitMetrics from "../../CircuitMetrics.ts"
 import { findCircuit } from "../../internal/registry/inside.ts"
 import { urgency } from "../../internal/words.ts"
 import * as AdminApi from "../AdminApi.ts"
+import { toJson } from "./circuitJson.ts"
 import { changeCircuit, forceOpen, resetAll } from "./commands.ts"
 import { healthDetails } from "./health.ts"
-import { DEFAULT_LIMIT, find, findAll, toJson } from "./lookup.ts"
+import { DEFAULT_LIMIT, find, findAll } from "./lookup.ts"
 import type { Resources } from "./resources.ts"
 
 const listCircuits = Effect.fnUntraced(function*(resources: Resources, query: {
