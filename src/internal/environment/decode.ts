@@ -106,6 +106,3 @@ export const encode = (value: Value, unit: Unit | undefined): string =>
   Duration.isDuration(value)
     ? String(unit === "milliseconds" ? Duration.toMillis(value) : Duration.toSeconds(value))
     : String(value)
-
-export const isSameValue = (self: Value, that: Value): boolean =>
-  Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that

@@ -2,9 +2,9 @@
  * What the variables of one prefix set, and which of the levels decides each
  * setting. A decided setting keeps where its value comes from.
  */
+import * as Equal from "effect/Equal"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Setting, Value } from "../../Environment.ts"
-import { isSameValue } from "./decode.ts"
 import { type CircuitFields, circuitFields, claims, type Field, type Fields, type ValueOf } from "./fields.ts"
 import { spellings } from "./names.ts"
 import { quote, type Report } from "./problems.ts"
@@ -38,7 +38,7 @@ export const decodeLevel = <F extends Fields>(texts: Texts, fields: F, prefix: s
         level[key] = "invalid"
       } else if (other === undefined) {
         level[key] = { value, variable, text }
-      } else if (other !== "invalid" && !isSameValue(other.value, value)) {
+      } else if (other !== "invalid" && !Equal.equals(other.value, value)) {
         report({
           message: `${quote(other.variable, other.text)} and ${quote(variable, text)} are the same setting; ` +
             "set one of them",

@@ -94,10 +94,7 @@ const problemOfCircuit = (variable: string, declared: Declared): string | undefi
     const synonym = isTaken || !isTelling(key) ? undefined : synonymOf(key, ofCircuits)
     const meant = circuit === undefined ? closest(key, circuitKeys, TYPO) : undefined
     if (synonym === undefined && meant === undefined) continue
-    return isUnknown(
-      i === 0 ? GLOBAL : prefixOf(near(name) ?? name),
-      synonym ?? { means: [meant!], note: undefined }
-    )
+    return isUnknown(prefixOf(near(name) ?? name), synonym ?? { means: [meant!], note: undefined })
   }
   if (circuit === undefined) return prefix === undefined ? undefined : isNoneOf(prefix)
   const known = near(circuit)
@@ -128,7 +125,7 @@ const declaredPrefix = (variable: string, { names }: Declared): string | undefin
 }
 
 /** `CB_…_TIMEOUT` may be anything of others, `CB_…_RESET_TIMEOUT` hardly. */
-const isTelling = (key: string): boolean => key.replace(/_(?:MS|MILLIS|MILLISECONDS|SECONDS)$/, "").includes("_")
+const isTelling = (key: string): boolean => !/^[^_]*(?:_(?:MS|MILLIS|MILLISECONDS|SECONDS))?$/.test(key)
 
 /** No key and no synonym has more words, with one more for a slip. */
 const MAX_KEY_WORDS = 10

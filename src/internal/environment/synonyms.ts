@@ -17,7 +17,7 @@ interface Table {
 
 /** What a name means, if it is in the table. */
 export const synonymOf = (name: string, { rows, times }: Table): Synonym | undefined => {
-  const find = (name: string) => rows.find(([, names]) => names.split(/\s+/).includes(name))
+  const find = (name: string) => rows.find(([, names]) => names.trim().split(/\s+/).includes(name))
   const row = find(name)
   if (row !== undefined) return { means: row[0].split(" "), note: row[2] }
   const stem = name.replace(/_(?:MS|MILLIS|MILLISECONDS)$/, "")

@@ -25,3 +25,10 @@ describe("a name for a time", () => {
     assert.isUndefined(synonymOf("SOMETHING_MS", ofCircuits))
   })
 })
+
+describe("no name", () => {
+  it("means nothing", () => {
+    assert.isUndefined(synonymOf("", ofCircuits))
+    assert.isUndefined(synonymOf("", ofCalls))
+  })
+})
