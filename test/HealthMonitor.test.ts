@@ -1454,7 +1454,7 @@ describe("start and stop", () => {
 })
 
 const observers = (breaker: CircuitBreaker.CircuitBreaker) =>
-  (isKnown(breaker) ? breaker.breaker : assert.fail("is another kind of circuit")).journal.observers ?? []
+  (isKnown(breaker) ? breaker.breaker : assert.fail("is another kind of circuit")).journal.observers
 
 describe("interruption", () => {
   const subject = (use: (monitor: HealthMonitor.HealthMonitor) => Effect.Effect<void, unknown, Scope.Scope>) =>

@@ -53,7 +53,7 @@ export class Journal {
   private hub: EventHub<CircuitEvent> | undefined = undefined
   private changeHub: EventHub<CircuitChange> | undefined = undefined
   private history: History<CircuitChange> | undefined = undefined
-  observers: ReadonlyArray<Observer> | undefined = undefined
+  observers: ReadonlyArray<Observer> = []
 
   constructor(circuit: string, clock: Clock.Clock, changedAt: number) {
     this.circuit = circuit
@@ -72,9 +72,7 @@ export class Journal {
     if (from._tag !== to._tag) {
       this.changedAt = at
       if (Circuit.isOpen(to._tag)) this.timesOpened++
-      if (this.observers !== undefined) {
-        for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
-      }
+      for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
     }
     this.changed(stateChanged(from, to, transition, at - since), parent)
   }
@@ -94,7 +92,7 @@ export class Journal {
   }
 
   lasted(duration: number): void {
-    if (this.observers !== undefined) { for (const observer of this.observers) observer.onDuration(duration) }
+    for (const observer of this.observers) observer.onDuration(duration)
   }
 
   private publish(event: CircuitEvent, parent: Parent | undefined): void {
@@ -148,11 +146,11 @@ export class Journal {
   /** Adds an observer, and returns how to remove it. Both tell `onNeed` whether durations must be measured. */
   observe(observer: Observer, onNeed: (durations: boolean) => void): () => void {
     const set = (observers: ReadonlyArray<Observer>): void => {
-      this.observers = observers.length === 0 ? undefined : observers
+      this.observers = observers
       onNeed(observers.some(({ measure }) => measure))
     }
-    set([...this.observers ?? [], observer])
-    return () => set((this.observers ?? []).filter((other) => other !== observer))
+    set([...this.observers, observer])
+    return () => set(this.observers.filter((other) => other !== observer))
   }
 
   // ---------------------------------------------------------------------------
@@ -195,8 +193,7 @@ const callEnded = (
   outcome: CallEnded["outcome"],
   circuit: Circuit.Circuit,
   { duration, lastFailure, slow }: Ended
-): Omit<CallEnded, Stamp> => ({
-  _tag: "CallEnded",
+): Omit<CallEnded, Stamp | "_tag"> => ({
   outcome,
   state: circuit._tag,
   slow,

@@ -6,6 +6,7 @@ import type { CircuitChange, CircuitEvent } from "../../../src/CircuitEvent.ts"
 import { Journal, type Parent } from "../../../src/internal/circuit/journal.ts"
 import * as Circuit from "../../../src/internal/circuit/machine.ts"
 import { EventHub, History } from "../../../src/internal/eventHub.ts"
+import type { LastFailure } from "../../../src/ResilienceError.ts"
 import { TwoClocks, watch } from "../../support/circuits.ts"
 
 const rules: Circuit.Rules = {
@@ -164,5 +165,82 @@ describe("a journal", () => {
       yield* journal.end
       assert.deepStrictEqual(yield* Stream.runCollect(journal.events), [])
       assert.strictEqual((yield* Stream.runCollect(journal.changes(() => undefined))).length, 1)
+    }))
+
+  it("tells how long the circuit was in a state by when it left that, however late it is noticed", () => {
+    const elapsed = (to: Circuit.Circuit) => {
+      const journal = make()
+      journal.moved(forced, to, why(700), undefined)
+      const [change] = journal.past(undefined)
+      return change?._tag === "StateChanged" ? Duration.toMillis(change.elapsed) : undefined
+    }
+    const opened = Circuit.record(closed, rules, { verdict: "Failure", slow: false, retryAfter: 0, now: 400 }, () => 0)
+    assert.strictEqual(opened._tag, "Open")
+    assert.strictEqual(elapsed(opened), 400)
+    assert.strictEqual(elapsed(Circuit.make(rules, 500)), 500)
+    assert.strictEqual(elapsed(Circuit.elapse(forced, rules, 600)), 700)
+  })
+
+  it.effect("has the last failure only if there is one, of a call and of a change", () =>
+    Effect.gen(function*() {
+      const journal = make()
+      const heard = yield* watch(journal.events)
+      const lastFailure = { _tag: "Failure", message: "down" } as unknown as LastFailure
+      const call = { slow: true, duration: 5, lastFailure: undefined }
+      journal.ended("Failure", closed, { ...call, lastFailure }, undefined)
+      journal.ended("Success", closed, call, undefined)
+      journal.moved(closed, forced, { ...why(100), lastFailure }, undefined)
+      journal.moved(forced, closed, why(200), undefined)
+      assert.deepStrictEqual(
+        (yield* heard).map((event) => "lastFailure" in event ? [event._tag, event.lastFailure] : event._tag),
+        [["CallEnded", lastFailure], "CallEnded", ["StateChanged", lastFailure], "StateChanged"]
+      )
+    }))
+
+  it("forgets an observer that stops, once or twice, and no other", () => {
+    const journal = make()
+    const told: Array<string> = []
+    const needs: Array<boolean> = []
+    const observe = (name: string, measure: boolean) =>
+      journal.observe(
+        { onTransition: () => told.push(name), onDuration: () => told.push(name), measure },
+        (need) => needs.push(need)
+      )
+    const stop = observe("a", true)
+    observe("b", false)
+    stop()
+    stop()
+    assert.deepStrictEqual(needs, [true, true, false, false])
+    journal.moved(closed, forced, why(100), undefined)
+    journal.lasted(7)
+    assert.deepStrictEqual(told, ["b", "b"])
+  })
+
+  it("does not leave to its parent twice what it took back from there", () => {
+    const parent = makeParent()
+    const journal = make()
+    changed(journal)
+    journal.join(parent)
+    journal.leave(parent)
+    changed(journal)
+    journal.join(parent)
+    assert.deepStrictEqual(journal.past(parent).map(({ sequence }) => sequence), [1, 2])
+  })
+
+  it.effect("keeps its subscribers when it gets a parent, and has new ones there after its end", () =>
+    Effect.gen(function*() {
+      const parent = makeParent()
+      const journal = make()
+      const [events, coming] = [yield* watch(journal.events), yield* watch(journal.newChanges)]
+      journal.join(parent)
+      changed(journal, parent)
+      assert.strictEqual((yield* events).length, 1)
+      assert.strictEqual((yield* coming).length, 1)
+      yield* journal.end
+      journal.join(parent)
+      const [later, laterChanges] = [yield* watch(journal.events), yield* watch(journal.newChanges)]
+      changed(journal, parent)
+      assert.strictEqual((yield* later).length, 1)
+      assert.strictEqual((yield* laterChanges).length, 1)
     }))
 })
