@@ -197,6 +197,19 @@ describe("a journal", () => {
       )
     }))
 
+  it.effect("has the duration of a call if it was measured", () =>
+    Effect.gen(function*() {
+      const journal = make()
+      const heard = yield* watch(journal.events)
+      for (const duration of [5, undefined]) {
+        journal.ended("Success", closed, { slow: false, duration, lastFailure: undefined }, undefined)
+      }
+      assert.deepStrictEqual((yield* heard).map((event) => event._tag === "CallEnded" && event.duration), [
+        Duration.millis(5),
+        undefined
+      ])
+    }))
+
   it("forgets an observer that stops, once or twice, and no other", () => {
     const journal = make()
     const told: Array<string> = []

@@ -12,20 +12,24 @@ const settings = (policy: CircuitPolicy.CircuitPolicy, needs = idle) => settings
 
 describe("the rules of a policy", () => {
   it("are off where the policy has none", () => {
-    const { rules } = settings(CircuitPolicy.make({ consecutiveFailures: 3 }))
+    const { rules, slowCallTime } = settings(CircuitPolicy.make({ consecutiveFailures: 3 }))
     assert.deepStrictEqual([rules.consecutiveFailures, rules.failureRate, rules.slowCallRate], [3, Infinity, Infinity])
     assert.isUndefined(rules.recovery)
+    assert.strictEqual(slowCallTime, Infinity)
   })
 
   it("have times in milliseconds", () => {
-    const { rules } = settings(CircuitPolicy.make({
+    const { rules, slowCallTime } = settings(CircuitPolicy.make({
       consecutiveFailures: 3,
+      slowCallDuration: "2 seconds",
+      slowCallRate: 0.5,
       window: { duration: "1 minute", buckets: 6 },
       openDuration: "5 seconds",
       halfOpenTimeout: "2 minutes",
       recovery: { duration: "30 seconds", initial: 0.25 }
     }))
     assert.deepStrictEqual(rules.window, { millis: 60_000, buckets: 6 })
+    assert.strictEqual(slowCallTime, 2_000)
     assert.strictEqual(rules.openTime(1, 0), 5_000)
     assert.strictEqual(rules.halfOpenTimeout, 120_000)
     assert.deepStrictEqual(rules.recovery, { duration: 30_000, initial: 0.25 })
@@ -55,7 +59,7 @@ describe("what is timed", () => {
   it("is the duration of calls for a slow-call rule, a policy that says so, or an observer", () => {
     const all = { clocked: true, measured: true, startClocked: true }
     assert.deepStrictEqual(timed({ measureDuration: true }), all)
-    assert.deepStrictEqual(timed({ slowCallDuration: "1 second", slowCallRate: 0.5 }), all)
+    assert.deepStrictEqual(timed({ measureDuration: false, slowCallDuration: "1 second", slowCallRate: 0.5 }), all)
     assert.deepStrictEqual(timed({ measureDuration: false }, { use: false, durations: true }), all)
   })
 

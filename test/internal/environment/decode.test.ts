@@ -4,10 +4,13 @@ import {
   between,
   count,
   encode,
+  factor,
   flag,
   milliseconds,
   orOff,
+  rate,
   seconds,
+  upToDay,
   upToHour
 } from "../../../src/internal/environment/decode.ts"
 
@@ -53,6 +56,11 @@ describe("a number", () => {
     assert.strictEqual(count(10).accepts, "an integer from 1 to 10")
     assert.isUndefined(count(10).unit)
   })
+
+  it("is a share or a factor with a fraction too", () => {
+    assert.deepStrictEqual(["0", "0.5", "1.5"].map(rate.decode), [0, 0.5, undefined])
+    assert.deepStrictEqual(["0.5", "1.5", "100.5"].map(factor.decode), [undefined, 1.5, undefined])
+  })
 })
 
 describe("a time in milliseconds", () => {
@@ -86,6 +94,15 @@ describe("a time in seconds", () => {
     ])
     assert.strictEqual(kind.accepts, `a number of seconds from 1 to 600, or a duration up to 1h such as "30s"`)
     assert.strictEqual(kind.unit, "seconds")
+  })
+
+  it("may be up to a day where that is said, and up to an hour as a number", () => {
+    assert.deepStrictEqual(["3600", "3601", "1d", "1d 1s"].map(seconds(1, upToDay, "30s").decode), [
+      Duration.hours(1),
+      undefined,
+      Duration.days(1),
+      undefined
+    ])
   })
 
   it("says of a number that is too large what else it may be", () => {
