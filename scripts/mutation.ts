@@ -61,7 +61,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/tiers/pipeline": ["Tiers"],
   "internal/tiers/service": ["Tiers", "internal/tiers/instance"],
   "internal/pipeline/beginning": ["Resilience", "Bulkhead"],
-  "internal/pipeline/limits": ["Resilience"],
+  "internal/pipeline/limits": ["internal/pipeline/limits", "Resilience"],
   "internal/pipeline/order": ["Resilience"],
   "internal/pipeline/stages": ["Resilience", "internal/telemetry/spans"],
   "internal/error/rejection": ["ResilienceError", "circuit", "RateLimit", "Retry", "Tiers"],

@@ -916,7 +916,7 @@ describe("a probe", () => {
       assert.strictEqual(status, "healthy")
       assert.strictEqual(lastProbe?.endedAt.epochMilliseconds, 16_000)
       assert.deepStrictEqual(lastProbe?.duration, Duration.seconds(1))
-      assert.isUndefined(lastProbe?.error)
+      assert.doesNotHaveAnyKeys(lastProbe, ["error"])
     }).pipe(withCircuits))
 
   it.effect("leaves a circuit alone that ramps up", () =>
@@ -1064,6 +1064,20 @@ describe("a probe", () => {
       yield* fail(breaker)
       yield* TestClock.adjust("75 seconds")
       assert.deepStrictEqual(at, [10, 40, 70])
+    }).pipe(withCircuits))
+
+  it.effect("that did not count is followed by one at the end of another opening, before the interval is over", () =>
+    Effect.gen(function*() {
+      const { at, breaker } = yield* scene(Effect.fail("ignored"), {
+        classify: (exit) =>
+          Exit.isFailure(exit) && Cause.squash(exit.cause) === "ignored" ? Outcome.ignored : Outcome.classify(exit)
+      })
+      yield* fail(breaker)
+      yield* TestClock.adjust("12 seconds")
+      yield* breaker.forceClose
+      yield* fail(breaker)
+      yield* TestClock.adjust("15 seconds")
+      assert.deepStrictEqual(at, [10, 22])
     }).pipe(withCircuits))
 
   it.effect("goes on at once where a share of a sample decides", () =>

@@ -18,8 +18,9 @@ export const makeProber = (
   probe: Run<unknown, unknown>
 ): Effect.Effect<number> => {
   const interval = Duration.toMillis(entry.settings.interval)
-  // A classifier that ignored one probe would ignore the next one at once.
-  let ignored = { stateChanges: -1, until: 0 }
+  // A classifier that ignored one probe would ignore the next one at once, until the circuit has changed.
+  let ignoredUntil = 0
+  let ignoredAfter = 0
 
   return Effect.gen(function*() {
     const breaker = find()
@@ -29,7 +30,7 @@ export const makeProber = (
     if (wait > 0) return wait
     if (probe.isRunning || isRamping(breaker)) return interval
     const startedAt = yield* nowMillis
-    if (before.stateChanges === ignored.stateChanges && startedAt < ignored.until) return ignored.until - startedAt
+    if (before.stateChanges === ignoredAfter && startedAt < ignoredUntil) return ignoredUntil - startedAt
 
     let admitted = false
     const exit = yield* Effect.exit(breaker.execute(Effect.suspend(() => {
@@ -46,7 +47,8 @@ export const makeProber = (
     }
     const after = yield* breaker.metrics
     if (verdicts(after) === verdicts(before)) {
-      ignored = { stateChanges: after.stateChanges, until: endedAt + interval }
+      ignoredUntil = endedAt + interval
+      ignoredAfter = after.stateChanges
     }
     return 0
   })

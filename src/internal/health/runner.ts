@@ -40,7 +40,7 @@ export const runForever = (runner: Runner, entry: Entry, jitter: number): Effect
     const startedAt = yield* nowMillis
     yield* runCheck(runner, entry)
     const period = spread(Duration.toMillis(entry.settings.interval), jitter, yield* Random.next)
-    yield* sleep(Math.max(0, period - ((yield* nowMillis) - startedAt)))
+    yield* Effect.sleep(Math.max(0, period - ((yield* nowMillis) - startedAt)))
   }).pipe(Effect.forever)
 
 /** An interval changed by up to the share `jitter` of itself; `random` is 0 to 1. */
@@ -62,5 +62,3 @@ const runOnce = (runner: Runner, entry: Entry, check: Run<unknown, unknown>): Ef
     }
     runner.onResult()
   }).pipe(Semaphore.withPermits(runner.slots, 1))
-
-const sleep = (millis: number): Effect.Effect<void> => millis === Infinity ? Effect.never : Effect.sleep(millis)

@@ -16,7 +16,7 @@ export class Lookouts {
       return Effect.suspend(() => {
         this.latches.add(latch)
         latch.closeUnsafe()
-        return Effect.flatMap(look, (millis) => millis === 0 ? Effect.void : awaitWithin(latch, millis))
+        return Effect.flatMap(look, (millis) => Effect.timeoutOption(latch.await, millis))
       }).pipe(
         // `forever` yields between two looks, so the fiber that wakes this one, perhaps a call through a circuit, does
         // not do its work.
@@ -26,6 +26,3 @@ export class Lookouts {
     })
   }
 }
-
-const awaitWithin = (latch: Latch.Latch, millis: number): Effect.Effect<void> =>
-  millis === Infinity ? latch.await : Effect.asVoid(Effect.timeoutOption(latch.await, millis))

@@ -48,7 +48,7 @@ export const checkLimits = (options: Options, steps: ReadonlyArray<Step>): Check
   const timeout = checkLimit("timeout", options.timeout)
   const attemptTimeout = checkLimit("attemptTimeout", options.attemptTimeout)
   const total = timeout?.duration
-  const isCutShort = total !== undefined && Duration.isFinite(total) && isWithin(steps, "timeout", "attemptTimeout") &&
+  const isCutShort = total !== undefined && isWithin(steps, "timeout", "attemptTimeout") &&
     attemptTimeout !== undefined && Duration.isFinite(attemptTimeout.duration) &&
     !Duration.isLessThan(attemptTimeout.duration, total)
   if (isCutShort) {
@@ -58,14 +58,12 @@ export const checkLimits = (options: Options, steps: ReadonlyArray<Step>): Check
     )
   }
   const limits = { timeout, attemptTimeout }
-  const finite = (["timeout", "attemptTimeout"] as const).flatMap((step) => {
-    const duration = limits[step]?.duration
-    return duration !== undefined && Duration.isFinite(duration) ? [{ step, duration }] : []
-  })
-  const around = finite.filter(({ step }) => isWithin(steps, step, "circuitBreaker"))
-  const isTimed = finite.some(({ step }) => isWithin(steps, "circuitBreaker", step))
+  const timeOf = (step: "timeout" | "attemptTimeout") => limits[step]?.duration ?? Duration.infinity
+  const finite = (["timeout", "attemptTimeout"] as const).filter((step) => Duration.isFinite(timeOf(step)))
+  const around = finite.filter((step) => isWithin(steps, step, "circuitBreaker"))
+  const isTimed = finite.some((step) => isWithin(steps, "circuitBreaker", step))
   const interruptedAfter = isTimed || around.length === 0
     ? undefined
-    : nearlyAll(around.map(({ duration }) => duration).reduce(Duration.min))
+    : nearlyAll(around.map(timeOf).reduce(Duration.min))
   return { ...limits, interruptedAfter }
 }

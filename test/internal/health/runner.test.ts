@@ -55,6 +55,24 @@ describe("the interval of a check", () => {
 })
 
 describe("a run of a check", () => {
+  it.effect("is timed from its own beginning, and so is one that hangs", () =>
+    Effect.gen(function*() {
+      const { runner } = runnerOf()
+      const context = yield* Effect.context<never>()
+      const entry = entryOf(Effect.uninterruptible(Effect.sleep("1 minute")), context)
+      yield* TestClock.adjust("7 seconds")
+      yield* Effect.forkChild(runCheck(runner, entry))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(entry.last.duration, Duration.seconds(5))
+      yield* TestClock.adjust("8 seconds")
+      yield* runCheck(runner, entry)
+      assert.deepStrictEqual(entry.last.reasons.map(({ message }) => message), [
+        "a run that timed out has not ended, it began 13s ago"
+      ])
+      yield* TestClock.adjust("1 minute")
+      yield* entry.fibers.stop
+    }))
+
   it.effect("is shared by concurrent callers, and kept as the last result", () =>
     Effect.gen(function*() {
       let runs = 0

@@ -30,3 +30,13 @@ it.effect("looks at once when woken, when its time has come, and again at once a
 
     assert.deepStrictEqual(seen, [2, 2, 3, 3, 4, 4])
   }))
+
+it.effect("is gone once its fiber has ended", () =>
+  Effect.gen(function*() {
+    const lookouts = new Lookouts()
+    const fiber = yield* Effect.forkChild(lookouts.repeat(Effect.succeed(Infinity)))
+    yield* settle
+    assert.strictEqual(lookouts["latches"].size, 1)
+    yield* Fiber.interrupt(fiber)
+    assert.strictEqual(lookouts["latches"].size, 0)
+  }))
