@@ -45,20 +45,20 @@ export const nearlyAll = (total: Duration.Duration): Duration.Duration => Durati
  * and an interrupted call says nothing of the dependency.
  */
 export const checkLimits = (options: Options, steps: ReadonlyArray<Step>): CheckedLimits => {
-  const timeout = checkLimit("timeout", options.timeout)
-  const attemptTimeout = checkLimit("attemptTimeout", options.attemptTimeout)
-  const total = timeout?.duration
-  const isCutShort = total !== undefined && isWithin(steps, "timeout", "attemptTimeout") &&
-    attemptTimeout !== undefined && Duration.isFinite(attemptTimeout.duration) &&
-    !Duration.isLessThan(attemptTimeout.duration, total)
+  const limits = {
+    timeout: checkLimit("timeout", options.timeout),
+    attemptTimeout: checkLimit("attemptTimeout", options.attemptTimeout)
+  }
+  const timeOf = (step: keyof typeof limits) => limits[step]?.duration ?? Duration.infinity
+  const [total, attempt] = [timeOf("timeout"), timeOf("attemptTimeout")]
+  const isCutShort = isWithin(steps, "timeout", "attemptTimeout") && Duration.isFinite(attempt) &&
+    !Duration.isLessThan(attempt, total)
   if (isCutShort) {
     throw new RangeError(
       `Resilience.make: attemptTimeout must be below timeout (${Duration.format(total)}), ` +
-        `got ${Duration.format(attemptTimeout.duration)}`
+        `got ${Duration.format(attempt)}`
     )
   }
-  const limits = { timeout, attemptTimeout }
-  const timeOf = (step: "timeout" | "attemptTimeout") => limits[step]?.duration ?? Duration.infinity
   const finite = (["timeout", "attemptTimeout"] as const).filter((step) => Duration.isFinite(timeOf(step)))
   const around = finite.filter((step) => isWithin(steps, step, "circuitBreaker"))
   const isTimed = finite.some((step) => isWithin(steps, "circuitBreaker", step))
