@@ -40,7 +40,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/circuit/permit": ["circuit"],
   "internal/circuit/execution": ["circuit"],
   "internal/circuit/probe": ["circuit"],
-  "internal/registry/naming": ["CircuitBreakerRegistry"],
+  "internal/registry/naming": ["CircuitBreakerRegistry", "internal/circuit/breaker"],
   "internal/registry/eviction": ["CircuitBreakerRegistry"],
   "internal/registry/reload": ["CircuitBreakerRegistry"],
   "internal/registry/status": ["CircuitBreakerRegistry"],

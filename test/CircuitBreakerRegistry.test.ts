@@ -205,6 +205,16 @@ describe("getOrCreate", () => {
       assert.deepStrictEqual([before._tag, after._tag], ["CircuitConflictError", "CircuitConflictError"])
     }))
 
+  it.effect("a policy of the Layer stays that of its circuit after this was removed", () =>
+    Effect.gen(function*() {
+      const options: CircuitPolicy.Options = { consecutiveFailures: 3 }
+      const registry = yield* make({ circuits: { a: CircuitPolicy.make(options) } })
+      yield* registry.remove("a")
+      assert.strictEqual((yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka)))._tag, "CircuitConflictError")
+      const again = yield* registry.getOrCreate("a", CircuitPolicy.make(options))
+      assert.strictEqual((yield* again.policy).consecutiveFailures, 3)
+    }))
+
   it.effect("circuits of different names have nothing to do with each other", () =>
     Effect.gen(function*() {
       const registry = yield* make()

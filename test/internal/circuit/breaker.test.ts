@@ -86,6 +86,10 @@ describe("the clock is read", () => {
       breaker: () => registered({ idleTimeToLive: Infinity }),
       readings: 0
     },
+    "by no success of a circuit that the registry is made with": {
+      breaker: () => registered({ idleTimeToLive: "1 hour", circuits: { a: CircuitPolicy.make(timeless) } }),
+      readings: 0
+    },
     "by no success of a circuit that is registered": {
       breaker: () =>
         Effect.flatMap(
