@@ -210,7 +210,10 @@ describe("getOrCreate", () => {
       const options: CircuitPolicy.Options = { consecutiveFailures: 3 }
       const registry = yield* make({ circuits: { a: CircuitPolicy.make(options) } })
       yield* registry.remove("a")
-      assert.strictEqual((yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka)))._tag, "CircuitConflictError")
+      assert.strictEqual(
+        (yield* Effect.flip(registry.getOrCreate("a", CircuitPolicy.kafka)))._tag,
+        "CircuitConflictError"
+      )
       const again = yield* registry.getOrCreate("a", CircuitPolicy.make(options))
       assert.strictEqual((yield* again.policy).consecutiveFailures, 3)
     }))

@@ -122,7 +122,9 @@ describe("the circuit of a variable", () => {
   })
 
   it("is none without CB_, without a name or without a key", () => {
-    for (const variable of ["MY_A_ENABLED", "XCB_A_ENABLED", "CB_ENABLED", "CB__ENABLED", "CB_A_COLOUR", "CB_AENABLED"]) {
+    for (
+      const variable of ["MY_A_ENABLED", "XCB_A_ENABLED", "CB_ENABLED", "CB__ENABLED", "CB_A_COLOUR", "CB_AENABLED"]
+    ) {
       assert.isUndefined(circuitOf(variable), variable)
     }
   })
@@ -158,7 +160,10 @@ describe("a name after the prefix of a circuit in code", () => {
   it("is wrong if it is no key, and has what is meant if that can be told", () => {
     assert.strictEqual(problem("CB_A_URL", ["a"]), `is unknown; after CB_A_ goes one of ${known}`)
     assert.strictEqual(problem("CB_A_", ["a"]), `is unknown; after CB_A_ goes one of ${known}`)
-    assert.strictEqual(problem("CB_A_TIMEOUT", ["a"]), misspelt("CB_A_RECOVERY_TIMEOUT or CB_A_REQUEST_TIMEOUT_SECONDS"))
+    assert.strictEqual(
+      problem("CB_A_TIMEOUT", ["a"]),
+      misspelt("CB_A_RECOVERY_TIMEOUT or CB_A_REQUEST_TIMEOUT_SECONDS")
+    )
     assert.strictEqual(problem("CB_A_ENABLD", ["a"]), misspelt("CB_A_ENABLED"))
     assert.isUndefined(problem("CB_A_ENABLED", ["a"]))
   })
@@ -246,9 +251,12 @@ describe("the circuits that the code names", () => {
   })
 
   it("are told apart by their digits", () => {
-    assert.deepStrictEqual([...declare(["a1", "b", "b1", "1c2"], true).byDigits].map(([digits, names]) => [
-      digits,
-      names
-    ]), [["1", ["A1", "B1"]], ["", ["B"]], ["12", ["1C2"]]])
+    assert.deepStrictEqual(
+      [...declare(["a1", "b", "b1", "1c2"], true).byDigits].map(([digits, names]) => [
+        digits,
+        names
+      ]),
+      [["1", ["A1", "B1"]], ["", ["B"]], ["12", ["1C2"]]]
+    )
   })
 })
