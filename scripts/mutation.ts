@@ -41,7 +41,7 @@ const targets: Readonly<Record<string, ReadonlyArray<string>>> = {
   "internal/circuit/execution": ["circuit"],
   "internal/circuit/probe": ["circuit"],
   "internal/registry/naming": ["CircuitBreakerRegistry", "internal/circuit/breaker"],
-  "internal/registry/eviction": ["CircuitBreakerRegistry"],
+  "internal/registry/eviction": ["CircuitBreakerRegistry", "internal/circuit/breaker"],
   "internal/registry/reload": ["CircuitBreakerRegistry"],
   "internal/registry/status": ["CircuitBreakerRegistry"],
   "internal/eventHub": ["internal/eventHub", "circuit", "CircuitBreakerRegistry"],

@@ -1085,6 +1085,15 @@ describe("idle circuits", () => {
       assert.deepStrictEqual(yield* registry.names, ["a"])
     }))
 
+  it.effect("are forgotten also if nobody holds a handle of them", () =>
+    Effect.gen(function*() {
+      const registry = yield* make({ idleTimeToLive: "10 minutes" })
+      yield* CircuitBreaker.withCircuitBreaker(Effect.void, "a").pipe(Effect.provideService(Registry, registry))
+      assert.deepStrictEqual(yield* registry.names, ["a"])
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* registry.names, [])
+    }))
+
   it.effect("reading a circuit is not a call", () =>
     Effect.gen(function*() {
       const registry = yield* make({ idleTimeToLive: "10 minutes" })

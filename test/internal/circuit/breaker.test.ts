@@ -112,6 +112,31 @@ describe("the clock is read", () => {
   }
 })
 
+describe("a registry that evicts no circuit", () => {
+  it.effect("reads no clock to find and list circuits, and one time less to make one", () =>
+    Effect.gen(function*() {
+      const readings = (idleTimeToLive: "1 hour" | "Infinity") =>
+        Effect.gen(function*() {
+          const clock = new CountingClock()
+          const registry = yield* CircuitBreakerRegistry.make({ idleTimeToLive }).pipe(
+            Effect.provideService(Clock.Clock, clock)
+          )
+          yield* registry.getOrCreate("a")
+          clock.readings = 0
+          yield* registry.getOrCreate("b")
+          const made = clock.readings
+          yield* registry.names
+          const listed = clock.readings - made
+          yield* Effect.option(registry.get("a"))
+          return { made, listed, found: clock.readings - made - listed }
+        })
+      const [evicting, keeping] = [yield* readings("1 hour"), yield* readings("Infinity")]
+      assert.deepStrictEqual([keeping.listed, keeping.found], [0, 0])
+      assert.deepStrictEqual([evicting.listed, evicting.found], [1, 1])
+      assert.isBelow(keeping.made, evicting.made)
+    }))
+})
+
 describe("timesOpened", () => {
   it.effect("counts the times that a circuit has stopped letting calls through", () =>
     Effect.gen(function*() {
