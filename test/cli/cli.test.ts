@@ -598,7 +598,7 @@ describe("config", () => {
         ["4", "CB_PAYMENT_API_SUCCESS_THRESHOLD"]
       )
       assert.deepStrictEqual([right.code, wrong.code], [0, 1])
-      assert.include(wrong.stdout, "CB_EMAIL_NOPE is unknown; after CB_EMAIL_ goes one of")
+      assert.include(wrong.stdout, "CB_EMAIL_NOPE is unknown; known names after CB_EMAIL_ are")
     }))
 
   it.live("shows all mistakes, and the values of what is right beside them", () =>
