@@ -78,7 +78,6 @@ describe("an error that nobody handles", () => {
     }))
 })
 
-
 // What any variable has to reject, besides its own.
 const NEVER = [
   "abc",

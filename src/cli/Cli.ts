@@ -102,7 +102,10 @@ const line = (error: CliError.CliError): string => {
 const withoutSuggestions = (error: CliError.CliError) => {
   switch (error._tag) {
     case "UnknownSubcommand":
-      return { meant: error.suggestions, message: new CliError.UnknownSubcommand({ ...error, suggestions: [] }).message }
+      return {
+        meant: error.suggestions,
+        message: new CliError.UnknownSubcommand({ ...error, suggestions: [] }).message
+      }
     case "UnrecognizedOption":
       return {
         meant: error.suggestions,

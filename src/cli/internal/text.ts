@@ -93,7 +93,10 @@ export const table = <A>(
 ): ReadonlyArray<string> => {
   let shown = all.map((column) => {
     const cells = rows.map(column.cell)
-    const natural = cells.reduce((width, { text }) => Math.max(width, CliOutput.displayWidth(text)), column.title.length)
+    const natural = cells.reduce(
+      (width, { text }) => Math.max(width, CliOutput.displayWidth(text)),
+      column.title.length
+    )
     return { ...column, cells, natural, width: column.isNote ? Math.min(natural, MIN_NOTE_WIDTH) : natural }
   }).filter(({ cells, isNote }) => !isNote || cells.some(({ text }) => text !== ""))
   const needed = () => shown.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length)
@@ -177,8 +180,7 @@ export const untilWhen = (circuit: Pick<Circuit, "state" | "time_until_retry">):
   return circuit.time_until_retry === null ? " until it is released" : ` for ${retryText(circuit)}`
 }
 
-const lastFailure = ({ last_failure }: Circuit): string =>
-  last_failure === null ? "" : clean(failureText(last_failure))
+const lastFailure = ({ last_failure }: Circuit): string => last_failure === null ? "" : clean(failureText(last_failure))
 
 /** The state of a circuit in one line: what failed last belongs to one that is in trouble. */
 export const stateLine = (circuit: Circuit, paint: Paint): string => {

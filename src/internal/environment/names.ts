@@ -103,9 +103,7 @@ const problemOfCircuit = (variable: string, declared: Declared): string | undefi
   const known = near(circuit)
   return known === undefined
     ? undefined
-    : `matches no circuit in the code; did you mean ${prefixOf(known)}${
-      variable.slice(prefixOf(circuit).length)
-    }?`
+    : `matches no circuit in the code; did you mean ${prefixOf(known)}${variable.slice(prefixOf(circuit).length)}?`
 }
 
 const isUnknown = (prefix: string, { means, note }: Synonym): string =>
