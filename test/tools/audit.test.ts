@@ -46,7 +46,12 @@ const audit = (registry: Registry) =>
     (url) =>
       Effect.promise(() =>
         new Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>((resolve) => {
-          const env = { ...process.env, npm_config_registry: url, npm_config_fetch_retries: "0", CI_NOTES: registry.notes }
+          const env = {
+            ...process.env,
+            npm_config_registry: url,
+            npm_config_fetch_retries: "0",
+            CI_NOTES: registry.notes
+          }
           const script = path.resolve(import.meta.dirname, "../../scripts/audit.ts")
           const child = execFile(process.execPath, [script], { env }, (_, stdout, stderr) =>
             resolve({ code: child.exitCode!, stdout, stderr }))

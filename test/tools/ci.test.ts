@@ -35,7 +35,9 @@ describe("the summary of .ci/run", () => {
   })
 
   it("does not call a step ok that has checked nothing, and says why", () => {
-    const { status, summary } = steps("step audit bash -c 'echo \"NOT CHECKED: no endpoint\" >> \"$CI_NOTES\"'\nstep one true")
+    const { status, summary } = steps(
+      "step audit bash -c 'echo \"NOT CHECKED: no endpoint\" >> \"$CI_NOTES\"'\nstep one true"
+    )
 
     assert.strictEqual(status, 0)
     assert.deepStrictEqual(summary, [
