@@ -49,9 +49,9 @@ const accepts = (range: string, version: string): boolean => {
   const numbers = (text: string) => text.split(".").map(Number)
   const [major, minor = 0, patch = 0] = numbers(version)
   const compare = ([a = 0, b = 0, c = 0]: ReadonlyArray<number>) => major! - a || minor - b || patch - c
-  return range.split("||").map((part) => part.trim()).some((part) => {
+  return range.replaceAll(/\.[x*]/g, "").split("||").map((part) => part.trim()).some((part) => {
     if (part === "*") return true
-    const match = /^(>=|\^|~|>)? ?v?(\d[\d.]*)(?:\.x)?(?: .*)?$/.exec(part)
+    const match = /^(>=|\^|~|>)? ?v?(\d[\d.]*)(?: .*)?$/.exec(part)
     if (match === null) throw new Error(`cannot read the range "${range}"`)
     const least = numbers(match[2]!)
     return match[1] === ">=" || match[1] === ">"
