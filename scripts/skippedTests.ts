@@ -3,9 +3,9 @@ import { note } from "./note.ts"
 
 /** The outermost group of a test, whose title says what is missing. */
 const groupOf = (test: TestCase): string => {
-  let at: TestCase | TestCase["parent"] = test
-  while (at.type !== "module" && at.parent.type !== "module") at = at.parent
-  return at.type === "module" ? at.relativeModuleId : at.name
+  let name = test.name
+  for (let at = test.parent; at.type === "suite"; at = at.parent) name = at.name
+  return name
 }
 
 /** Names the tests that were skipped, as most are for want of a program. */
