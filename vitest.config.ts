@@ -34,6 +34,7 @@ export default defineConfig({
       }
     ],
     silent: "passed-only",
+    reporters: process.env["CI_NOTES"] === undefined ? ["default"] : ["default", "./scripts/skippedTests.ts"],
     // No test is about how fast this machine is.
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -3,6 +3,7 @@
  * most mirrors do not, is no vulnerability: that is said, and passes.
  */
 import { spawnSync } from "node:child_process"
+import { note } from "./note.ts"
 
 interface Answer {
   readonly statusCode?: number
@@ -22,7 +23,9 @@ if (stdout === "") throw new Error(`npm audit said nothing: ${stderr}`)
 const answer: Answer = JSON.parse(stdout)
 
 if (answer.statusCode !== undefined && [404, 405, 501].includes(answer.statusCode)) {
-  console.log(`audit: NOT CHECKED, the registry has no audit endpoint (${answer.message})`)
+  const why = `the registry has no audit endpoint (${answer.message})`
+  console.log(`audit: NOT CHECKED, ${why}`)
+  note(`NOT CHECKED: ${why}`)
 } else if (answer.vulnerabilities === undefined) {
   console.error(`audit: failed: ${answer.message ?? stdout}`)
   process.exitCode = 1

@@ -44,7 +44,7 @@ const text = `/**
  */
 
 /** The page. */
-export const html = ${JSON.stringify(html)}
+export const html: string = ${JSON.stringify(html)}
 
 /** What it may do: run its own script and style, and ask the server it is from. */
 export const contentSecurityPolicy = [

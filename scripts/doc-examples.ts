@@ -70,13 +70,33 @@ const sources = (): ReadonlyArray<string> => [
   ...find("docs", ".md")
 ]
 
-const blocks = (file: string): ReadonlyArray<Block> => {
-  const lines = fs.readFileSync(path.join(root, file), "utf8").split(/\r?\n/)
+const blocks = (file: string): ReadonlyArray<Block> =>
+  fences(file, fs.readFileSync(path.join(root, file), "utf8"))
+    .filter(({ closed, language }) => closed && language === "ts")
+    .map((fence) => ({ file, ...fence }))
+
+/** A fenced block of a page or a docstring. */
+export interface Fence {
+  readonly language: string
+  readonly mark: string
+  readonly line: number
+  readonly code: ReadonlyArray<string>
+  readonly closed: boolean
+}
+
+export const fences = (file: string, text: string): ReadonlyArray<Fence> => {
   // A fence in a source file is one only behind the star of a docstring.
   const fence = file.endsWith(".md") ? /^(\s*)```(\S*)\s*(.*)$/ : /^(\s*\* ?\s*)```(\S*)\s*(.*)$/
-  const found: Array<Block> = []
+  const found: Array<Fence> = []
   let open: { prefix: number; language: string; mark: string; line: number; code: Array<string> } | undefined
-  lines.forEach((text, index) => {
+  const close = (closed: boolean) => {
+    if (open !== undefined) {
+      const { code, language, line, mark } = open
+      found.push({ code, language, line, mark, closed })
+    }
+    open = undefined
+  }
+  text.split(/\r?\n/).forEach((text, index) => {
     const match = fence.exec(text)
     if (open === undefined) {
       if (match === null) return
@@ -84,10 +104,10 @@ const blocks = (file: string): ReadonlyArray<Block> => {
     } else if (match === null) {
       open.code.push(text.slice(open.prefix))
     } else {
-      if (/^(ts|typescript)$/.test(open.language)) found.push({ file, ...open })
-      open = undefined
+      close(true)
     }
   })
+  close(false)
   return found
 }
 
@@ -210,11 +230,32 @@ const removeOthers = (written: ReadonlySet<string>): void => {
   }
 }
 
+/** How many examples there were last time. */
+export interface Counts {
+  readonly examples: number
+  readonly run: number
+}
+
+/** What is wrong if examples have gone, that may only have lost their mark or their fence. */
+export const fewer = (now: Counts, before: Counts): ReadonlyArray<string> =>
+  (["examples", "run"] as const)
+    .filter((kind) => now[kind] < before[kind])
+    .map((kind) =>
+      `${now[kind]} examples${kind === "run" ? " that are run" : ""}, and last time ${before[kind]}; ` +
+      "if they were meant to go, lower the number in scripts/doc-examples.json"
+    )
+
 if (import.meta.main) {
   const examples = generate()
-  const problems = examples.flatMap((example) => example.problems)
+  const now: Counts = { examples: examples.length, run: examples.filter((example) => example.runs).length }
+  const record = path.join(root, "scripts/doc-examples.json")
+  const before: Counts = JSON.parse(fs.readFileSync(record, "utf8"))
+  const problems = [...examples.flatMap((example) => example.problems), ...fewer(now, before)]
   for (const problem of problems) console.error(problem)
-  const run = examples.filter((example) => example.runs)
-  console.log(`${examples.length} examples, ${run.length} of them run by the tests`)
+  console.log(`${now.examples} examples, ${now.run} of them run by the tests`)
   if (problems.length > 0) process.exitCode = 1
+  // The number only grows, by itself.
+  else if (now.examples > before.examples || now.run > before.run) {
+    fs.writeFileSync(record, JSON.stringify(now, null, 2) + "\n")
+  }
 }

@@ -1,5 +1,6 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import * as fs from "node:fs"
+import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -45,6 +46,37 @@ const seconds = (value: number) => Duration.seconds(value)
 
 const isEqual = (self: Environment.Value, that: Environment.Value) =>
   Duration.isDuration(self) && Duration.isDuration(that) ? Duration.equals(self, that) : self === that
+
+describe("an error that nobody handles", () => {
+  const mistakes = { CIRCUIT_BREAKER_FAILURE_THRESHOLD: "-1", CB_A_FAILURE_RATE_THRESHOLD: "50" }
+  const unreadable = ConfigProvider.make(() =>
+    Effect.fail(new ConfigProvider.SourceError({ message: "the vault is sealed", cause: { secret: "hunter2" } }))
+  )
+
+  it.effect("prints as its message, a line for each problem, without what is inside", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(load(mistakes))
+      const lines = yield* problems(mistakes)
+
+      assert.strictEqual(lines.length, 2)
+      assert.strictEqual(inspect(error), `ConfigError: ${lines.join("\n")}`)
+      // So does Node print what is thrown and not caught, if it is no Error.
+      const uncaught = inspect(error, { customInspect: false })
+      assert.isAtMost(uncaught.split("\n").length, 8)
+      assert.notMatch(uncaught, /Schema|issue/)
+      assert.strictEqual(error.message, lines.join("\n"))
+    }))
+
+  it.effect("names a source that cannot be read, without the details of its cause", () =>
+    Effect.gen(function*() {
+      const error = yield* Environment.load().pipe(withProvider(unreadable), Effect.flip)
+
+      for (const text of [inspect(error), inspect(error, { customInspect: false })]) {
+        assert.include(text, "the vault is sealed")
+        assert.notInclude(text, "hunter2")
+      }
+    }))
+})
 
 // What any variable has to reject, besides its own.
 const NEVER = [
@@ -1143,9 +1175,9 @@ describe("names", () => {
           }, { circuits })
         ],
         [
-          "CB_PAYMNT_API_FAILURE_THRESHOLD is of no circuit that the code names; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?",
-          "CB_PAYMENTAPI_RECOVERY_TIMEOUT_SECONDS is of no circuit that the code names; did you mean CB_PAYMENT_API_RECOVERY_TIMEOUT_SECONDS?",
-          "CB_KAFAK_ENABLED is of no circuit that the code names; did you mean CB_KAFKA_ENABLED?",
+          "CB_PAYMNT_API_FAILURE_THRESHOLD matches no circuit in the code; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?",
+          "CB_PAYMENTAPI_RECOVERY_TIMEOUT_SECONDS matches no circuit in the code; did you mean CB_PAYMENT_API_RECOVERY_TIMEOUT_SECONDS?",
+          "CB_KAFAK_ENABLED matches no circuit in the code; did you mean CB_KAFKA_ENABLED?",
           "CB_PAYMNT_API_FAILURE_TRESHOLD is unknown; did you mean CB_PAYMENT_API_FAILURE_THRESHOLD?"
         ]
       )
@@ -1180,9 +1212,9 @@ describe("names", () => {
     Effect.gen(function*() {
       const known = "FAILURE_THRESHOLD, FAILURE_RATE_THRESHOLD, MINIMUM_REQUEST_THRESHOLD, FAILURE_WINDOW_SECONDS, "
       const [global] = yield* problems({ CIRCUIT_BREAKER_COLOUR: "red" })
-      assert.include(global, `CIRCUIT_BREAKER_COLOUR is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
+      assert.include(global, `CIRCUIT_BREAKER_COLOUR is unknown; known names after CIRCUIT_BREAKER_ are ${known}`)
       const [circuit] = yield* problems({ CB_PAYMENT_API_URL: "https" }, { circuits: { paymentApi: undefined } })
-      assert.include(circuit, `CB_PAYMENT_API_URL is unknown; after CB_PAYMENT_API_ goes one of ${known}`)
+      assert.include(circuit, `CB_PAYMENT_API_URL is unknown; known names after CB_PAYMENT_API_ are ${known}`)
     }))
 
   it.effect("of others are left alone, and their values never shown", () =>

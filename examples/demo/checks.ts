@@ -10,6 +10,8 @@ export interface Check {
   readonly name: string
   /** How many things it looked at: a check that has seen nothing proves nothing. */
   readonly seen: number
+  /** How many it did not judge, because the machine was too busy for them. */
+  readonly spared?: number
   readonly violations: ReadonlyArray<string>
 }
 
@@ -21,11 +23,12 @@ export const check = (entries: ReadonlyArray<Entry>): ReadonlyArray<Check> => {
       totals(entries),
       receipts(entries),
       downTiers(entries),
-      missingAccounts(entries),
+      missingAccounts(entries, limits),
       verdicts(entries),
       deadlines(entries, limits),
+      failures(entries, limits),
       availability(entries, limits),
-      trips(entries),
+      trips(entries, limits),
       recoveries(entries, limits)
     ]
 }
@@ -93,8 +96,11 @@ const downTiers = (entries: ReadonlyArray<Entry>): Check => {
   }
 }
 
-/** "Not found" is the answer: no other tier is asked. The load asks for each missing account once. */
-const missingAccounts = (entries: ReadonlyArray<Entry>): Check => {
+/**
+ * "Not found" is the answer: no other tier is asked. The load asks for each missing account once. A call that took as long
+ * as an attempt may have had one time out after its server had answered.
+ */
+const missingAccounts = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
   const missing = servedCalls(entries).filter(({ answer }) => answer._tag === "NotFound")
   const asked = Map.groupBy(select(entries, "Answered"), ({ accountId }) => accountId)
   return {
@@ -102,8 +108,7 @@ const missingAccounts = (entries: ReadonlyArray<Entry>): Check => {
     seen: missing.length,
     violations: missing.flatMap(({ accountId, at, from }) => {
       const tiers = (asked.get(accountId) ?? []).map(({ tier }) => tier)
-      // A stall can make an attempt time out after its server has answered.
-      return tiers.length <= 1 || stalls(entries, from, at) > 0 ? [] : [`${accountId} was asked of ${tiers.join(", ")}`]
+      return tiers.length <= 1 || at - from >= limits.attempt ? [] : [`${accountId} was asked of ${tiers.join(", ")}`]
     })
   }
 }
@@ -145,7 +150,36 @@ const deadlines = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
   }
 }
 
-/** A call is served if, all its time, one tier was up and had been for as long as its circuit needs to notice. */
+/** A call that failed before its deadline has failed at every tier, or was kept from it by a circuit that was not closed. */
+const failures = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
+  const failed = select(entries, "Called").flatMap(({ answer, at, from, accountId }) =>
+    answer._tag === "Failed" && at - from < limits.deadline ? [{ answer, at, from, accountId }] : []
+  )
+  return {
+    name: "every failed call had tried all tiers",
+    seen: failed.length,
+    violations: failed.flatMap(({ accountId, answer, at, from }) =>
+      TIERS.flatMap((tier) => {
+        const outcome = answer.attempts.find((attempt) => attempt.tier === tier)?.outcome
+        // A stall delays what the circuits tell, too.
+        const told = at + limits.tolerance + stalls(entries, from, at + limits.tolerance)
+        const wasClosed = stateAt(entries, tier, from) === "Closed" &&
+          !select(entries, "Changed").some((change) => change.tier === tier && change.at >= from && change.at <= told)
+        const call = `the call for ${accountId} that failed at ${seconds(at)}`
+        return outcome === undefined
+          ? [`${call} did not try ${tier}`]
+          : outcome === "skipped" && wasClosed
+          ? [`${call} skipped ${tier}, whose circuit was closed`]
+          : []
+      })
+    )
+  }
+}
+
+/**
+ * A call is served if, all its time, one tier was up and had been for as long as its circuit needs to notice. A server that
+ * the machine did not let run was not up.
+ */
 const availability = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
   const up = periods(entries)
     .filter(({ condition }) => condition === "up")
@@ -154,10 +188,12 @@ const availability = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
     const tier = up.find(({ to, usable }) => usable <= call.from && call.at <= to)?.tier
     return tier === undefined ? [] : [{ ...call, tier }]
   })
+  const judged = calls.filter(({ at, from, tier }) => !isBusy(entries, limits, tier, from - limits.recovery, at))
   return {
     name: "no call failed while a tier was up",
-    seen: calls.length,
-    violations: calls.flatMap(({ accountId, answer, at, tier }) =>
+    seen: judged.length,
+    spared: calls.length - judged.length,
+    violations: judged.flatMap(({ accountId, answer, at, tier }) =>
       answer._tag === "Failed"
         ? [`${tier} was up, and the call for ${accountId} failed at ${seconds(at)}: ${answer.reason}`]
         : []
@@ -165,13 +201,18 @@ const availability = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
   }
 }
 
-/** By the time a tier is told to come back, its circuit has noticed that it was down. */
-const trips = (entries: ReadonlyArray<Entry>): Check => {
+/** By the time a tier is told to come back, its circuit has noticed that it was down, if as many calls came as it takes. */
+const trips = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
+  const calls = select(entries, "Called")
   const outages = periods(entries).filter(({ condition, to }) => condition !== "up" && to !== Infinity)
+  const judged = outages.filter(({ from, to }) =>
+    calls.filter((call) => call.from >= from && call.at <= to).length >= 2 * limits.failures
+  )
   return {
     name: "every outage opened its circuit",
-    seen: outages.length,
-    violations: outages
+    seen: judged.length,
+    spared: outages.length - judged.length,
+    violations: judged
       .filter(({ from, tier, to }) =>
         stateAt(entries, tier, to) === "Closed" ||
         !select(entries, "Changed").some((change) =>
@@ -196,10 +237,12 @@ const recoveries = (entries: ReadonlyArray<Entry>, limits: Limits): Check => {
     const due = from + limits.recovery
     return from > 0 && due <= Math.min(to, ended) && isCalled(tier, from, due)
   })
+  const judged = recovered.filter(({ from, tier }) => !isBusy(entries, limits, tier, from, from + limits.recovery))
   return {
     name: "every circuit recovered",
-    seen: recovered.length,
-    violations: recovered.flatMap(({ from, tier }) => {
+    seen: judged.length,
+    spared: recovered.length - judged.length,
+    violations: judged.flatMap(({ from, tier }) => {
       const due = from + limits.recovery
       if (stateAt(entries, tier, due) !== "Closed") {
         return [`${tier} was up from ${seconds(from)} on and its circuit was not closed at ${seconds(due)}`]
@@ -247,10 +290,31 @@ const periods = (entries: ReadonlyArray<Entry>): ReadonlyArray<Period> =>
 const stateAt = (entries: ReadonlyArray<Entry>, tier: Tier, time: number): string =>
   select(entries, "Changed").findLast((change) => change.tier === tier && change.at <= time)?.to ?? "Closed"
 
+/** The stalls of this process, or of the server of a tier, between two times. */
+const stallsOf = (entries: ReadonlyArray<Entry>, who: Tier | undefined, from: number, to: number) =>
+  select(entries, "Stalled").filter(({ at, millis, tier }) => tier === who && at >= from && at - millis <= to)
+
+const total = (stalls: ReadonlyArray<{ readonly millis: number }>): number =>
+  stalls.reduce((sum, { millis }) => sum + millis, 0)
+
 /** How long this process was kept from running between two times. */
 const stalls = (entries: ReadonlyArray<Entry>, from: number, to: number): number =>
-  select(entries, "Stalled")
-    .filter(({ at, millis }) => at >= from && at - millis <= to)
-    .reduce((sum, { millis }) => sum + millis, 0)
+  total(stallsOf(entries, undefined, from, to))
+
+/**
+ * Whether the machine was so busy between two times that attempts at a tier may have timed out for that alone: it kept
+ * this process or the server from running for a good part of an attempt at once, or for all of one in pieces.
+ */
+const isBusy = (entries: ReadonlyArray<Entry>, limits: Limits, tier: Tier, from: number, to: number): boolean => {
+  const found = [undefined, tier].flatMap((who) => stallsOf(entries, who, from, to))
+  return total(found) >= limits.attempt || found.some(({ millis }) => millis >= limits.attempt / 4)
+}
+
+/** How much of the time of a run this process or a server was kept from running. */
+export const stalled = (entries: ReadonlyArray<Entry>): number => {
+  const ended = select(entries, "Ended")[0]?.at ?? 0
+  const most = Math.max(...[undefined, ...TIERS].map((who) => total(stallsOf(entries, who, 0, ended))))
+  return ended === 0 ? 0 : most / ended
+}
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(2)} s`

@@ -20,13 +20,21 @@ export interface Limits {
   readonly tolerance: number
   /** A tier that is back must be in use again after this long: the longest that a circuit stays open, and a probe. */
   readonly recovery: number
+  /** An attempt at a tier may take no longer. */
+  readonly attempt: number
+  /** How many failures in a row open a circuit. */
+  readonly failures: number
 }
 
 /** What a caller got. `tier` is who served it, as the tiers report it. */
 export type Answer =
   | { readonly _tag: "Found"; readonly tier: string; readonly receipt: string; readonly accountId: string }
   | { readonly _tag: "NotFound"; readonly tier: string; readonly receipt: string; readonly accountId: string }
-  | { readonly _tag: "Failed"; readonly reason: string }
+  | {
+    readonly _tag: "Failed"
+    readonly reason: string
+    readonly attempts: ReadonlyArray<{ readonly tier: string; readonly outcome: "skipped" | "failed" }>
+  }
 
 export type Entry =
   /** The run begins: all tiers are up. */
@@ -73,8 +81,8 @@ export type Entry =
     readonly accountId: string
     readonly found: boolean
   }
-  /** This process was kept from running: until `at`, for `millis`. */
-  | { readonly _tag: "Stalled"; readonly at: number; readonly millis: number }
+  /** The server of a tier, or without one this process, was kept from running: until `at`, for `millis`. */
+  | { readonly _tag: "Stalled"; readonly at: number; readonly millis: number; readonly tier?: Tier }
   /** What a tier's circuit has counted in the end, and its state. */
   | {
     readonly _tag: "Counted"

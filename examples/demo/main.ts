@@ -101,10 +101,19 @@ const record = Effect.fnUntraced(
       rate,
       seed,
       deadline: Duration.toMillis(DEADLINE),
-      tolerance: 50
+      tolerance: 50,
+      attempt: Math.min(...TIERS.map((tier) => Duration.toMillis(settings.requestTimeout(tier))))
     })
+    // A server that a busy machine did not let answer in time ends its round, not the demo.
+    const heal = (defect: unknown) =>
+      Console.error(`This round is over: ${defect instanceof Error ? defect.message : String(defect)}`).pipe(
+        Effect.andThen(
+          Effect.forEach(TIERS, (tier) => Effect.ignoreCause(world.become(tier, "up")), { discard: true })
+        ),
+        Effect.andThen(Effect.sleep("1 second"))
+      )
     const program = port === undefined ? round : Dashboard.opened.pipe(
-      Effect.andThen(Effect.forever(Effect.andThen(round, renew))),
+      Effect.andThen(Effect.forever(Effect.andThen(Effect.catchDefect(round, heal), renew))),
       Effect.provide([Dashboard.layer(port), Telemetry.layer()])
     )
     yield* warmUp.pipe(
@@ -136,6 +145,8 @@ const demo = Command.make(
   Effect.fn(
     function*({ color, json, port, quick, rate, seed, serve }) {
       const speed = quick ? 2 : 1
+      // Whoever reads the output may stop, as `head` does. What is served goes on, and otherwise the servers end as well.
+      yield* Effect.sync(() => process.stdout.on("error", () => serve || process.exit(1)))
       const timeline = () =>
         Timeline.make({
           color: Option.getOrElse(color, () => process.stdout.isTTY && !process.env.NO_COLOR),
@@ -166,9 +177,6 @@ const demo = Command.make(
     "Asks for CRM accounts through three tiers while a script breaks and heals them, and shows who serves"
   )
 )
-
-// Whoever reads the output may stop, as `head` does. The servers end with this process.
-process.stdout.on("error", () => process.exit(1))
 
 demo.pipe(
   Command.run({ version: "0.1.0" }),

@@ -25,6 +25,8 @@ export interface Options {
   readonly deadline: number
   /** By how much a timer may be late, in milliseconds. */
   readonly tolerance: number
+  /** What one attempt at a tier was given at least, in milliseconds. */
+  readonly attempt: number
 }
 
 /** How many of the calls ask for an account that is not there. */
@@ -36,10 +38,17 @@ export const run = Effect.fnUntraced(function*(options: Options) {
   const recovery = yield* recoveryTime(options)
   yield* journal.write({
     _tag: "Began",
-    limits: { deadline: options.deadline, tolerance: options.tolerance, recovery }
+    limits: {
+      deadline: options.deadline,
+      tolerance: options.tolerance,
+      recovery,
+      attempt: options.attempt,
+      failures: yield* failuresToOpen
+    }
   })
   yield* Effect.forkScoped(observeCircuits, { startImmediately: true })
   yield* Effect.forkScoped(observeStalls)
+  yield* Effect.forEach(TIERS, (tier) => Effect.forkScoped(observeServer(tier)), { discard: true })
   const [calls] = yield* Effect.all([load(options), play(options)], { concurrency: 2 })
   yield* world.settle
   yield* count
@@ -102,7 +111,11 @@ const lookUp = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Answer,
   const error = Cause.findErrorOption(exit.cause)
   return Option.isSome(error) && error.value._tag === "AccountNotFound"
     ? { _tag: "NotFound", tier, receipt: error.value.receipt, accountId: error.value.id }
-    : { _tag: "Failed", reason: Option.isSome(error) ? error.value.message : Cause.pretty(exit.cause) }
+    : {
+      _tag: "Failed",
+      reason: Option.isSome(error) ? error.value.message : Cause.pretty(exit.cause),
+      attempts: (reports[0]?.attempts ?? []).map(({ outcome, tier }) => ({ tier, outcome }))
+    }
 })
 
 /**
@@ -113,6 +126,14 @@ export const warmUp = Effect.gen(function*() {
   const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
   yield* lookUp(ACCOUNTS[0]!.id)
   yield* registry.resetAll
+})
+
+/** The failures in a row that open any of the circuits. */
+const failuresToOpen = Effect.gen(function*() {
+  const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+  const circuits = yield* Effect.forEach(TIERS, (tier) => registry.getOrCreate(tier))
+  const policies = yield* Effect.forEach(circuits, ({ policy }) => policy)
+  return Math.max(...policies.map(({ consecutiveFailures, minimumCalls }) => consecutiveFailures ?? minimumCalls))
 })
 
 /** How long after a server is back its circuit may take to close: it opens for the longest time, then probes. */
@@ -216,5 +237,19 @@ const observeStalls = Effect.gen(function*() {
     if (millis > STALL_THRESHOLD) yield* journal.write({ _tag: "Stalled", millis })
   }
 })
+
+/** Measures how long a server takes to say that it runs, apart from the calls: it may be the machine that is slow. */
+const observeServer = Effect.fnUntraced(function*(tier: Tier) {
+  const journal = yield* Journal
+  const world = yield* World
+  while (true) {
+    const start = yield* journal.now
+    yield* world.ping(tier)
+    const millis = (yield* journal.now) - start
+    if (millis > STALL_THRESHOLD) yield* journal.write({ _tag: "Stalled", millis, tier })
+    yield* Effect.sleep(2 * STALL_INTERVAL)
+  }
+})
+
 const STALL_INTERVAL = 10
 const STALL_THRESHOLD = 5

@@ -3,7 +3,7 @@
  * heading per scene, a line per change of a circuit, and what it came to. It
  * only makes the lines, whoever passes the entries in prints them.
  */
-import { type Check, select } from "./checks.ts"
+import { type Check, select, stalled } from "./checks.ts"
 import { type Answer, type Entry, type Tier, TIERS } from "./journal.ts"
 
 export interface Options {
@@ -238,11 +238,16 @@ export const drawSummary = (
         `longest ${millis(times.at(-1))} of the ${limit}ms allowed`
     ),
     ...TIERS.map((tier, i) => line(i === 0 ? "circuits" : "", circuitSummary(paint, entries, tier))),
-    ...checks.flatMap(({ name, seen, violations }, i) => [
+    line("machine", `kept the demo or a server waiting for ${Math.round(stalled(entries) * 100)}% of the time`),
+    ...checks.flatMap(({ name, seen, spared = 0, violations }, i) => [
       line(
         i === 0 ? "checks" : "",
         violations.length === 0
-          ? `${paint("green", "✓")} ${name} ${paint("dim", `(${seen})`)}`
+          ? seen === 0 && spared > 0
+            ? `${paint("yellow", "?")} ${name} ${paint("dim", `(${spared} not judged: the machine was too busy)`)}`
+            : `${paint("green", "✓")} ${name} ${
+              paint("dim", `(${seen}${spared === 0 ? "" : `, ${spared} not judged`})`)
+            }`
           : `${paint("red", "✗")} ${name}: ${violations.length} of ${seen}`
       ),
       ...violations.slice(0, VIOLATIONS_SHOWN).map((violation) => line("", paint("red", `  ${shortened(violation)}`)))

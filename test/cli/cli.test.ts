@@ -52,7 +52,7 @@ describe("status", () => {
 
       assert.strictEqual(code, 2)
       assert.match(stdout, /^unhealthy, 2 circuits, 1 open\n/)
-      assert.match(stdout.split("\n")[2]!, /^payment-api +open +100% of 50% +0% +5 +0 +0 +1 +(1m|59s)$/)
+      assert.match(stdout.split("\n")[2]!, /^payment-api +open +100% of 50% +0% +5 +0 +0 +1 +(1m|59s) +down$/)
     }))
 
   it.live("shows one circuit with its policy and latest changes, and exits by that circuit alone", () =>
@@ -324,6 +324,26 @@ describe("exit codes", () => {
       }
     }))
 
+  it.live("1 for a mistyped command or flag, in lines that can be read, with the ones that may have been meant", () =>
+    Effect.gen(function*() {
+      const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string, string]> = [
+        [["opne"], `Unknown subcommand "opne" for "effect-resilience"; did you mean "open"?`, ""],
+        [["nonsense"], `Unknown subcommand "nonsense" for "effect-resilience"`, ""],
+        [
+          ["open", "a", "--fro", "5m"],
+          `Unrecognized flag: --fro in command effect-resilience open; did you mean "--for"?`,
+          " open"
+        ],
+        [["status", "--nonsense"], "Unrecognized flag: --nonsense in command effect-resilience status", " status"],
+        [["op\u001b[2J\nne"], `Unknown subcommand "op�[2J�ne" for "effect-resilience"`, ""]
+      ]
+      for (const [args, message, command] of cases) {
+        const { code, stderr } = yield* run(args)
+        assert.strictEqual(code, 1)
+        assert.strictEqual(stderr, `effect-resilience: ${message}\nTry: effect-resilience${command} --help\n`)
+      }
+    }))
+
   it.live("3 when nobody answers, or not as the admin API does", () =>
     Effect.gen(function*() {
       const gone = yield* Effect.scoped(otherServer(() => {}))
@@ -578,7 +598,7 @@ describe("config", () => {
         ["4", "CB_PAYMENT_API_SUCCESS_THRESHOLD"]
       )
       assert.deepStrictEqual([right.code, wrong.code], [0, 1])
-      assert.include(wrong.stdout, "CB_EMAIL_NOPE is unknown; after CB_EMAIL_ goes one of")
+      assert.include(wrong.stdout, "CB_EMAIL_NOPE is unknown; known names after CB_EMAIL_ are")
     }))
 
   it.live("shows all mistakes, and the values of what is right beside them", () =>

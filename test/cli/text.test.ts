@@ -112,6 +112,42 @@ describe("tables", () => {
     ])
   })
 
+  const failing: Circuit = {
+    ...circuit("payment-api", "open"),
+    last_failure: { error: "ConnectionError", message: `refused by\n\u001b[2J${"a host ".repeat(40)}` }
+  }
+
+  it("say what failed last beside the circuit, in the columns that are left, and lose it before the failure rate", () => {
+    const at = (columns: number) =>
+      Text.table(Text.circuitColumns, [failing, circuit("b")], { columns, paint: Text.plain })
+
+    assert.match(at(Infinity)[1]!, /ConnectionError: refused by�+\[2J(a host )+/)
+    for (const columns of [200, 120, 80]) {
+      const [head, row] = at(columns)
+      assert.match(head!, / {2}LAST FAILURE$/)
+      assert.match(row!, / {2}ConnectionError: refused.*…$/)
+      assert.strictEqual(CliOutput.displayWidth(row!), columns)
+    }
+    assert.match(at(40)[0]!, /^CIRCUIT +STATE +FAILURES$/)
+    for (let columns = 1; columns <= 200; columns++) {
+      for (const line of at(columns)) assert.isAtMost(CliOutput.displayWidth(line), columns)
+    }
+  })
+
+  it("have no column for what failed last while nothing has", () => {
+    const [head] = Text.table(Text.circuitColumns, rows, { columns: Infinity, paint: Text.plain })
+    assert.notInclude(head!, "LAST FAILURE")
+  })
+
+  it("are one line of state elsewhere, with what failed last while the circuit is in trouble", () => {
+    const last_failure = { error: "ConnectionError", message: "refused\n" }
+    const line = (state: Circuit["state"]) => Text.stateLine({ ...failing, state, last_failure }, Text.plain)
+
+    assert.strictEqual(line("open"), "payment-api: open until it is released (ConnectionError: refused�)")
+    assert.strictEqual(line("half_open"), "payment-api: half-open (ConnectionError: refused�)")
+    assert.strictEqual(line("closed"), "payment-api: closed")
+  })
+
   it("line up where names are of different widths", () => {
     const lines = Text.table(Text.circuitColumns, rows, { columns: Infinity, paint: Text.plain })
 

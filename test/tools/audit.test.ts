@@ -1,14 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { execFile } from "node:child_process"
+import * as fs from "node:fs"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
+import * as os from "node:os"
 import * as path from "node:path"
 
 interface Registry {
   /** What is posted to its audit endpoint gets this status, and this body. */
   readonly status: number
   readonly advisories?: object
+  /** Where `.ci/run` collects what its summary says. */
+  readonly notes?: string
   /** What there is to know about packages. */
   readonly packages?: Readonly<Record<string, object>>
 }
@@ -42,7 +46,12 @@ const audit = (registry: Registry) =>
     (url) =>
       Effect.promise(() =>
         new Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>((resolve) => {
-          const env = { ...process.env, npm_config_registry: url, npm_config_fetch_retries: "0" }
+          const env = {
+            ...process.env,
+            npm_config_registry: url,
+            npm_config_fetch_retries: "0",
+            CI_NOTES: registry.notes
+          }
           const script = path.resolve(import.meta.dirname, "../../scripts/audit.ts")
           const child = execFile(process.execPath, [script], { env }, (_, stdout, stderr) =>
             resolve({ code: child.exitCode!, stdout, stderr }))
@@ -84,9 +93,11 @@ describe("npm run audit", () => {
       `passes, and says that nothing was checked, where the registry answers ${status}`,
       () =>
         Effect.gen(function*() {
-          const { code, stdout } = yield* audit({ status })
+          const notes = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "audit-")), "notes")
+          const { code, stdout } = yield* audit({ status, notes })
 
           assert.strictEqual(code, 0)
+          assert.match(fs.readFileSync(notes, "utf8"), /^NOT CHECKED: the registry has no audit endpoint \(/)
           assert.match(
             stdout,
             new RegExp(`^audit: NOT CHECKED, the registry has no audit endpoint \\(${status} .*\\)\n$`)

@@ -50,7 +50,8 @@ const record = (options: {
         rate: 40,
         seed: "test",
         deadline: 1000,
-        tolerance: 0
+        tolerance: 0,
+        attempt: 250
       })),
       Effect.provide(Layer.provideMerge(options.accounts?.(tiers) ?? tiered, Layer.merge(registry, memory.world))),
       Effect.forkChild
@@ -241,6 +242,12 @@ describe("a check fails when what it is about is not so", () => {
   const broken = (doctor: Doctor): ReadonlyArray<string> =>
     check(entries.flatMap(doctor)).filter(({ violations }) => violations.length > 0).map(({ name }) => name)
 
+  const FAILED = {
+    _tag: "Failed" as const,
+    reason: "none",
+    attempts: TIERS.map((tier) => ({ tier, outcome: "failed" as const }))
+  }
+
   const first = <Tag extends Entry["_tag"]>(
     tag: Tag,
     predicate: (entry: Extract<Entry, { readonly _tag: Tag }>) => boolean = () => true
@@ -329,9 +336,63 @@ describe("a check fails when what it is about is not so", () => {
   it("availability: a call that failed while a tier was up", () => {
     const { original, ...call } = served(1000)
     assert.include(
-      broken(replace(original, { ...call, answer: { _tag: "Failed", reason: "none" } })),
+      broken(replace(original, { ...call, answer: FAILED })),
       "no call failed while a tier was up"
     )
+  })
+
+  it("availability: a busy machine is no broken invariant, and an idle one no excuse", () => {
+    const { original, ...call } = served(10_000)
+    const failed = { ...call, answer: FAILED }
+    const stall = (millis: number, tier?: Tier): Entry => ({
+      _tag: "Stalled",
+      at: call.from,
+      millis,
+      ...(tier === undefined ? {} : { tier })
+    })
+    const name = "no call failed while a tier was up"
+    const spared = (doctor: Doctor) => check(entries.flatMap(doctor)).find((check) => check.name === name)!.spared
+
+    for (const stalls of [[], [stall(20)], [stall(200, "tier1_mcp")]]) {
+      assert.include(broken(replace(original, ...stalls, failed)), name)
+    }
+    for (const stalls of [[stall(100)], [stall(100, "tier3_rest")], Array.from({ length: 13 }, () => stall(20))]) {
+      assert.notInclude(broken(replace(original, ...stalls, failed)), name)
+      assert.isAbove(spared(replace(original, ...stalls, failed))!, 0)
+    }
+    assert.strictEqual(spared((entry) => [entry]), 0)
+  })
+
+  it("failures: a call that failed without a tier, or past a closed circuit, on any machine", () => {
+    const name = "every failed call had tried all tiers"
+    const call = first("Called", ({ answer }) => answer._tag === "Failed")
+    assert(call.answer._tag === "Failed")
+    const [one, ...others] = call.answer.attempts
+    assert.deepStrictEqual(call.answer.attempts.map(({ tier }) => tier), [...TIERS])
+
+    assert.deepStrictEqual(broken(replace(call, { ...call, answer: { ...call.answer, attempts: others } })), [name])
+    const { original, ...early } = served(1000)
+    const skipped = { ...FAILED, attempts: [{ ...one!, outcome: "skipped" as const }, ...FAILED.attempts.slice(1)] }
+    const stall: Entry = { _tag: "Stalled", at: early.from, millis: 1000 }
+    assert.include(broken(replace(original, stall, { ...early, answer: skipped })), name)
+    assert.notInclude(broken(replace(original, stall, { ...early, answer: FAILED })), name)
+  })
+
+  it("outages: one with fewer calls than open a circuit proves nothing", () => {
+    const name = "every outage opened its circuit"
+    const slow = select(entries, "Became").find(({ condition }) => condition === "slow")!
+    const end = select(entries, "Became").find(({ askedAt, tier }) => tier === slow.tier && askedAt > slow.at)!.askedAt
+    const unnoticed = entries.filter((entry) =>
+      !(entry._tag === "Changed" && entry.tier === slow.tier && entry.at <= end)
+    )
+    const judge = (entries: ReadonlyArray<Entry>) => {
+      const { spared, violations } = check(entries).find((check) => check.name === name)!
+      return [spared, violations.length]
+    }
+
+    assert.deepStrictEqual(judge(unnoticed), [0, 1])
+    const few = unnoticed.filter((entry) => !(entry._tag === "Called" && entry.from >= slow.at && entry.at <= end))
+    assert.deepStrictEqual(judge(few), [1, 0])
   })
 
   it("outages: a circuit that does not open, or closes while its server is down", () => {

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { deadLinks } from "../../scripts/doc-pages.ts"
 
 const root = path.resolve(import.meta.dirname, "../..")
 const temporary = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "effect-resilience-")))
@@ -33,20 +34,54 @@ beforeAll(() => {
 afterAll(() => fs.rmSync(temporary, { recursive: true, force: true }))
 
 describe("the packed package", () => {
-  it("holds the sources, what is built from each of them, and the notices: nothing else", () => {
+  it("holds the sources, what is built from each of them, the documents, the examples and the notices: nothing else", () => {
     const sources = packed.filter((file) => /^src\/.+\.ts$/.test(file)).map((file) => file.slice("src/".length, -3))
     const built = sources.flatMap((name) => [".js", ".js.map", ".d.ts", ".d.ts.map"].map((end) => `dist/${name}${end}`))
     const notices = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"]
 
+    const find = (directory: string) =>
+      fs.readdirSync(path.join(root, directory), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"))
+        .filter((file) => !/(^|\/)node_modules\/|^docs\/images\//.test(file))
+
     assert.include(sources, "index")
     assert.deepStrictEqual(
       packed.toSorted(),
-      [...sources.map((name) => `src/${name}.ts`), ...built, ...notices].toSorted()
+      [...sources.map((name) => `src/${name}.ts`), ...built, ...notices, ...find("docs"), ...find("examples")]
+        .toSorted()
     )
   })
 
-  it("holds no test, benchmark, script, document or example", () => {
-    const strangers = /(^|\/)(tests?|__tests__|bench|scripts|docs|examples|tools|dashboard)\/|[.-](test|spec|bench)\./
+  it("has pages whose links lead to files of the package, pictures aside, so that they work without the repository", () => {
+    const installedFile = (file: string) => {
+      const absolute = path.join(installed, file)
+      return !fs.existsSync(absolute)
+        ? undefined
+        : fs.statSync(absolute).isDirectory()
+        ? ""
+        : fs.readFileSync(absolute, "utf8")
+    }
+    const pages = packed.filter((file) => file.endsWith(".md"))
+    const dead = pages.flatMap((page) =>
+      deadLinks(page, installedFile(page)!.replaceAll(/^!\[.*\]\(.*\)$/gm, ""), installedFile)
+    )
+
+    assert.include(pages, "docs/guide/retry.md")
+    assert.deepStrictEqual(dead, [])
+  })
+
+  it("declares what is long as a type that is short, as the page of the dashboard", () => {
+    const declaration = fs.readFileSync(path.join(installed, "dist/admin/internal/dashboardPage.d.ts"), "utf8")
+    assert.include(declaration, "export declare const html: string;")
+    for (const file of packed.filter((file) => file.endsWith(".d.ts"))) {
+      const lines = fs.readFileSync(path.join(installed, file), "utf8").split("\n")
+      assert.isBelow(Math.max(...lines.map((line) => line.length)), 3000, file)
+    }
+  })
+
+  it("holds no test, benchmark or script", () => {
+    const strangers = /(^|\/)(tests?|__tests__|bench|scripts|tools|dashboard)\/|[.-](test|spec|bench)\./
 
     assert.match("src/Retry.test.ts", strangers)
     assert.match("dist/test/Retry.js", strangers)
@@ -200,6 +235,15 @@ describe.each(NODES)("on Node %s, in an empty project", (version) => {
       assert.deepStrictEqual([status, stdout, stderr], [0, `effect-resilience v${version}\n`, ""])
     })
 
+    it("shows the page of the admin API", () => {
+      fs.copyFileSync(path.join(root, "scripts/smokeAdmin.mjs"), path.join(project, "smokeAdmin.mjs"))
+
+      assert.match(
+        run(binary, ["smokeAdmin.mjs"], project),
+        /^smoke: the page answers at http:\/\/127\.0\.0\.1:\d+\/dashboard$/m
+      )
+    })
+
     it("says that no server answers, and fails", () => {
       const { status, stderr, stdout } = commandLine("status", "--url", "http://127.0.0.1:9")
 
@@ -227,10 +271,9 @@ describe.each(["first", "demo"])("examples/%s, copied out of the repository", (n
     assert.include(run("npm", ["run", "check"], project, environment), "tsc")
   })
 
-  // At a low rate, so that what the demo checks in the end does not depend on the speed of this machine.
   it("runs with npm start, without an error", () => {
     const options = name === "demo" ? ["--", "--no-color", "--rate", "10"] : []
-    const expected = name === "demo" ? "All 9 checks hold." : "circuit: Open"
+    const expected = name === "demo" ? "All 10 checks hold." : "circuit: Open"
 
     assert.include(run("npm", ["start", ...options], project, environment), expected)
   })

@@ -33,6 +33,7 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
   const journal = yield* Journal
   const write = Effect.runSyncWith(yield* Effect.context())
   let child: ChildProcess | undefined
+  let listens = false
 
   const port = yield* freePort
   const spawn = Effect.suspend(() => {
@@ -44,7 +45,10 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
       const { accountId, found, receipt } = message
       write(journal.write({ _tag: "Answered", tier, receipt, accountId, found }))
     })
-    return reply(child, "Listening")
+    return Effect.tap(reply(child, "Listening"), () =>
+      Effect.sync(() => {
+        listens = true
+      }))
   })
 
   const tell = (command: Command, tag: Message["_tag"]) =>
@@ -77,6 +81,7 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
 
   /** Returns when the process is gone and everything it has sent has been read. */
   const kill = Effect.promise(async () => {
+    listens = false
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const gone = Promise.all([once(child, "exit"), child.connected ? once(child, "disconnect") : undefined])
     child.kill("SIGKILL")
@@ -97,6 +102,8 @@ const startServer = Effect.fnUntraced(function*(tier: Tier, retryAfter: number) 
     url: `http://127.0.0.1:${port}`,
     pid: child?.pid,
     become,
+    // A process that is killed meanwhile does not answer, nor does it have to.
+    ping: Effect.ignore(Effect.suspend(() => listens ? tell({ _tag: "Ping" }, "Pong") : Effect.void)),
     settle: Effect.suspend(() => child?.connected === true ? tell({ _tag: "Settle" }, "Settled") : Effect.void)
   }
 })
@@ -118,6 +125,7 @@ export const start = Effect.fnUntraced(function*(speed: number) {
     servers,
     world: World.of({
       become: (tier, condition) => Effect.orDie(servers[tier].become(condition)),
+      ping: (tier) => servers[tier].ping,
       settle: Effect.orDie(
         Effect.forEach(Object.values(servers), ({ settle }) => settle, { concurrency: "unbounded", discard: true })
       )

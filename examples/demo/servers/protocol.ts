@@ -12,6 +12,8 @@ export type Command =
   | { readonly _tag: "Become"; readonly condition: Condition }
   /** Asks for a `Settled`, which arrives after every receipt sent before it. */
   | { readonly _tag: "Settle" }
+  /** Asks for a `Pong`, whose time says how long the process was kept from running. */
+  | { readonly _tag: "Ping" }
 
 /** Server → parent. */
 export type Message =
@@ -19,3 +21,4 @@ export type Message =
   | { readonly _tag: "Became"; readonly condition: Condition }
   | { readonly _tag: "Answered"; readonly receipt: string; readonly accountId: string; readonly found: boolean }
   | { readonly _tag: "Settled" }
+  | { readonly _tag: "Pong" }

@@ -40,6 +40,8 @@ export const serve = (handler: Handler): void => {
         return void send({ _tag: "Became", condition })
       case "Settle":
         return void send({ _tag: "Settled" })
+      case "Ping":
+        return void send({ _tag: "Pong" })
     }
   })
   // The channel closes when the parent ends, also when it was killed.

@@ -67,6 +67,7 @@ export const make = (latencies: Readonly<Record<Tier, Duration.Input>>) => {
       World,
       World.of({
         become: (name, condition) => Effect.sync(() => servers[name].become(condition)),
+        ping: () => Effect.void,
         settle: Effect.void
       })
     )

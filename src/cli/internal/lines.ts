@@ -50,11 +50,11 @@ export const lines = (
         const circuits = rows
         return write(JSON.stringify({ _tag: "Circuits", timestamp: at, circuits }))
       }
-      return Effect.forEach(Text.sorted(news), (circuit) => {
-        const { color, text } = Text.stateCell(circuit.state)
-        const name = Text.clean(circuit.name)
-        return write(`${Text.timeOf({ timestamp: at })} ${name}: ${paint(color, text)}${Text.untilWhen(circuit)}`)
-      }, { discard: true })
+      return Effect.forEach(
+        Text.sorted(news),
+        (circuit) => write(`${Text.timeOf({ timestamp: at })} ${Text.stateLine(circuit, paint)}`),
+        { discard: true }
+      )
     }
     const handle = (message: News | Connected): Effect.Effect<void> => {
       switch (message._tag) {

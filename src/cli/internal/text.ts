@@ -76,11 +76,14 @@ export interface Column<A> {
   readonly align?: "right" | undefined
   /** Columns of a higher number give way first. Those without one stay, and are cut. */
   readonly givesWay?: number | undefined
+  /** Takes the columns that the others leave, and is not there if all its cells are empty. */
+  readonly isNote?: boolean | undefined
   readonly cell: (row: A) => Cell
 }
 
 const GAP = "  "
 const MIN_WIDTH = 8
+const MIN_NOTE_WIDTH = 24
 
 /** The lines of a table, none of them wider than `columns`. */
 export const table = <A>(
@@ -90,9 +93,12 @@ export const table = <A>(
 ): ReadonlyArray<string> => {
   let shown = all.map((column) => {
     const cells = rows.map(column.cell)
-    const width = cells.reduce((width, { text }) => Math.max(width, CliOutput.displayWidth(text)), column.title.length)
-    return { ...column, cells, width }
-  })
+    const natural = cells.reduce(
+      (width, { text }) => Math.max(width, CliOutput.displayWidth(text)),
+      column.title.length
+    )
+    return { ...column, cells, natural, width: column.isNote ? Math.min(natural, MIN_NOTE_WIDTH) : natural }
+  }).filter(({ cells, isNote }) => !isNote || cells.some(({ text }) => text !== ""))
   const needed = () => shown.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length)
   const tooMuch = () => Math.max(0, needed() - columns)
   // A long name gives some columns of its own before a number goes.
@@ -108,6 +114,10 @@ export const table = <A>(
     ...column,
     width: Math.max(Math.min(column.width, MIN_WIDTH), column.width - tooMuch())
   }))
+  const spare = Math.max(0, columns - needed())
+  shown = shown.map((column) =>
+    column.isNote ? { ...column, width: Math.min(column.natural, column.width + spare) } : column
+  )
 
   const line = (cellOf: (column: typeof shown[number]) => Cell): string => {
     let line = ""
@@ -170,6 +180,15 @@ export const untilWhen = (circuit: Pick<Circuit, "state" | "time_until_retry">):
   return circuit.time_until_retry === null ? " until it is released" : ` for ${retryText(circuit)}`
 }
 
+const lastFailure = ({ last_failure }: Circuit): string => last_failure === null ? "" : clean(failureText(last_failure))
+
+/** The state of a circuit in one line: what failed last belongs to one that is in trouble. */
+export const stateLine = (circuit: Circuit, paint: Paint): string => {
+  const { color, text } = stateCell(circuit.state)
+  const failure = isOpen(circuit) || circuit.state === "half_open" ? lastFailure(circuit) : ""
+  return `${clean(circuit.name)}: ${paint(color, text)}${untilWhen(circuit)}${failure === "" ? "" : ` (${failure})`}`
+}
+
 export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
   { title: "CIRCUIT", cell: ({ name }) => ({ text: clean(name) }) },
   { title: "STATE", cell: ({ state }) => stateCell(state) },
@@ -182,19 +201,25 @@ export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
   {
     title: "SLOW",
     align: "right",
-    givesWay: 4,
+    givesWay: 5,
     cell: ({ slow_call_rate, thresholds }) => rateCell(slow_call_rate, thresholds.slow_call_rate)
   },
-  { title: "CALLS", align: "right", givesWay: 3, cell: ({ total_calls }) => ({ text: String(total_calls) }) },
+  { title: "CALLS", align: "right", givesWay: 4, cell: ({ total_calls }) => ({ text: String(total_calls) }) },
   {
     title: "IN FLIGHT",
     align: "right",
-    givesWay: 6,
+    givesWay: 7,
     cell: ({ calls_in_flight }) => ({ text: String(calls_in_flight) })
   },
-  { title: "IGNORED", align: "right", givesWay: 7, cell: ({ ignored_calls }) => ({ text: String(ignored_calls) }) },
-  { title: "REJECTED", align: "right", givesWay: 5, cell: ({ rejected_calls }) => ({ text: String(rejected_calls) }) },
-  { title: "RETRY IN", align: "right", givesWay: 2, cell: (circuit) => ({ text: retryText(circuit) }) }
+  { title: "IGNORED", align: "right", givesWay: 8, cell: ({ ignored_calls }) => ({ text: String(ignored_calls) }) },
+  { title: "REJECTED", align: "right", givesWay: 6, cell: ({ rejected_calls }) => ({ text: String(rejected_calls) }) },
+  { title: "RETRY IN", align: "right", givesWay: 2, cell: (circuit) => ({ text: retryText(circuit) }) },
+  {
+    title: "LAST FAILURE",
+    givesWay: 3,
+    isNote: true,
+    cell: (circuit) => ({ text: lastFailure(circuit), color: circuit.state === "closed" ? "dim" : undefined })
+  }
 ]
 
 /** All of one circuit, as labels and values. */
@@ -220,7 +245,7 @@ export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string
     circuit.average_response_time_ms === null ? "" : formatDuration(Duration.millis(circuit.average_response_time_ms))
   )
   add("last failure", clean(circuit.last_failure_time ?? ""))
-  add("what failed last", circuit.last_failure === null ? "" : clean(failureText(circuit.last_failure)))
+  add("what failed last", lastFailure(circuit))
   add("retry in", retryText(circuit))
   add("latest open time", circuit.current_backoff === null ? "" : seconds(circuit.current_backoff))
   add("openings in a row", String(circuit.consecutive_openings))

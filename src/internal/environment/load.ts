@@ -4,12 +4,12 @@ import * as Effect from "effect/Effect"
 import type { CircuitPolicy, Options } from "../../CircuitPolicy.ts"
 import type { Environment } from "../../Environment.ts"
 import { type Code, codeOf, inspect } from "./inspect.ts"
-import { configError, messagesOf } from "./problems.ts"
+import { configError, messagesOf, readable } from "./problems.ts"
 
 export const load = (code: Code): Effect.Effect<Environment, Config.ConfigError> =>
   Effect.flatMap(inspect(code), ({ environment, problems, unreadable }) =>
     unreadable !== undefined
-      ? Effect.fail(new Config.ConfigError(unreadable))
+      ? Effect.fail(readable(new Config.ConfigError(unreadable)))
       : problems.length > 0
       ? Effect.fail(configError(messagesOf(problems)))
       : Effect.succeed(environment))

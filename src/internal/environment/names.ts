@@ -100,16 +100,14 @@ const problemOfCircuit = (variable: string, declared: Declared): string | undefi
   const known = near(circuit)
   return known === undefined
     ? undefined
-    : `is of no circuit that the code names; did you mean ${prefixOf(known)}${
-      variable.slice(prefixOf(circuit).length)
-    }?`
+    : `matches no circuit in the code; did you mean ${prefixOf(known)}${variable.slice(prefixOf(circuit).length)}?`
 }
 
 const isUnknown = (prefix: string, { means, note }: Synonym): string =>
   `is unknown; did you mean ${means.map((key) => prefix + key).join(" or ")}?${note === undefined ? "" : ` ${note}`}`
 
 const isNoneOf = (prefix: string): string =>
-  `is unknown; after ${prefix} goes one of ${Object.keys(circuitFields).join(", ")}`
+  `is unknown; known names after ${prefix} are ${Object.keys(circuitFields).join(", ")}`
 
 /** No circuit has more words in its name. */
 const MAX_NAME_WORDS = 64

@@ -19,9 +19,26 @@ export const messagesOf = (problems: ReadonlyArray<Problem>): ReadonlyArray<stri
 /** The error of messages, of which there is at least one. */
 export const configError = (messages: ReadonlyArray<string>): Config.ConfigError => {
   const [first, ...others] = messages.map((message) => new SchemaIssue.InvalidValue({ message }))
-  return new Config.ConfigError(
-    new Schema.SchemaError(new SchemaIssue.Composite(Schema.Unknown.ast, [first!, ...others]))
+  return readable(
+    new Config.ConfigError(
+      new Schema.SchemaError(new SchemaIssue.Composite(Schema.Unknown.ast, [first!, ...others]))
+    )
   )
+}
+
+/**
+ * Node shows an error that nobody handles as an object with all its fields, and the cause is 40 lines of Schema. This shows
+ * the message in their place.
+ */
+export const readable = (error: Config.ConfigError): Config.ConfigError => {
+  const { cause } = error
+  const message = cause._tag === "SchemaError" ? cause.message : error.message
+  const inspect = Symbol.for("nodejs.util.inspect.custom")
+  return Object.defineProperties(error, {
+    message: { value: message, enumerable: true },
+    cause: { enumerable: false },
+    [inspect]: { value: () => `ConfigError: ${message}` }
+  })
 }
 
 /** A variable with its text, as messages name it. */
