@@ -1,5 +1,12 @@
 import { useMemo } from "preact/hooks"
-import { ALARMING_FAILURE_RATE, failureText, percent, STATE_LABELS, STATES_BY_URGENCY } from "../src/internal/words.ts"
+import {
+  ALARMING_FAILURE_RATE,
+  count,
+  failureText,
+  percent,
+  STATE_LABELS,
+  STATES_BY_URGENCY
+} from "../src/internal/words.ts"
 import { type Circuit, PAGE_SIZE, type State } from "./api.ts"
 import {
   type CircuitTrend,
@@ -53,7 +60,7 @@ const Filters = ({ store }: { readonly store: Store }) => {
   const counts = store.health?.circuits_by_state
   if (counts === undefined) return null
   const chosen = store.query.state
-  const filter = (state: State | undefined, text: string, count: number) => (
+  const filter = (state: State | undefined, text: string, circuits: number) => (
     <button
       type="button"
       key={text}
@@ -62,7 +69,7 @@ const Filters = ({ store }: { readonly store: Store }) => {
       onClick={() => store.choose({ state })}
     >
       {state === undefined ? null : <span aria-hidden="true">{STATE_SIGNS[state]}{" "}</span>}
-      {text} <b>{count}</b>
+      {text} <b>{circuits}</b>
     </button>
   )
   return (
@@ -140,11 +147,18 @@ const Row = ({ circuit, isTimed, outage, store, trend }: {
           : null}
       </td>
       <td role="cell" data-title="Failures">
-        {rule === undefined ? <span class="figure">{percent(circuit.error_rate)}</span> : <RuleBar rule={rule} />}
+        {rule === undefined ? null : <RuleBar rule={rule} />}
+        {rule?.kind === "FailureRate" || (rule !== undefined && circuit.error_rate === 0)
+          ? null
+          : (
+            <span class="row__note">
+              {percent(circuit.error_rate)} of {count(circuit.requests_in_window, "call")} failed
+            </span>
+          )}
       </td>
       <td role="cell" data-title="Calls">
         <span class="figure">{rates === undefined ? "…" : perSecond(rates.calls)}</span>
-        {trend === undefined ? null : <Spark all={trend.calls} bad={trend.failures} />}
+        {trend?.calls.some((calls) => calls > 0) === true ? <Spark all={trend.calls} bad={trend.failures} /> : null}
         <Notes circuit={circuit} rejections={rates?.rejections ?? 0} />
       </td>
       {isTimed
