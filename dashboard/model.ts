@@ -349,7 +349,7 @@ export const linesOf = (transitions: ReadonlyArray<Transition>): ReadonlyArray<L
     const opening = event.to === "HalfOpen" && (last?.line.failures ?? 0) > 0 ? last!.line : undefined
     lasts.set(event.circuit, { line, opening })
   }
-  return Array.from(lines).sort((a, b) =>
+  return Array.from(lines).toSorted((a, b) =>
     b.event.timestamp - a.event.timestamp || compare(a.event.circuit, b.event.circuit) ||
     b.event.sequence - a.event.sequence
   )
