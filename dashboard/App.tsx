@@ -64,10 +64,13 @@ const HEALTH = {
 
 const Health = ({ store }: { readonly store: Store }) => {
   if (store.health === undefined) return <span />
-  const { sign, text } = HEALTH[store.health.status]
+  const { circuits_by_state: states, status, total_circuits } = store.health
+  const { sign, text } = HEALTH[status]
+  const open = states.open + states.forced_open
   return (
-    <p class={`health health--${store.health.status}`}>
+    <p class={`health health--${status}`}>
       <span aria-hidden="true">{sign}</span> {text}
+      {open === 0 ? null : <span class="health__open">: {open} of {count(total_circuits, "circuit")} open</span>}
     </p>
   )
 }

@@ -1,7 +1,25 @@
-import { ALARMING_FAILURE_RATE, percent, STATE_LABELS, STATES_BY_URGENCY } from "../src/internal/words.ts"
+import { useMemo } from "preact/hooks"
+import {
+  ALARMING_FAILURE_RATE,
+  count,
+  failureText,
+  percent,
+  STATE_LABELS,
+  STATES_BY_URGENCY
+} from "../src/internal/words.ts"
 import { type Circuit, PAGE_SIZE, type State } from "./api.ts"
-import { type CircuitTrend, latency, perSecond, span, STATE_SIGNS } from "./model.ts"
-import { Spark, StateBadge } from "./parts.tsx"
+import {
+  type CircuitTrend,
+  latency,
+  type Outage,
+  outagesOf,
+  perSecond,
+  type Rule,
+  ruleOf,
+  span,
+  STATE_SIGNS
+} from "./model.ts"
+import { Since, Spark, StateBadge } from "./parts.tsx"
 import type { Store } from "./store.ts"
 
 export const Circuits = ({ store }: { readonly store: Store }) => {
@@ -42,7 +60,7 @@ const Filters = ({ store }: { readonly store: Store }) => {
   const counts = store.health?.circuits_by_state
   if (counts === undefined) return null
   const chosen = store.query.state
-  const filter = (state: State | undefined, text: string, count: number) => (
+  const filter = (state: State | undefined, text: string, circuits: number) => (
     <button
       type="button"
       key={text}
@@ -51,7 +69,7 @@ const Filters = ({ store }: { readonly store: Store }) => {
       onClick={() => store.choose({ state })}
     >
       {state === undefined ? null : <span aria-hidden="true">{STATE_SIGNS[state]}{" "}</span>}
-      {text} <b>{count}</b>
+      {text} <b>{circuits}</b>
     </button>
   )
   return (
@@ -65,39 +83,63 @@ const Filters = ({ store }: { readonly store: Store }) => {
   )
 }
 
-const COLUMNS = ["Circuit", "State", "Failures", "Slow calls", "Calls", "Latency", "In flight", "Rejected"] as const
-
 // A narrow screen shows rows as cards, which would take the roles of a table away.
-const Table = ({ circuits, store }: { readonly store: Store; readonly circuits: ReadonlyArray<Circuit> }) => (
-  <table class="circuits" role="table" aria-labelledby="circuits-title">
-    <thead role="rowgroup">
-      <tr role="row">{COLUMNS.map((title) => <th key={title} role="columnheader" scope="col">{title}</th>)}</tr>
-    </thead>
-    <tbody role="rowgroup">
-      {circuits.map((circuit) => (
-        <Row key={circuit.name} store={store} circuit={circuit} trend={store.circuitTrends.get(circuit.name)} />
-      ))}
-    </tbody>
-  </table>
-)
+const Table = ({ circuits, store }: { readonly store: Store; readonly circuits: ReadonlyArray<Circuit> }) => {
+  const { transitions } = store
+  const outages = useMemo(() => outagesOf(transitions), [transitions])
+  // A column that would say of every circuit that there is nothing to say takes the place of those that do.
+  const isTimed = circuits.some((circuit) => circuit.average_response_time_ms !== null)
+  const columns = ["Circuit", "State", "Failures", "Calls", ...(isTimed ? ["Latency"] : [])]
+  return (
+    <table class="circuits" role="table" aria-labelledby="circuits-title">
+      <thead role="rowgroup">
+        <tr role="row">{columns.map((title) => <th key={title} role="columnheader" scope="col">{title}</th>)}</tr>
+      </thead>
+      <tbody role="rowgroup">
+        {circuits.map((circuit) => (
+          <Row
+            key={circuit.name}
+            store={store}
+            circuit={circuit}
+            isTimed={isTimed}
+            outage={outages.get(circuit.name)}
+            trend={store.circuitTrends.get(circuit.name)}
+          />
+        ))}
+      </tbody>
+    </table>
+  )
+}
 
-const Row = ({ circuit, store, trend }: {
+const Row = ({ circuit, isTimed, outage, store, trend }: {
   readonly store: Store
   readonly circuit: Circuit
+  readonly isTimed: boolean
+  readonly outage: Outage | undefined
   readonly trend: CircuitTrend | undefined
 }) => {
   const rates = trend?.rates
-  const { thresholds } = circuit
   const wait = circuit.time_until_retry
+  const rule = ruleOf(circuit, outage)
+  const isQuiet = circuit.state === "closed" && circuit.failure_count === 0 && circuit.error_rate === 0
+  const { last_failure } = circuit
   return (
     <tr role="row" class={`row row--${circuit.state}`}>
       <th role="rowheader" scope="row" class="row__name">
         <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(circuit.name)}>
           {circuit.name}
         </button>
+        {isQuiet || last_failure === null
+          ? null
+          : <span class="row__failure" title={failureText(last_failure)}>{failureText(last_failure)}</span>}
       </th>
       <td role="cell" data-title="State">
         <StateBadge state={circuit.state} />
+        {outage === undefined ? null : (
+          <span class="row__note">
+            <Since outage={outage} />
+          </span>
+        )}
         {wait !== null && wait > 0 ? <span class="row__note">retry in {span(wait * 1000)}</span> : null}
         {circuit.state === "forced_open" && wait === null ? <span class="row__note">until closed by hand</span> : null}
         {circuit.state === "half_open"
@@ -105,69 +147,73 @@ const Row = ({ circuit, store, trend }: {
           : null}
       </td>
       <td role="cell" data-title="Failures">
-        <Rate rate={circuit.error_rate} threshold={thresholds.error_rate} calls={circuit.requests_in_window} />
-        {thresholds.failure_count === null ?
-          null :
-          <span class="row__note">{Math.min(circuit.failure_count, 999)} of {thresholds.failure_count} in a row</span>}
-      </td>
-      <td role="cell" data-title="Slow calls">
-        {thresholds.slow_call_rate === null ? <span class="quiet">–</span> : (
-          <>
-            <Rate
-              rate={circuit.slow_call_rate}
-              threshold={thresholds.slow_call_rate}
-              calls={circuit.requests_in_window}
-            />
-            <span class="row__note">over {latency(thresholds.slow_call_duration_ms ?? 0)}</span>
-          </>
-        )}
+        {rule === undefined ? null : <RuleBar rule={rule} />}
+        {rule?.kind === "FailureRate" || (rule !== undefined && circuit.error_rate === 0)
+          ? null
+          : (
+            <span class="row__note">
+              {percent(circuit.error_rate)} of {count(circuit.requests_in_window, "call")} failed
+            </span>
+          )}
       </td>
       <td role="cell" data-title="Calls">
         <span class="figure">{rates === undefined ? "…" : perSecond(rates.calls)}</span>
-        {trend === undefined ? null : <Spark all={trend.calls} bad={trend.failures} />}
-        {circuit.ignored_calls > 0 ? <span class="row__note">{circuit.ignored_calls} ignored</span> : null}
+        {trend?.calls.some((calls) => calls > 0) === true ? <Spark all={trend.calls} bad={trend.failures} /> : null}
+        <Notes circuit={circuit} rejections={rates?.rejections ?? 0} />
       </td>
-      <td role="cell" data-title="Latency">
-        {rates?.latency !== undefined
-          ? <span class="figure">{latency(rates.latency)}</span>
-          : circuit.average_response_time_ms === null
-          ? <span class="quiet">–</span>
-          : <span class="quiet">{latency(circuit.average_response_time_ms)} on average</span>}
-      </td>
-      <td role="cell" data-title="In flight">{circuit.calls_in_flight}</td>
-      <td role="cell" data-title="Rejected">
-        {circuit.rejected_calls}
-        {rates !== undefined && rates.rejections > 0
-          ? <span class="row__note">{perSecond(rates.rejections)} now</span>
-          : null}
-      </td>
+      {isTimed
+        ? (
+          <td role="cell" data-title="Latency">
+            {rates?.latency !== undefined
+              ? <span class="figure">{latency(rates.latency)}</span>
+              : circuit.average_response_time_ms === null
+              ? <span class="quiet">–</span>
+              : <span class="quiet">{latency(circuit.average_response_time_ms)} on average</span>}
+          </td>
+        )
+        : null}
     </tr>
   )
 }
 
-/** A rate as text, and as a bar with a mark where the circuit opens. */
-const Rate = ({ calls, rate, threshold }: {
-  readonly rate: number
-  readonly threshold: number | null
-  readonly calls: number
-}) => (
-  <>
-    <span class="figure">
-      {percent(rate)}
-      {threshold === null ? null : <span class="quiet">of {percent(threshold)}</span>}
-    </span>
-    <span
-      class={`rate${
-        threshold !== null && rate >= threshold ? " rate--over" : rate > ALARMING_FAILURE_RATE ? " rate--high" : ""
-      }`}
-      title={`${percent(rate)} of ${calls} calls`}
-      aria-hidden="true"
-    >
-      <span class="rate__fill" style={{ width: `${rate * 100}%` }} />
-      {threshold === null ? null : <span class="rate__mark" style={{ left: `${threshold * 100}%` }} />}
-    </span>
-  </>
-)
+/** What there is to say of the calls of a circuit beside their number. */
+const Notes = ({ circuit, rejections }: { readonly circuit: Circuit; readonly rejections: number }) => {
+  const { calls_in_flight, ignored_calls, rejected_calls } = circuit
+  const notes = [
+    ...(calls_in_flight > 0 ? [`${calls_in_flight} in flight`] : []),
+    ...(rejected_calls > 0
+      ? [`${rejected_calls} rejected${rejections > 0 ? `, ${perSecond(rejections)} now` : ""}`]
+      : []),
+    ...(ignored_calls > 0 ? [`${ignored_calls} ignored`] : [])
+  ]
+  return <>{notes.map((note) => <span key={note} class="row__note">{note}</span>)}</>
+}
+
+const UNITS = { FailureRate: "failed", ConsecutiveFailures: "in a row", SlowCallRate: "slow" } as const
+
+/** A rule as text, and as a bar with a mark where the circuit opens. */
+const RuleBar = ({ rule: { kind, limit, value } }: { readonly rule: Rule }) => {
+  const isCount = kind === "ConsecutiveFailures"
+  const of = (figure: number) => isCount ? String(Math.min(figure, 999)) : percent(figure)
+  // Rates fill the bar at 100%. A count is at its end when it is at its limit.
+  const width = (figure: number) => `${100 * Math.min(1, isCount ? figure / limit : figure)}%`
+  const level = value >= limit
+    ? " rate--over"
+    : value > (isCount ? limit / 2 : ALARMING_FAILURE_RATE)
+    ? " rate--high"
+    : ""
+  return (
+    <>
+      <span class="figure">
+        {of(value)} <span class="quiet">of {of(limit)} {UNITS[kind]}</span>
+      </span>
+      <span class={`rate${level}`} aria-hidden="true">
+        <span class="rate__fill" style={{ width: width(value) }} />
+        {isCount ? null : <span class="rate__mark" style={{ left: width(limit) }} />}
+      </span>
+    </>
+  )
+}
 
 const Pages = ({ store, total }: { readonly store: Store; readonly total: number }) => {
   const { offset } = store.query

@@ -2,8 +2,8 @@ import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
 import { count, failureText, percent, reasonText, STATE_LABELS, STATE_NAMES } from "../src/internal/words.ts"
 import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
-import { latency, span } from "./model.ts"
-import { Moment, StateBadge } from "./parts.tsx"
+import { latency, linesOf, outagesOf, span } from "./model.ts"
+import { Moment, Since, StateBadge, Why } from "./parts.tsx"
 import * as Storage from "./storage.ts"
 import type { Store } from "./store.ts"
 
@@ -98,7 +98,7 @@ const Content = ({ store }: { readonly store: Store }) => {
   return (
     <>
       {problem === undefined ? null : <p class="form__problem" role="alert">{problem}</p>}
-      {circuit === undefined ? null : <Facts circuit={circuit} last={history?.at(-1)} />}
+      {circuit === undefined ? null : <Facts circuit={circuit} history={history ?? []} />}
       {name === undefined ? <p>All circuits return to their initial state: closed, with nothing counted.</p> : null}
       {problem === undefined ? <Control store={store} /> : null}
       {history === undefined ? null : <History history={history} />}
@@ -107,8 +107,10 @@ const Content = ({ store }: { readonly store: Store }) => {
   )
 }
 
-const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Transition | undefined }) => {
+const Facts = ({ circuit, history }: { readonly circuit: Circuit; readonly history: ReadonlyArray<Transition> }) => {
   const { thresholds } = circuit
+  const last = history.at(-1)
+  const outage = outagesOf(history).get(circuit.name)
   const of = (threshold: number | null) => threshold === null ? "" : `, opens at ${percent(threshold)}`
   const facts: ReadonlyArray<readonly [string, ComponentChildren]> = [
     ["State", <StateBadge state={circuit.state} />],
@@ -119,6 +121,16 @@ const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Tr
           "Since",
           <>
             <Moment at={last.timestamp} />, {reasonText(last)}
+          </>
+        ] as const
+      ]),
+    ...(outage === undefined
+      ? []
+      : [
+        [
+          "Down",
+          <>
+            <Since outage={outage} />: {reasonText(outage.first)}
           </>
         ] as const
       ]),
@@ -174,13 +186,14 @@ const ACTIONS: ReadonlyArray<{ readonly action: Action; readonly text: string; r
   { action: "reset", text: "Reset", what: "resets it to its initial state" }
 ]
 
+/** Nothing without an end is chosen for an operator. */
 const DURATIONS = [
-  ["", "until it is closed by hand"],
   ["1 minute", "1 minute"],
   ["5 minutes", "5 minutes"],
   ["15 minutes", "15 minutes"],
   ["1 hour", "1 hour"],
-  ["6 hours", "6 hours"]
+  ["6 hours", "6 hours"],
+  ["until released", "until it is closed by hand"]
 ] as const
 
 /** What an operator has moved is most likely to be moved back. */
@@ -213,11 +226,11 @@ const Control = ({ store }: { readonly store: Store }) => {
         const data = new FormData(event.currentTarget)
         const text = (field: string) => String(data.get(field) ?? "")
         Storage.write(NAME_KEY, text("by"))
-        const duration = text("duration")
+        const duration = data.get("duration")
         void store.command(name, action, {
           by: text("by"),
           reason: text("reason"),
-          ...(duration === "" ? {} : { duration })
+          ...(typeof duration === "string" ? { duration } : {})
         })
       }}
     >
@@ -246,7 +259,9 @@ const Control = ({ store }: { readonly store: Store }) => {
             <label>
               For how long
               <select name="duration">
-                {DURATIONS.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+                {DURATIONS.map(([value, text]) => (
+                  <option key={value} value={value} selected={value === "5 minutes"}>{text}</option>
+                ))}
               </select>
             </label>
           )
@@ -273,12 +288,15 @@ const History = ({ history }: { readonly history: ReadonlyArray<Transition> }) =
   <details>
     <summary>{count(history.length, "transition")}</summary>
     <ol class="events">
-      {history.toReversed().map((event) => (
-        <li key={`${event.sequence} ${event.timestamp}`}>
-          <Moment at={event.timestamp} />
-          <StateBadge state={STATE_NAMES[event.to]} />
+      {linesOf(history).map((line) => (
+        <li key={`${line.event.sequence} ${line.event.timestamp}`}>
+          <Moment at={line.event.timestamp} />
+          <StateBadge state={STATE_NAMES[line.event.to]} />
           <span class="events__why">
-            {reasonText(event)}, {STATE_LABELS[STATE_NAMES[event.from]]} for {span(event.elapsed)}
+            <Why line={line} />
+            {line.failures > 1
+              ? null
+              : `, ${STATE_LABELS[STATE_NAMES[line.event.from]]} for ${span(line.event.elapsed)}`}
           </span>
         </li>
       ))}

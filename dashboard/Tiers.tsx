@@ -1,3 +1,4 @@
+import { percent } from "../src/internal/words.ts"
 import { type Flow, type FlowRates, perSecond, span, type Tier, type TierRates } from "./model.ts"
 import { StateBadge } from "./parts.tsx"
 import type { Store } from "./store.ts"
@@ -33,10 +34,17 @@ const FlowCard = ({ flow, rates, store }: {
           {rates === undefined || rates.calls === 0
             ? "no calls just now"
             : serving === undefined
-            ? `${perSecond(rates.calls)} calls, and no tier serves them`
+            ? (
+              <strong class="flow__alarm">
+                {percent(Math.min(1, rates.failed / rates.calls), 0)} of {perSecond(rates.calls)} calls reach no tier
+              </strong>
+            )
             : (
               <>
                 {perSecond(rates.calls)} calls, most of them served by <strong>{serving.name}</strong>
+                {rates.failed > 0
+                  ? <strong class="flow__alarm">, {perSecond(rates.failed)} reach no tier</strong>
+                  : null}
               </>
             )}
         </p>

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks"
-import { count, reasonText, STATE_LABELS, STATE_NAMES, STATES_BY_URGENCY } from "../src/internal/words.ts"
-import { compare, lanesOf, span, ticksOf, type Window } from "./model.ts"
-import { Moment, StateBadge } from "./parts.tsx"
+import { count, STATE_LABELS, STATE_NAMES, STATES_BY_URGENCY } from "../src/internal/words.ts"
+import { lanesOf, linesOf, span, ticksOf, type Window } from "./model.ts"
+import { Moment, StateBadge, Why } from "./parts.tsx"
 import type { Store } from "./store.ts"
 
 const SPANS = [
@@ -152,29 +152,35 @@ const Lanes = ({ now, store, window }: { readonly store: Store; readonly window:
 
 const Events = ({ store, window }: { readonly store: Store; readonly window: Window }) => {
   const [all, setAll] = useState(false)
-  const events = store.transitions
-    .filter(({ timestamp }) => timestamp >= window.from && timestamp <= window.to)
-    .toSorted((a, b) => b.timestamp - a.timestamp || compare(a.circuit, b.circuit) || b.sequence - a.sequence)
-  const shown = all ? events : events.slice(0, MAX_LINES)
+  const events = store.transitions.filter(({ timestamp }) => timestamp >= window.from && timestamp <= window.to)
+  const lines = linesOf(events)
+  const shown = all ? lines : lines.slice(0, MAX_LINES)
   return (
     <>
       <h3 class="events__title">
         {count(events.length, "transition")}
       </h3>
       <ol class="events">
-        {shown.map((event) => (
-          <li key={`${event.circuit} ${event.sequence} ${event.timestamp}`}>
-            <Moment at={event.timestamp} />
-            <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(event.circuit)}>
-              {event.circuit}
+        {shown.map((line) => (
+          <li key={`${line.event.circuit} ${line.event.sequence} ${line.event.timestamp}`}>
+            <Moment at={line.event.timestamp} />
+            <button
+              type="button"
+              class="link"
+              aria-haspopup="dialog"
+              onClick={() => void store.open(line.event.circuit)}
+            >
+              {line.event.circuit}
             </button>
-            <StateBadge state={STATE_NAMES[event.to]} />
-            <span class="events__why">{reasonText(event)}</span>
+            <StateBadge state={STATE_NAMES[line.event.to]} />
+            <span class="events__why">
+              <Why line={line} />
+            </span>
           </li>
         ))}
       </ol>
-      {events.length > shown.length
-        ? <button type="button" class="button" onClick={() => setAll(true)}>Show all {events.length}</button>
+      {lines.length > shown.length
+        ? <button type="button" class="button" onClick={() => setAll(true)}>Show all {lines.length}</button>
         : null}
     </>
   )

@@ -24,4 +24,5 @@ const draw = () => {
 // The page is one of the API's paths, whatever prefix they have.
 const store = new Store(new Api(location.pathname.replace(/\/dashboard\/?$/, "")), draw)
 draw()
+store.goToAddress()
 store.start()

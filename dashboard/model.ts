@@ -40,6 +40,24 @@ export const span = (millis: number): string => {
 }
 
 // -----------------------------------------------------------------------------
+// addresses
+// -----------------------------------------------------------------------------
+
+/** The address of a circuit within the page. */
+export const addressOf = (circuit: string): string => `#/circuits/${encodeURIComponent(circuit)}`
+
+/** The circuit that an address names, if it names one. */
+export const circuitIn = (hash: string): string | undefined => {
+  const [, encoded] = /^#\/circuits\/(.+)$/.exec(hash) ?? []
+  if (encoded === undefined) return undefined
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return undefined
+  }
+}
+
+// -----------------------------------------------------------------------------
 // what happened between two looks
 // -----------------------------------------------------------------------------
 
@@ -208,7 +226,7 @@ export interface FlowRates {
   readonly calls: number
   readonly failed: number
   readonly tiers: ReadonlyArray<TierRates>
-  /** The tier that serves most calls now; -1 if none does. */
+  /** The tier that serves most calls now; -1 if more calls reach no tier. */
   readonly serving: number
 }
 
@@ -233,14 +251,109 @@ export class FlowTrend {
       calls: calls!,
       failed: failed!,
       tiers,
-      serving: most > 0 ? tiers.findIndex(({ served }) => served === most) : -1
+      serving: most > 0 && most >= failed! ? tiers.findIndex(({ served }) => served === most) : -1
     }
   }
 }
 
 // -----------------------------------------------------------------------------
+// outages
+// -----------------------------------------------------------------------------
+
+/** The time since a circuit was last closed. */
+export interface Outage {
+  /** The transition that it began with: as far as is known, if `isWhole` is false. */
+  readonly first: Transition
+  readonly isWhole: boolean
+  /** How often the circuit has opened since. */
+  readonly openings: number
+}
+
+const isDown = (state: Transition["to"]): boolean => state === "Open" || state === "HalfOpen" || state === "ForcedOpen"
+
+/** The outages that have not ended, by circuit. */
+export const outagesOf = (transitions: ReadonlyArray<Transition>): ReadonlyMap<string, Outage> => {
+  const outages = new Map<string, Outage>()
+  for (const event of transitions) {
+    const { circuit, from, to } = event
+    const opens = to === "Open" || to === "ForcedOpen" ? 1 : 0
+    const outage = outages.get(circuit)
+    if (!isDown(to)) outages.delete(circuit)
+    else if (outage !== undefined) outages.set(circuit, { ...outage, openings: outage.openings + opens })
+    else outages.set(circuit, { first: event, isWhole: !isDown(from), openings: opens })
+  }
+  return outages
+}
+
+/** A rule for opening, and how near to it a circuit is. */
+export interface Rule {
+  readonly kind: "FailureRate" | "ConsecutiveFailures" | "SlowCallRate"
+  /** A rate, or a number of failures. */
+  readonly value: number
+  readonly limit: number
+}
+
+/** The rule that opened a circuit, as it stood then; of one that is not open, the rule that is nearest to its limit. */
+export const ruleOf = (
+  { error_rate, failure_count, slow_call_rate, thresholds }: Circuit,
+  outage: Outage | undefined
+): Rule | undefined => {
+  const at = outage?.first
+  const rules: ReadonlyArray<readonly [Rule["kind"], number, number | null]> = [
+    ["FailureRate", at?.failureRate ?? error_rate, thresholds.error_rate],
+    ["ConsecutiveFailures", at?.consecutiveFailures ?? failure_count, thresholds.failure_count],
+    ["SlowCallRate", at?.slowCallRate ?? slow_call_rate, thresholds.slow_call_rate]
+  ]
+  let nearest: Rule | undefined
+  for (const [kind, value, limit] of rules) {
+    if (limit === null) continue
+    const rule = { kind, value, limit }
+    if (kind === at?.reason) return rule
+    if (nearest === undefined || value / limit > nearest.value / nearest.limit) nearest = rule
+  }
+  return nearest
+}
+
+// -----------------------------------------------------------------------------
 // timeline
 // -----------------------------------------------------------------------------
+
+/** A transition, or several openings after probes that failed as one. */
+export interface Line {
+  readonly event: Transition
+  /** How many of them it stands for, and when the first was. */
+  readonly failures: number
+  readonly since: number
+}
+
+/**
+ * Transitions as lines, the latest first. A circuit that is probed again and
+ * again, and opens each time, takes one line.
+ */
+export const linesOf = (transitions: ReadonlyArray<Transition>): ReadonlyArray<Line> => {
+  const lines = new Set<Line>()
+  /** Of each circuit the latest line, and that of its last opening if only a probe came after it. */
+  const lasts = new Map<string, { readonly line: Line; readonly opening: Line | undefined }>()
+  for (const event of transitions) {
+    const last = lasts.get(event.circuit)
+    const isRetry = event.from === "HalfOpen" && event.to === "Open" && last?.line.event.to === "HalfOpen"
+    const before = isRetry ? last.opening : undefined
+    if (isRetry) lines.delete(last.line)
+    if (before !== undefined) lines.delete(before)
+    const line = {
+      event,
+      failures: (before?.failures ?? 0) + (isRetry ? 1 : 0),
+      since: before?.since ?? event.timestamp
+    }
+    lines.add(line)
+    const opening = event.to === "HalfOpen" && (last?.line.failures ?? 0) > 0 ? last!.line : undefined
+    lasts.set(event.circuit, { line, opening })
+  }
+  return Array.from(lines).toSorted((a, b) =>
+    b.event.timestamp - a.event.timestamp || compare(a.event.circuit, b.event.circuit) ||
+    b.event.sequence - a.event.sequence
+  )
+}
 
 /** What a circuit was, from when to when; both within the window. */
 export interface Segment {

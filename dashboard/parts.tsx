@@ -1,7 +1,7 @@
 /** Small things that are shown in several places. */
-import { STATE_LABELS } from "../src/internal/words.ts"
+import { count, reasonText, STATE_LABELS } from "../src/internal/words.ts"
 import type { State } from "./api.ts"
-import { POINTS, STATE_SIGNS } from "./model.ts"
+import { type Line, type Outage, POINTS, STATE_SIGNS } from "./model.ts"
 
 export const StateBadge = ({ state }: { readonly state: State }) => (
   <span class={`state state--${state}`}>
@@ -52,3 +52,21 @@ export const Moment = ({ at }: { readonly at: number }) => {
   const isToday = new Date(at).toDateString() === new Date().toDateString()
   return <time dateTime={new Date(at).toISOString()}>{(isToday ? timeOnly : dateAndTime).format(at)}</time>
 }
+
+/** Why a circuit changed. */
+export const Why = ({ line: { event, failures, since } }: { readonly line: Line }) =>
+  failures > 1
+    ? (
+      <>
+        {failures} probes failed since <Moment at={since} />
+      </>
+    )
+    : <>{reasonText(event)}</>
+
+/** Since when a circuit has not been closed, and how often it has opened. */
+export const Since = ({ outage: { first, isWhole, openings } }: { readonly outage: Outage }) => (
+  <>
+    {isWhole ? "since" : "since before"} <Moment at={first.timestamp} />
+    {openings > 1 ? `, ${count(openings, "opening")}` : ""}
+  </>
+)

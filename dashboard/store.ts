@@ -17,7 +17,7 @@ import {
   type Transition
 } from "./api.ts"
 import * as Storage from "./storage.ts"
-import { CircuitTrend, type Flow, flowsOf, FlowTrend, withTransition } from "./model.ts"
+import { addressOf, circuitIn, CircuitTrend, type Flow, flowsOf, FlowTrend, withTransition } from "./model.ts"
 
 const TOKEN_KEY = "effect-resilience.token"
 const INTERVAL = 1000
@@ -85,6 +85,8 @@ export class Store {
     this.api = api
     this.render = render
     api.token = Storage.read(TOKEN_KEY)
+    // The address names the circuit that is shown, so that it can be passed on.
+    addEventListener("popstate", () => this.goToAddress())
     document.addEventListener("visibilitychange", () => {
       if (this.locked) return
       // Browsers have but a few connections to a server, for all tabs together.
@@ -100,6 +102,14 @@ export class Store {
 
   get hasToken(): boolean {
     return this.api.token !== undefined
+  }
+
+  /** Shows the circuit that the address names. */
+  goToAddress(): void {
+    const name = circuitIn(location.hash)
+    if (name === this.detail?.name) return
+    if (name === undefined) this.set({ detail: undefined })
+    else void this.show(name)
   }
 
   start(): void {
@@ -164,7 +174,7 @@ export class Store {
       for (const [name, trend] of this.circuitTrends) if (at - trend.latest > 60_000) this.circuitTrends.delete(name)
       const flows = flowsOf(operations)
       for (const flow of flows) trendOf(this.flowTrends, flow.key, () => new FlowTrend()).add(at, flow)
-      if (query === this.query) this.show(page)
+      if (query === this.query) this.showPage(page)
       if (circuit !== undefined && this.detail !== undefined && this.detail.name === name) {
         this.detail = circuit instanceof ApiError
           ? { ...this.detail, ...(circuit.status === 404 ? { circuit: undefined, problem: circuit.message } : {}) }
@@ -187,7 +197,7 @@ export class Store {
   }
 
   /** Circuits come and go: where this page was, there may be none any more. */
-  private show(page: Page): void {
+  private showPage(page: Page): void {
     this.page = page
     if (page.circuits.length > 0 || this.query.offset === 0) return
     this.query = { ...this.query, offset: Math.max(0, Math.ceil(page.total / PAGE_SIZE) - 1) * PAGE_SIZE }
@@ -291,11 +301,17 @@ export class Store {
   // one circuit
   // ---------------------------------------------------------------------------
 
+  /** Opens a circuit, or the reset of all of them. */
   async open(name: string | undefined): Promise<void> {
+    if (name === undefined) return this.set({ detail: { name } })
+    history.pushState(null, "", addressOf(name))
+    await this.show(name)
+  }
+
+  private async show(name: string): Promise<void> {
     this.set({ detail: { name } })
-    if (name === undefined) return
     // Of a circuit that has gone, the history may still be there.
-    const [circuit, history, settings] = await Promise.allSettled([
+    const [circuit, transitions, settings] = await Promise.allSettled([
       this.api.circuit(name),
       this.api.history(name),
       this.api.settings(name)
@@ -306,13 +322,14 @@ export class Store {
         ...this.detail,
         circuit: circuit.status === "fulfilled" ? circuit.value : undefined,
         problem: circuit.status === "rejected" ? String(circuit.reason.message) : undefined,
-        history: history.status === "fulfilled" ? history.value : undefined,
+        history: transitions.status === "fulfilled" ? transitions.value : undefined,
         settings: settings.status === "fulfilled" ? settings.value : undefined
       }
     })
   }
 
   close(): void {
+    if (circuitIn(location.hash) !== undefined) history.pushState(null, "", location.pathname + location.search)
     this.set({ detail: undefined, unlocking: false, unlockProblem: undefined })
   }
 

@@ -1,12 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Circuit, TierFlow, Transition } from "../../dashboard/api.ts"
 import {
+  addressOf,
+  circuitIn,
   CircuitTrend,
   flowsOf,
   FlowTrend,
   lanesOf,
   latency,
+  linesOf,
+  outagesOf,
   perSecond,
+  ruleOf,
   span,
   ticksOf,
   Trend,
@@ -165,6 +170,144 @@ describe("tiers", () => {
     assert.deepStrictEqual([trend.rates!.calls, trend.rates!.tiers[0]!.served], [15, 5])
     trend.add(4000, flow(1010, 20, 40))
     assert.deepStrictEqual([trend.rates!.serving, trend.rates!.failed], [-1, 20])
+    // The best of the tiers is not praised while most calls reach none.
+    trend.add(6000, flow(1013, 20, 78))
+    assert.deepStrictEqual([trend.rates!.serving, trend.rates!.tiers[0]!.served > 0], [-1, true])
+  })
+})
+
+describe("the address of a circuit", () => {
+  it("names it, whatever its name", () => {
+    for (const name of ["payment-api", "a/b?c#d %", "ünï çødé", ".."]) {
+      assert.strictEqual(circuitIn(addressOf(name)), name)
+    }
+    for (const hash of ["", "#", "#circuits", "#/circuits/", "#/circuits/%E0%A4%A", "x#/circuits/a"]) {
+      assert.isUndefined(circuitIn(hash), hash)
+    }
+  })
+})
+
+/** What a circuit goes through that opens, and is probed so often without success. */
+const outage = (probes: number, circuit = "a", at = 0): ReadonlyArray<Transition> => [
+  event({ circuit, sequence: 1, timestamp: at }),
+  ...Array.from({ length: probes }, (_, i): ReadonlyArray<Transition> => [
+    event({
+      circuit,
+      sequence: 2 * i + 2,
+      timestamp: at + 60 * (i + 1),
+      from: "Open",
+      to: "HalfOpen",
+      reason: "OpenTimeEnded"
+    }),
+    event({ circuit, sequence: 2 * i + 3, timestamp: at + 60 * (i + 1) + 1, from: "HalfOpen", reason: "ProbeFailed" })
+  ]).flat()
+]
+
+describe("an outage", () => {
+  it("lasts from the first opening until the circuit is closed, whatever the probes say meanwhile", () => {
+    const transitions = outage(3)
+    assert.deepStrictEqual(outagesOf(transitions).get("a"), { first: transitions[0]!, isWhole: true, openings: 4 })
+    const probing = outagesOf(transitions.slice(0, -1)).get("a")!
+    assert.deepStrictEqual([probing.first.timestamp, probing.openings], [0, 3])
+    const closed = event({ timestamp: 300, from: "HalfOpen", to: "Closed", reason: "ProbesSucceeded" })
+    assert.strictEqual(outagesOf([...transitions, closed]).size, 0)
+    const again = event({ timestamp: 400 })
+    assert.deepStrictEqual(outagesOf([...transitions, closed, again]).get("a")!.first, again)
+    const disabled = event({ timestamp: 300, from: "Open", to: "Disabled", reason: "Manual" })
+    assert.strictEqual(outagesOf([...transitions, disabled]).size, 0)
+  })
+
+  it("is not whole if its beginning is no longer remembered", () => {
+    const [, ...rest] = outage(3)
+    assert.deepInclude(outagesOf(rest).get("a"), { first: rest[0]!, isWhole: false, openings: 3 })
+  })
+
+  it("is of one circuit", () => {
+    const forced = event({ circuit: "b", timestamp: 5, to: "ForcedOpen", reason: "Manual" })
+    const found = outagesOf([...outage(1), forced])
+    assert.deepStrictEqual([found.get("a")!.openings, found.get("b")!.openings, found.size], [2, 1, 2])
+  })
+})
+
+describe("the rule of a circuit", () => {
+  const circuit = (
+    figures: readonly [rate: number, inARow: number, slow: number],
+    limits: readonly [rate: number | null, inARow: number | null, slow: number | null]
+  ) =>
+    ({
+      error_rate: figures[0],
+      failure_count: figures[1],
+      slow_call_rate: figures[2],
+      thresholds: { error_rate: limits[0], failure_count: limits[1], slow_call_rate: limits[2] }
+    }) as Circuit
+
+  it("is the one that is nearest to its limit", () => {
+    assert.deepStrictEqual(ruleOf(circuit([0.25, 3, 0], [0.5, 5, null]), undefined), {
+      kind: "ConsecutiveFailures",
+      value: 3,
+      limit: 5
+    })
+    assert.deepStrictEqual(ruleOf(circuit([0.25, 1, 0.9], [0.5, 5, 1]), undefined), {
+      kind: "SlowCallRate",
+      value: 0.9,
+      limit: 1
+    })
+    assert.deepInclude(ruleOf(circuit([0, 0, 0], [0.5, 5, 1]), undefined), { kind: "FailureRate", value: 0 })
+    assert.isUndefined(ruleOf(circuit([1, 9, 1], [null, null, null]), undefined))
+  })
+
+  it("is the one that opened it, as it stood then, while it is not closed", () => {
+    const slow = outagesOf([event({ reason: "SlowCallRate", slowCallRate: 0.8 })]).get("a")
+    assert.deepStrictEqual(ruleOf(circuit([0, 0, 0], [0.5, 5, 0.75]), slow), {
+      kind: "SlowCallRate",
+      value: 0.8,
+      limit: 0.75
+    })
+    const inARow = outagesOf(outage(2)).get("a")
+    assert.deepInclude(ruleOf(circuit([0, 1, 0], [0.5, 3, 0.75]), inARow), { kind: "ConsecutiveFailures", value: 3 })
+    // By hand no rule is broken: the nearest one, as it stood.
+    const forced = outagesOf([event({ reason: "Manual", to: "ForcedOpen" })]).get("a")
+    assert.deepInclude(ruleOf(circuit([0, 0, 0], [0.5, 30, 0.6]), forced), { kind: "SlowCallRate", value: 0.5 })
+  })
+})
+
+describe("the list of transitions", () => {
+  it("folds probes that fail again and again into one line, the latest first", () => {
+    const transitions = outage(4)
+    const lines = linesOf(transitions)
+    assert.deepStrictEqual(lines.map(({ event, failures, since }) => [event.to, event.timestamp, failures, since]), [
+      ["Open", 241, 4, 61],
+      ["Open", 0, 0, 0]
+    ])
+    const closed = event({ sequence: 10, timestamp: 301, from: "HalfOpen", to: "Closed", reason: "ProbesSucceeded" })
+    const probing = event({ sequence: 9, timestamp: 300, from: "Open", to: "HalfOpen", reason: "OpenTimeEnded" })
+    assert.deepStrictEqual(
+      linesOf([...transitions, probing, closed]).map(({ event, failures }) => [event.to, failures]),
+      [["Closed", 0], ["HalfOpen", 0], ["Open", 4], ["Open", 0]]
+    )
+  })
+
+  it("keeps the lines of circuits apart, and begins anew after a circuit was closed", () => {
+    const closed = event({ sequence: 9, timestamp: 500, from: "Open", to: "Closed", reason: "Manual" })
+    const later = outage(2, "a", 1000)
+    const all = [...outage(3), ...outage(2, "b", 30), closed, ...later].toSorted((x, y) => x.timestamp - y.timestamp)
+    assert.deepStrictEqual(linesOf(all).map(({ event, failures }) => `${event.circuit} ${event.to} ${failures}`), [
+      "a Open 2",
+      "a Open 0",
+      "a Closed 0",
+      "a Open 3",
+      "b Open 2",
+      "b Open 0",
+      "a Open 0"
+    ])
+  })
+
+  it("shows a probe whose beginning is out of sight, and one that goes on", () => {
+    const [, , failed, begun] = outage(2)
+    assert.deepStrictEqual(linesOf([failed!, begun!]).map(({ event, failures }) => [event.to, failures]), [
+      ["HalfOpen", 0],
+      ["Open", 0]
+    ])
   })
 })
 

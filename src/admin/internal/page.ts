@@ -12,12 +12,17 @@ import { forbidden, respond, SAFE_HEADERS } from "./responses.ts"
 import type { Settings } from "./settings.ts"
 
 /** The page itself shows no circuit: its script asks the API, with the token if one is needed. */
-export const dashboard = (settings: Settings, admission: Admission) =>
-  HttpRouter.add("GET", "/dashboard", (request) => {
+export const dashboard = (settings: Settings, admission: Admission) => {
+  // People without JavaScript are told where the JSON is. A prefix has no character that HTML would read.
+  const html = DashboardPage.html.replace(
+    /<noscript>.*?<\/noscript>/,
+    (text) => text.replaceAll("/circuits", `${settings.prefix}/circuits`)
+  )
+  return HttpRouter.add("GET", "/dashboard", (request) => {
     const refusal = refusalOf(settings, request)
     const page = Effect.succeed(
       refusal === undefined
-        ? HttpServerResponse.text(DashboardPage.html, {
+        ? HttpServerResponse.text(html, {
           contentType: "text/html; charset=utf-8",
           headers: {
             ...SAFE_HEADERS,
@@ -29,3 +34,4 @@ export const dashboard = (settings: Settings, admission: Admission) =>
     )
     return admit(admission, request, page)
   })
+}
