@@ -11,6 +11,7 @@ import type { CircuitChange } from "../../CircuitEvent.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Breaker } from "../circuit/breaker.ts"
 import type { Watcher } from "./state.ts"
+import type { Standing } from "./status.ts"
 
 export interface Inside {
   /** Of this interface, of `Watcher` and of `Breaker`: with another one the registry is as one made by hand. */
@@ -21,6 +22,10 @@ export interface Inside {
   /** Throws `CircuitConflictError`. */
   readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
   readonly newChanges: Stream.Stream<CircuitChange>
+  /** What a function makes of each circuit, without what it makes nothing of. */
+  readonly collect: <A>(f: (breaker: Breaker) => A | undefined) => Effect.Effect<ReadonlyArray<A>>
+  /** The circuits that are not healthy. Costs what there are of them. */
+  readonly troubled: Effect.Effect<Standing>
   readonly watch: (watcher: Watcher) => () => void
 }
 
