@@ -57,7 +57,7 @@ import { open } from "./internal/registry/inside.ts"
 import { adopt, checkName, getOrCreate, register, release, remove } from "./internal/registry/naming.ts"
 import { reload } from "./internal/registry/reload.ts"
 import * as State from "./internal/registry/state.ts"
-import { namesOfOpen, standing, summarise, warnIfPerCall } from "./internal/registry/status.ts"
+import { exceptions, namesOfOpen, standing, summarise, warnIfPerCall } from "./internal/registry/status.ts"
 import { type CircuitConflictError, isCircuitConflictError } from "./ResilienceError.ts"
 
 /**
@@ -462,6 +462,7 @@ const registryOf = (
     newChanges: changes.stream,
     collect: (f) => collect(state, f),
     troubled: standing(state),
+    exceptions: (limit) => exceptions(state, limit),
     watch: (watcher) => State.watch(state, watcher)
   })
   return registry

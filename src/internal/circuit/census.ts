@@ -11,7 +11,8 @@ import type { Window } from "./window.ts"
 export class Census {
   /** Of all circuits together, each since it was made or reset. */
   readonly calls: Calls = { all: 0, rejected: 0 }
-  readonly byState = { Disabled: 0, MetricsOnly: 0 }
+  /** The circuits that somebody has put in a state that is no news. */
+  readonly set = { Disabled: new Set<Breaker>(), MetricsOnly: new Set<Breaker>() }
   /** The circuits that may be open, half-open or among failures. All others are healthy until they change. */
   readonly notable = new Set<Breaker>()
   /** How often a circuit was changed by hand, or one that is notable came or went. */
@@ -21,7 +22,7 @@ export class Census {
   enter(breaker: Breaker): void {
     const { circuit } = breaker
     breaker.addCalls(this.calls, 1)
-    this.count(circuit, 1)
+    if (isSet(circuit)) this.set[circuit._tag].add(breaker)
     if (!isNotable(circuit)) return
     this.notable.add(breaker)
     this.changes++
@@ -29,14 +30,15 @@ export class Census {
 
   leave(breaker: Breaker): void {
     breaker.addCalls(this.calls, -1)
-    this.count(breaker.circuit, -1)
+    const { circuit } = breaker
+    if (isSet(circuit)) this.set[circuit._tag].delete(breaker)
     if (this.notable.delete(breaker)) this.changes++
   }
 
   /** Follows a change of state. */
   moved(breaker: Breaker, from: Circuit, to: Circuit): void {
-    this.count(from, -1)
-    this.count(to, 1)
+    if (isSet(from)) this.set[from._tag].delete(breaker)
+    if (isSet(to)) this.set[to._tag].add(breaker)
     if (isNotable(to)) this.notable.add(breaker)
     else this.notable.delete(breaker)
   }
@@ -45,11 +47,10 @@ export class Census {
   failed(breaker: Breaker, window: Window): void {
     if (mayAlarm(window)) this.notable.add(breaker)
   }
-
-  private count({ _tag }: Circuit, by: 1 | -1): void {
-    if (_tag === "Disabled" || _tag === "MetricsOnly") this.byState[_tag] += by
-  }
 }
+
+const isSet = (circuit: Circuit): circuit is Extract<Circuit, { readonly _tag: "Disabled" | "MetricsOnly" }> =>
+  circuit._tag === "Disabled" || circuit._tag === "MetricsOnly"
 
 /** Whether a circuit has to be looked at to know how it is. */
 export const isNotable = (circuit: Circuit): boolean => {
@@ -70,4 +71,4 @@ export const isNotable = (circuit: Circuit): boolean => {
 const mayAlarm = (window: Window): boolean =>
   window.failures > 0 && (window._tag === "TimeWindow" || isAlarming(window))
 
-export const isAlarming = ({ calls, failures }: Window): boolean => rate(failures, calls) > ALARMING_FAILURE_RATE
+const isAlarming = ({ calls, failures }: Window): boolean => rate(failures, calls) > ALARMING_FAILURE_RATE

@@ -3,23 +3,33 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
-import type { CircuitState } from "../../CircuitEvent.ts"
+import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Breaker } from "../circuit/breaker.ts"
-import { isAlarming, isNotable } from "../circuit/census.ts"
+import { isNotable } from "../circuit/census.ts"
 import * as Circuit from "../circuit/machine.ts"
+import { rate } from "../circuit/snapshot.ts"
 import * as Window from "../circuit/window.ts"
 import { collectInPieces, PIECE } from "../pieces.ts"
+import { ALARMING_FAILURE_RATE } from "../words.ts"
 import { isKept, sweepSome } from "./eviction.ts"
 import { now, type State } from "./state.ts"
 
-/** A circuit that is not healthy: open, half-open or failing too much. */
-export interface Troubled {
-  readonly name: string
-  readonly state: CircuitState
+/** How a circuit is, in short. */
+export type Glance = Pick<CircuitMetrics, "name" | "state" | "failureRate">
+
+/** The circuits that are not healthy. */
+export type Standing = ReadonlyArray<Glance>
+
+export const glanceAt = (breaker: Breaker): Glance => {
+  const now = breaker.now()
+  const { _tag: state, counts: { window } } = breaker.settled(now)
+  Window.expire(window, now)
+  return { name: breaker.name, state, failureRate: rate(window.failures, window.calls) }
 }
 
-/** The circuits that are not healthy, since when they have not been. */
-export type Standing = ReadonlyArray<Troubled>
+/** Whether a circuit is open, half-open or fails too much. */
+export const isTroubled = ({ failureRate, state }: Glance): boolean =>
+  state === "Closed" || state === "MetricsOnly" ? failureRate > ALARMING_FAILURE_RATE : state !== "Disabled"
 
 /** How long an answer about many notable circuits serves all who ask, unless a circuit is changed by hand. */
 const SHARED_FOR = 1_000
@@ -47,29 +57,55 @@ const sharedStanding = (state: State): Effect.Effect<Standing> => {
   })
 }
 
-const troubleOf = (state: State, breaker: Breaker): Troubled | undefined => {
+const troubleOf = (state: State, breaker: Breaker): Glance | undefined => {
   if (!isKept(state, breaker)) return undefined
-  const at = now(state)
-  const circuit = breaker.settled(at)
-  const trouble = isTroubled(circuit, at) ? { name: breaker.name, state: circuit._tag } : undefined
+  const glance = glanceAt(breaker)
   if (!isNotable(breaker.circuit)) state.parent.census.notable.delete(breaker)
-  return trouble
+  return isTroubled(glance) ? glance : undefined
 }
 
-/** Whether a circuit that is settled at that time is not healthy. */
-const isTroubled = (circuit: Circuit.Circuit, at: number): boolean => {
-  if (circuit._tag !== "Closed" && circuit._tag !== "MetricsOnly") return circuit._tag !== "Disabled"
-  const { window } = circuit.counts
-  Window.expire(window, at)
-  return isAlarming(window)
+/** Circuits that are not healthy or not closed, at most so many. */
+export interface Exceptions {
+  readonly circuits: ReadonlyArray<CircuitMetrics>
+  /** How many there are. */
+  readonly total: number
+}
+
+export const exceptions = (state: State, limit: number): Effect.Effect<Exceptions> =>
+  Effect.map(standing(state), (standing) => {
+    const { Disabled, MetricsOnly } = state.parent.census.set
+    const names = new Set(take(standing, limit, ({ name }) => name))
+    for (const quiet of [MetricsOnly, Disabled]) {
+      for (const name of take(quiet, limit - names.size, ({ name }) => name)) names.add(name)
+    }
+    const counted = standing.reduce((count, { state }) => state === "MetricsOnly" ? count : count + 1, 0)
+    return {
+      circuits: Array.from(names).flatMap((name) => state.living.get(name)?.snapshot() ?? []),
+      total: counted + MetricsOnly.size + Disabled.size
+    }
+  })
+
+const take = <A, B>(items: Iterable<A>, limit: number, f: (item: A) => B): ReadonlyArray<B> => {
+  const taken: Array<B> = []
+  if (limit > 0) {
+    for (const item of items) if (taken.push(f(item)) >= limit) break
+  }
+  return taken
 }
 
 export const namesOfOpen = (standing: Standing): ReadonlyArray<string> =>
   standing.filter(({ state }) => Circuit.isOpen(state)).map(({ name }) => name)
 
 export const summarise = (state: State, standing: Standing): SystemStatus => {
-  const { byState, calls } = state.parent.census
-  const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, ...byState }
+  const { calls, set } = state.parent.census
+  const circuitsByState = {
+    Closed: 0,
+    Open: 0,
+    HalfOpen: 0,
+    ForcedOpen: 0,
+    Disabled: set.Disabled.size,
+    MetricsOnly: set.MetricsOnly.size
+  }
   for (const { state } of standing) if (state !== "Closed" && state !== "MetricsOnly") circuitsByState[state]++
   const { Disabled, ForcedOpen, HalfOpen, MetricsOnly, Open } = circuitsByState
   circuitsByState.Closed = state.living.size - Open - HalfOpen - ForcedOpen - Disabled - MetricsOnly
