@@ -52,12 +52,12 @@ import { handleOf } from "./internal/circuit/handle.ts"
 import type { Command } from "./internal/circuit/machine.ts"
 import { CommandNote } from "./internal/circuit/note.ts"
 import { from as policyFrom } from "./internal/circuit/policy.ts"
-import { find, living } from "./internal/registry/eviction.ts"
+import { collect, find } from "./internal/registry/eviction.ts"
 import { open } from "./internal/registry/inside.ts"
 import { adopt, checkName, getOrCreate, register, release, remove } from "./internal/registry/naming.ts"
 import { reload } from "./internal/registry/reload.ts"
 import * as State from "./internal/registry/state.ts"
-import { isOpen, summarise, warnIfPerCall } from "./internal/registry/status.ts"
+import { exceptions, namesOfOpen, standing, summarise, warnIfPerCall } from "./internal/registry/status.ts"
 import { type CircuitConflictError, isCircuitConflictError } from "./ResilienceError.ts"
 
 /**
@@ -441,13 +441,16 @@ const registryOf = (
       read === undefined ? Effect.succeed([]) : Effect.map(read, (environment) => reload(state, environment))
     ),
     remove: (name) => remove(state, name),
-    names: Effect.sync(() => living(state).map((breaker) => breaker.name)),
-    statuses: Effect.sync(() => living(state).map((breaker) => breaker.snapshot())),
-    openCircuits: Effect.sync(() => living(state).filter(isOpen).map((breaker) => breaker.name)),
-    anyOpen: Effect.sync(() => living(state).some(isOpen)),
+    names: collect(state, (breaker) => breaker.name),
+    statuses: collect(state, (breaker) => breaker.snapshot()),
+    openCircuits: Effect.map(standing(state), namesOfOpen),
+    anyOpen: Effect.map(standing(state), (troubled) => namesOfOpen(troubled).length > 0),
     reset: (name) => onCircuit(state, name, (breaker) => breaker.reset),
-    resetAll: Effect.suspend(() => Effect.forEach(living(state), resetOf, { discard: true })),
-    systemStatus: Effect.sync(() => summarise(living(state).map((breaker) => breaker.snapshot()))),
+    resetAll: Effect.withFiber((fiber) => {
+      const note = fiber.getRef(CommandNote)
+      return Effect.asVoid(collect(state, (breaker) => breaker.reset(note)))
+    }),
+    systemStatus: Effect.map(standing(state), (troubled) => summarise(state, troubled)),
     events: events.stream,
     changes: changes.streamAfter(() => history.all)
   }
@@ -457,16 +460,13 @@ const registryOf = (
     get,
     getOrCreate: (name, policy) => getOrCreate(state, name, policy),
     newChanges: changes.stream,
+    collect: (f) => collect(state, f),
+    troubled: standing(state),
+    exceptions: (limit) => exceptions(state, limit),
     watch: (watcher) => State.watch(state, watcher)
   })
   return registry
 }
-
-const resetOf = (breaker: Breaker): Effect.Effect<void> =>
-  Effect.withFiber((fiber) => {
-    breaker.reset(fiber.getRef(CommandNote))
-    return Effect.void
-  })
 
 /** Gives a living circuit a command. `false` if there is none of that name. */
 const onCircuit = (

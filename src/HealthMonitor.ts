@@ -80,7 +80,7 @@ import {
 } from "./internal/check.ts"
 import { makeMonitor, type Monitor } from "./internal/health/monitor.ts"
 import type { CheckSettings, Settings } from "./internal/health/settings.ts"
-import { findCircuit, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
+import { findCircuit, troubledCircuits, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 
 // -----------------------------------------------------------------------------
 // checks
@@ -464,6 +464,7 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
     const circuits = {
       find: (name: string) => findCircuit(registry, name),
       names: registry.names,
+      troubled: troubledCircuits(registry),
       watch: (watcher: Parameters<typeof watchCircuits>[1]) => watchCircuits(registry, watcher)
     }
     return Effect.acquireRelease(
@@ -477,7 +478,7 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
 
 const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
   latest: monitor.latest,
-  status: Effect.map(monitor.latest, (report) => report.status),
+  status: monitor.status,
   checkAll: monitor.checkAll,
   check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
   register: (name, check) => {

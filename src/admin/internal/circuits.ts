@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Order from "effect/Order"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
-import { findCircuit } from "../../internal/registry/inside.ts"
-import { urgency } from "../../internal/words.ts"
+import { collectInPieces } from "../../internal/pieces.ts"
+import { collectCircuits, findCircuit } from "../../internal/registry/inside.ts"
+import { STATE_NAMES, urgency } from "../../internal/words.ts"
 import * as AdminApi from "../AdminApi.ts"
 import { toJson } from "./circuitJson.ts"
 import { changeCircuit, forceOpen, resetAll } from "./commands.ts"
@@ -24,18 +25,34 @@ const listCircuits = Effect.fnUntraced(function*(resources: Resources, query: {
 }) {
   const { registry } = resources
   const { limit = DEFAULT_LIMIT, offset = 0, search, sort, state } = query
-  let names: ReadonlyArray<string>
-  if (state === undefined && sort !== "attention") names = yield* registry.names
-  else {
-    const all = (yield* registry.statuses).map(CircuitMetrics.toJson)
-    const chosen = state === undefined ? all : all.filter((circuit) => circuit.state === state)
-    names = (sort === "attention" ? Arr.sortWith(chosen, urgency, Order.Number) : chosen).map(({ name }) => name)
-  }
   const part = search?.toLowerCase()
-  const found = part === undefined ? names : names.filter((name) => name.toLowerCase().includes(part))
+  const matches = (name: string) => part === undefined || name.toLowerCase().includes(part)
+  const found = state === undefined && sort !== "attention"
+    ? yield* collectInPieces(yield* registry.names, (name) => matches(name) ? name : undefined)
+    : byUrgency(
+      yield* collectCircuits(registry, (circuit) => {
+        const name = STATE_NAMES[circuit.state]
+        if ((state !== undefined && name !== state) || !matches(circuit.name)) return undefined
+        const order = sort === "attention" ? urgency({ state: name, error_rate: circuit.failureRate }) : 0
+        return { name: circuit.name, order }
+      })
+    )
   const breakers = yield* findAll(resources, found.slice(offset, offset + limit))
   return { circuits: yield* Effect.forEach(breakers, toJson), total: found.length, offset, limit }
 })
+
+/** Urgencies are few, so that long lists need no sorting. */
+const byUrgency = (
+  circuits: ReadonlyArray<{ readonly name: string; readonly order: number }>
+): ReadonlyArray<string> => {
+  const names = new Map<number, Array<string>>()
+  for (const { name, order } of circuits) {
+    const known = names.get(order)
+    if (known === undefined) names.set(order, [name])
+    else known.push(name)
+  }
+  return Arr.sort(names.keys(), Order.Number).flatMap((order) => names.get(order)!)
+}
 
 const historyOf = Effect.fnUntraced(function*(resources: Resources, name: string, limit = DEFAULT_LIMIT) {
   // The history of a forgotten circuit may still be known.

@@ -11,9 +11,8 @@ import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { type TierFlows, watchFlows } from "../../internal/tiers/flow.ts"
-import type { HealthSummary } from "../Admin.ts"
 import { Feed, History } from "./feed.ts"
-import { fromMonitor } from "./health.ts"
+import { fromMonitor, type HealthSource } from "./health.ts"
 import { Admission } from "./load.ts"
 import type { Settings } from "./settings.ts"
 
@@ -26,7 +25,7 @@ export interface Resources {
   readonly admission: Admission
   /** Publishes calls as well, until the scope closes. */
   readonly calls: Effect.Effect<unknown, never, Scope.Scope>
-  readonly health: Effect.Effect<HealthSummary> | undefined
+  readonly health: HealthSource | undefined
 }
 
 /** Follows the registry until the scope closes. */
@@ -69,7 +68,9 @@ export const acquire = Effect.fnUntraced(function*(
     flows: watchFlows(registry),
     admission: new Admission({ requests: settings.maxRequests, bytes: settings.maxAnswerBytes }),
     calls: RcRef.get(calls),
-    health: settings.health ?? (yield* fromMonitor)
+    health: settings.health === undefined
+      ? yield* fromMonitor
+      : { status: settings.health, summary: settings.health }
   }
 })
 

@@ -19,13 +19,13 @@ import { circuitOpenError } from "../error/rejection.ts"
 import { monotonicMillis } from "../time/monotonic.ts"
 import { type Call, NOT_ADMITTED, NOT_TIMED } from "./call.ts"
 import type { Handle } from "./handle.ts"
-import type { Home } from "./home.ts"
+import { type Home, within } from "./home.ts"
 import { Journal, type Observer, type Parent } from "./journal.ts"
 import * as Circuit from "./machine.ts"
 import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
 import { adapted, type Needs, type Settings, settingsOf } from "./rules.ts"
-import { emptyTally, type Failed, snapshot, type Tally, tallySince } from "./snapshot.ts"
+import { type Calls, emptyTally, endedCalls, type Failed, snapshot, type Tally, tallySince } from "./snapshot.ts"
 
 /** Nothing for a call that runs; or that it runs as a probe; or the rejection. */
 export type Admission = undefined | "Probe" | Effect.Effect<never, CircuitOpenError>
@@ -70,6 +70,7 @@ export class Breaker {
     this.settings = settingsOf(policy, { use: trackUse, durations: false }, home.context)
     const now = this.lastUsedAt = this.now()
     this.ref = Ref.makeUnsafe(Circuit.make(this.rules, now))
+    home.parent?.census.enter(this)
     if (start !== undefined) this.replace(Circuit.move(this.circuit, this.rules, start, now))
   }
 
@@ -121,10 +122,13 @@ export class Breaker {
     if (this.settings.startClocked) call.startedAt = this.now()
     call.generation = circuit.generation
     this.inFlight++
+    this.home.calls.all++
   }
 
   private reject(circuit: Circuit.Circuit, now: number): Effect.Effect<never, CircuitOpenError> {
     this.tally.rejected++
+    this.home.calls.all++
+    this.home.calls.rejected++
     if (this.settings.needs.use) this.lastUsedAt = now
     this.publishCall("Rejected", circuit, undefined)
     // The states that reject.
@@ -162,6 +166,7 @@ export class Breaker {
     }
     call.verdict = outcome._tag
     const next = Circuit.record(circuit, this.rules, call, this.home.random)
+    if (outcome._tag === "Failure") this.home.parent?.census.failed(this, circuit.counts.window)
     this.publishCall(outcome._tag, circuit, call)
     if (next !== circuit) this.become(circuit, next, call.now)
   }
@@ -272,7 +277,8 @@ export class Breaker {
 
   /** Puts a state in place that does not say since when the circuit is in it, which the journal then does. */
   private replace(next: Circuit.Circuit): Journal {
-    const { journal } = this
+    const { circuit, journal } = this
+    this.home.parent?.census.moved(this, circuit, next)
     this.circuit = next
     return journal
   }
@@ -286,14 +292,21 @@ export class Breaker {
     const circuit = this.elapse(now)
     const next = Circuit.move(circuit, this.rules, command, now)
     if (next === circuit) return
+    this.changedByHand()
     // The other end of a forced opening is news, the reset of a closed circuit is none.
     if (next._tag === circuit._tag && next._tag !== "ForcedOpen") this.replace(next)
     else this.commit(circuit, next, "Manual", now, note)
   }
 
+  private changedByHand(): void {
+    if (this.home.parent !== undefined) this.home.parent.census.changes++
+  }
+
   reset(note?: string): void {
     this.move({ _tag: "Reset" }, note)
+    this.addCalls(this.home.calls, -1)
     this.tallyAtReset = { ...this.tally }
+    this.addCalls(this.home.calls, 1)
     this.failed = undefined
   }
 
@@ -308,6 +321,7 @@ export class Breaker {
     const circuit = this.elapse(this.now())
     this.settings = settingsOf(policy, this.settings.needs, this.home.context)
     this.circuit = Circuit.reconfigure(circuit, this.rules)
+    this.changedByHand()
     this.journal.changed({ _tag: "Reconfigured", changed }, this.home.parent)
     return changed
   }
@@ -340,6 +354,13 @@ export class Breaker {
     })
   }
 
+  /** Adds the calls since the last reset to others, or takes them away. */
+  addCalls(calls: Calls, sign: 1 | -1): void {
+    const tally = tallySince(this.tally, this.tallyAtReset)
+    calls.all += sign * (endedCalls(tally) + this.inFlight)
+    calls.rejected += sign * tally.rejected
+  }
+
   /** How often it has stopped letting calls through. */
   get timesOpened(): number {
     return this.written === undefined ? 0 : this.written.timesOpened
@@ -370,21 +391,20 @@ export class Breaker {
   /** Becomes a part of a registry, with what it remembers. */
   join(parent: Parent): void {
     this.written?.join(parent)
-    this.home = { ...this.home, parent }
+    this.home = within(this.home, parent)
+    parent.census.enter(this)
   }
 
   leaveParent(): void {
     const { parent } = this.home
     if (parent === undefined) return
     this.journal.leave(parent)
-    this.home = { ...this.home, parent: undefined }
+    parent.census.leave(this)
+    this.home = within(this.home, undefined)
   }
 
   get endEvents(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.leaveParent()
-      return this.journal.end
-    })
+    return Effect.suspend(() => this.journal.end)
   }
 
   private publishCall(outcome: CallEnded["outcome"], circuit: Circuit.Circuit, call: Call | undefined): void {

@@ -16,24 +16,26 @@ import type {
 } from "../../CircuitEvent.ts"
 import type { LastFailure } from "../../ResilienceError.ts"
 import { EventHub, History } from "../eventHub.ts"
+import type { Census } from "./census.ts"
 import * as Circuit from "./machine.ts"
 import { rate } from "./snapshot.ts"
 import * as Window from "./window.ts"
 
 /** Receives what the state of a circuit does not show afterwards. Must not throw. */
 export interface Observer {
-  readonly onTransition: (from: CircuitState, to: CircuitState) => void
+  readonly onTransition: (from: CircuitState, to: CircuitState, circuit: string) => void
   /** In milliseconds. */
   readonly onDuration: (duration: number) => void
   /** Whether durations must be measured even if the policy needs none. */
   readonly measure: boolean
 }
 
-/** The events of a registry, which include those of its circuits. */
+/** The events of a registry, which include those of its circuits, and their counts. */
 export interface Parent {
   readonly events: EventHub<CircuitEvent>
   readonly changes: EventHub<CircuitChange>
   readonly history: History<CircuitChange>
+  readonly census: Census
 }
 
 /** The fields of an event that the journal sets. */
@@ -72,7 +74,7 @@ export class Journal {
     if (from._tag !== to._tag) {
       this.changedAt = at
       if (Circuit.isOpen(to._tag)) this.timesOpened++
-      for (const observer of this.observers) observer.onTransition(from._tag, to._tag)
+      for (const observer of this.observers) observer.onTransition(from._tag, to._tag, this.circuit)
     }
     this.changed(stateChanged(from, to, transition, at - since), parent)
   }

@@ -30,6 +30,16 @@ export const emptyTally = (): Tally => ({
   stateChanges: 0
 })
 
+/** Calls that asked, and those of them that were rejected. */
+export interface Calls {
+  all: number
+  rejected: number
+}
+
+/** The calls that have ended. */
+export const endedCalls = ({ failure, ignored, late, rejected, success }: Tally): number =>
+  success + failure + ignored + late + rejected
+
 /** What was counted after `before`. */
 export const tallySince = (tally: Tally, before: Tally | undefined): Tally =>
   before === undefined ? tally : {
@@ -73,7 +83,7 @@ export const snapshot = (
     name,
     state: circuit._tag,
     isAvailable: Circuit.isAvailable(circuit, rules),
-    totalCalls: tally.success + tally.failure + tally.ignored + tally.late + tally.rejected + inFlight,
+    totalCalls: endedCalls(tally) + inFlight,
     successfulCalls: tally.success,
     failedCalls: tally.failure,
     ignoredCalls: tally.ignored,

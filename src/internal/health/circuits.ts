@@ -2,11 +2,14 @@ import type * as Effect from "effect/Effect"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { CircuitState } from "../../CircuitEvent.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import type { Standing } from "../registry/status.ts"
 
 /** The circuits that a monitor can find by name: those of a registry. */
 export interface Circuits {
   readonly find: (name: string) => CircuitBreaker | undefined
   readonly names: Effect.Effect<ReadonlyArray<string>>
+  /** Those that are not healthy. Costs what there are of them. */
+  readonly troubled: Effect.Effect<Standing>
   /** Calls back for each circuit that the registry keeps, now and later, and that it forgets. Returns how to stop. */
   readonly watch: (watcher: {
     readonly onKept: (breaker: Breaker) => void
@@ -17,14 +20,18 @@ export interface Circuits {
 /** The circuits whose transitions a monitor hears of. */
 export class ObservedCircuits {
   private readonly observer: {
-    readonly onTransition: (from: CircuitState, to: CircuitState) => void
+    readonly onTransition: (from: CircuitState, to: CircuitState, circuit: string) => void
     readonly onDuration: () => void
     readonly measure: false
   }
   private readonly stops = new Map<Breaker, () => void>()
 
-  constructor(onTransition: () => void) {
-    this.observer = { onTransition, onDuration: () => {}, measure: false }
+  constructor(onTransition: (circuit: string) => void) {
+    this.observer = {
+      onTransition: (_from, _to, circuit) => onTransition(circuit),
+      onDuration: () => {},
+      measure: false
+    }
   }
 
   add(breaker: Breaker): void {

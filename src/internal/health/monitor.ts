@@ -7,14 +7,13 @@ import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { StatusChanged } from "../../HealthMonitor.ts"
-import type { CheckHealth, HealthReport } from "../../HealthReport.ts"
+import type { CheckHealth, HealthReport, Status } from "../../HealthReport.ts"
 import { isKnown } from "../circuit/handle.ts"
-import { EventHub } from "../eventHub.ts"
-import { allHealthy, changesSince } from "./changes.ts"
 import { type Circuits, ObservedCircuits } from "./circuits.ts"
 import { type Entry, makeEntry } from "./entry.ts"
 import { makeProber } from "./probe.ts"
-import { circuitOf, otherCircuits, readAll, readCircuit, readEntry, type Sources } from "./read.ts"
+import { Publisher } from "./publisher.ts"
+import { circuitOf, otherCircuits, readAll, readCircuit, readEntry, readStatus, type Sources } from "./read.ts"
 import { Fibers } from "./run.ts"
 import { runCheck, runForever, type Runner } from "./runner.ts"
 import type { CheckSettings, Settings } from "./settings.ts"
@@ -22,6 +21,7 @@ import { Lookouts } from "./wake.ts"
 
 export interface Monitor {
   readonly latest: Effect.Effect<HealthReport>
+  readonly status: Effect.Effect<Status>
   readonly checkAll: Effect.Effect<HealthReport>
   /** Fails with the names there are. */
   readonly check: (name: string) => Effect.Effect<CheckHealth, ReadonlyArray<string>>
@@ -35,8 +35,8 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
   const entries = new Map<string, Entry>()
   const sources: Sources = { entries, circuits, includes: settings.includes }
   const lookouts = new Lookouts()
-  const observed = new ObservedCircuits(() => lookouts.wake())
-  const hub = new EventHub<StatusChanged>()
+  const publisher = new Publisher(sources, Duration.toMillis(settings.interval), () => lookouts.wake())
+  const observed = new ObservedCircuits((circuit) => publisher.circuitChanged(circuit))
   const own = new Fibers(context)
   // A caller of a check that is removed gets no result of it; one of a monitor that has stopped gets nothing at all.
   const onStopped = Effect.suspend(() => own.stopped ? Effect.interrupt : Effect.void)
@@ -72,15 +72,16 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
       entries.delete(entry.name)
       const { circuit } = entry.settings
       if (isKnown(circuit) && circuits.find(circuit.name) !== circuit) observed.remove(circuit.breaker)
-      lookouts.wake()
+      publisher.checkRemoved()
       return entry.fibers.stop
     })
 
   for (const [name, check] of settings.checks) add(name, check, context)
-  own.start(lookouts.repeat(publishing(latest, hub, settings.interval)))
+  own.start(lookouts.repeat(publisher.look))
 
   return {
     latest,
+    status: Effect.suspend(() => readStatus(sources)),
     checkAll: Effect.suspend(() =>
       Effect.forEach(Array.from(entries.values()), (entry) => runCheck(runner, entry), {
         concurrency: "unbounded",
@@ -95,9 +96,9 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
         if (!entry.fibers.stopped) return yield* readEntry(sources, entry)
         yield* onStopped
       }
-      const others = yield* otherCircuits(sources)
-      const circuit = others.find((breaker) => breaker.name === name)
+      const [circuit] = yield* otherCircuits(sources, [name])
       if (circuit !== undefined) return yield* readCircuit(circuit)
+      const others = yield* otherCircuits(sources, yield* circuits.names)
       return yield* Effect.fail([...entries.keys(), ...others.map((breaker) => breaker.name)])
     }),
     register: (name, check) =>
@@ -110,30 +111,15 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
           remove
         )
       ).pipe(Effect.asVoid),
-    changes: hub.stream,
+    changes: publisher.changes,
     stop: Effect.suspend(() => {
       own.stopped = true
       stopWatching()
       observed.clear()
       const fibers = [own, ...Array.from(entries.values(), (entry) => entry.fibers)]
       return Effect.forEach(fibers, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
-    }).pipe(Effect.andThen(hub.end))
+    }).pipe(Effect.andThen(publisher.end))
   }
-}
-
-/** Publishes what has changed since it was last run. Returns the milliseconds to the next time. */
-const publishing = (
-  latest: Effect.Effect<HealthReport>,
-  hub: EventHub<StatusChanged>,
-  interval: Duration.Duration
-): Effect.Effect<number> => {
-  let known = allHealthy
-  return Effect.map(latest, (report) => {
-    const since = changesSince(known, report)
-    known = since.known
-    for (const change of since.changes) hub.publish(change)
-    return Duration.toMillis(interval)
-  })
 }
 
 /** Whether a check names a circuit, or has one of that name, which may be another one by now. */

@@ -3,16 +3,19 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
-import type { CheckHealth, HealthReport, Reason } from "../../HealthReport.ts"
+import type { CheckHealth, HealthReport, Reason, Status } from "../../HealthReport.ts"
 import { isSame } from "../circuit/handle.ts"
+import { isOpen } from "../circuit/machine.ts"
+import { collectInPieces } from "../pieces.ts"
+import type { Standing } from "../registry/status.ts"
 import type { Circuits } from "./circuits.ts"
 import type { Entry } from "./entry.ts"
 import * as Reasons from "./reasons.ts"
-import { healthOf, reportOf } from "./report.ts"
+import { healthOf, reportOf, statusOf, worst } from "./report.ts"
 
 export interface Sources {
   readonly entries: ReadonlyMap<string, Entry>
-  readonly circuits: Pick<Circuits, "find" | "names">
+  readonly circuits: Pick<Circuits, "find" | "names" | "troubled">
   /** Whether a circuit is in the report without a check. */
   readonly includes: (circuit: string) => boolean
 }
@@ -45,27 +48,53 @@ export const readCircuit = (breaker: CircuitBreaker): Effect.Effect<CheckHealth>
     (circuit) => healthOf({ name: circuit.name, critical: true, reasons: Reasons.ofCircuit(circuit), circuit })
   )
 
-/** The circuits that no check shows. */
-export const otherCircuits = (sources: Sources): Effect.Effect<ReadonlyArray<CircuitBreaker>> =>
-  Effect.map(sources.circuits.names, (names) => {
-    const { circuits, entries, includes } = sources
-    const shown = new Set(entries.keys())
-    for (const entry of entries.values()) {
-      const breaker = circuitOf(circuits, entry)
-      if (breaker !== undefined && isSame(circuits.find(breaker.name), breaker)) shown.add(breaker.name)
-    }
-    return names
-      .filter((name) => !shown.has(name) && includes(name))
-      .map((name) => circuits.find(name))
-      // Forgotten since it was named.
-      .filter((breaker) => breaker !== undefined)
+/** The circuits of these names that no check shows. */
+export const otherCircuits = (
+  sources: Sources,
+  names: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<CircuitBreaker>> =>
+  Effect.suspend(() => {
+    const isOther = otherThanShown(sources)
+    // One may be forgotten since it was named.
+    return collectInPieces(names, (name) => isOther(name) ? sources.circuits.find(name) : undefined)
   })
 
-export const readAll = /* @__PURE__ */ Effect.fnUntraced(function*(sources: Sources): Effect.fn.Return<HealthReport> {
-  const ofChecks = yield* Effect.forEach(Array.from(sources.entries.values()), (entry) => readEntry(sources, entry))
-  const ofCircuits = yield* Effect.forEach(yield* otherCircuits(sources), readCircuit)
-  return reportOf([...ofChecks, ...ofCircuits], yield* DateTime.now)
-})
+const otherThanShown = ({ circuits, entries, includes }: Sources): (circuit: string) => boolean => {
+  const shown = new Set(entries.keys())
+  for (const entry of entries.values()) {
+    const breaker = circuitOf(circuits, entry)
+    if (breaker !== undefined && isSame(circuits.find(breaker.name), breaker)) shown.add(breaker.name)
+  }
+  return (name) => !shown.has(name) && includes(name)
+}
+
+export const readAll = (sources: Sources): Effect.Effect<HealthReport> =>
+  Effect.flatMap(sources.circuits.names, (names) => readNamed(sources, names))
+
+/** The report of all checks and the circuits of these names. */
+export const readNamed = /* @__PURE__ */ Effect.fnUntraced(
+  function*(sources: Sources, names: ReadonlyArray<string>): Effect.fn.Return<HealthReport> {
+    const ofChecks = yield* readEntries(sources)
+    const ofCircuits = yield* Effect.forEach(yield* otherCircuits(sources, names), readCircuit)
+    return reportOf([...ofChecks, ...ofCircuits], yield* DateTime.now)
+  }
+)
+
+/** The status of the report of all, without making it. */
+export const readStatus = /* @__PURE__ */ Effect.fnUntraced(
+  function*(sources: Sources): Effect.fn.Return<Status> {
+    const ofChecks = statusOf(yield* readEntries(sources))
+    const troubled = yield* sources.circuits.troubled
+    return worst([ofChecks, worst(statusesOf(troubled, otherThanShown(sources)))])
+  }
+)
+
+const statusesOf = function*(troubled: Standing, isOther: (circuit: string) => boolean): Generator<Status> {
+  for (const { name, state } of troubled) if (isOther(name)) yield isOpen(state) ? "unhealthy" : "degraded"
+}
+
+const readEntries = (sources: Sources) =>
+  Effect.forEach(Array.from(sources.entries.values()), (entry) => readEntry(sources, entry))
 
 const metricsOf = (breaker: CircuitBreaker | undefined): Effect.Effect<CircuitMetrics | undefined> =>
   breaker === undefined ? Effect.undefined : breaker.metrics

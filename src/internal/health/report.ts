@@ -6,7 +6,10 @@ const SEVERITY = { healthy: 0, degraded: 1, unhealthy: 2 } as const
 /** The worst of some statuses, `healthy` if there are none. */
 export const worst = (statuses: Iterable<Status>): Status => {
   let worst: Status = "healthy"
-  for (const status of statuses) if (SEVERITY[status] > SEVERITY[worst]) worst = status
+  for (const status of statuses) {
+    if (status === "unhealthy") return status
+    if (SEVERITY[status] > SEVERITY[worst]) worst = status
+  }
   return worst
 }
 

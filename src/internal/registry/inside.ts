@@ -10,7 +10,9 @@ import type { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitChange } from "../../CircuitEvent.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import { collectInPieces } from "../pieces.ts"
 import type { Watcher } from "./state.ts"
+import { type Exceptions, type Glance, glanceAt, isTroubled, type Standing } from "./status.ts"
 
 export interface Inside {
   /** Of this interface, of `Watcher` and of `Breaker`: with another one the registry is as one made by hand. */
@@ -21,6 +23,11 @@ export interface Inside {
   /** Throws `CircuitConflictError`. */
   readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
   readonly newChanges: Stream.Stream<CircuitChange>
+  /** What a function makes of each circuit, without what it makes nothing of. */
+  readonly collect: <A>(f: (breaker: Breaker) => A | undefined) => Effect.Effect<ReadonlyArray<A>>
+  /** The circuits that are not healthy. Costs what there are of them. */
+  readonly troubled: Effect.Effect<Standing>
+  readonly exceptions: (limit: number) => Effect.Effect<Exceptions>
   readonly watch: (watcher: Watcher) => () => void
 }
 
@@ -50,6 +57,25 @@ export const newChanges = (registry: CircuitBreakerRegistry): Stream.Stream<Circ
 /** Tells of the circuits that a registry keeps, now and later, and of those it forgets. Returns how to stop. */
 export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
   insideOf(registry)?.watch(watcher) ?? (() => {})
+
+/** The circuits that are not healthy. */
+export const troubledCircuits = (registry: CircuitBreakerRegistry): Effect.Effect<Standing> =>
+  insideOf(registry)?.troubled ?? Effect.map(registry.statuses, (circuits) => circuits.filter(isTroubled))
+
+/** Circuits that are not healthy or not closed, at most so many. */
+export const exceptionalCircuits = (registry: CircuitBreakerRegistry, limit: number): Effect.Effect<Exceptions> =>
+  insideOf(registry)?.exceptions(limit) ?? Effect.map(registry.statuses, (circuits) => {
+    const exceptional = circuits.filter((circuit) => circuit.state !== "Closed" || isTroubled(circuit))
+    return { circuits: exceptional.slice(0, limit), total: exceptional.length }
+  })
+
+/** What a function makes of each circuit, without what it makes nothing of. */
+export const collectCircuits = <A>(
+  registry: CircuitBreakerRegistry,
+  f: (circuit: Glance) => A | undefined
+): Effect.Effect<ReadonlyArray<A>> =>
+  insideOf(registry)?.collect((breaker) => f(glanceAt(breaker))) ??
+    Effect.flatMap(registry.statuses, (circuits) => collectInPieces(circuits, f))
 
 const warned = new WeakSet<CircuitBreakerRegistry>()
 

@@ -24,7 +24,7 @@ const create = (state: State, name: string, policy: CircuitPolicy | undefined): 
   const isDeclared = state.circuits.has(name)
   const configured = state.circuits.get(name)
   if (policy !== undefined && configured !== undefined) assertSamePolicy(name, configured, policy)
-  sweepSome(state)
+  sweepSome(state, 2)
   const isOn = state.environment === undefined || state.environment.enabled(name)
   const breaker = new Breaker({
     name,
@@ -111,8 +111,10 @@ export const remove = (state: State, name: string): Effect.Effect<boolean> =>
   })
 
 /** Ends what a circuit has of the registry. */
-export const release = (state: State, breaker: Breaker): Effect.Effect<void> =>
-  state.adopted.delete(breaker) ? Effect.sync(() => breaker.leaveParent()) : breaker.endEvents
+export const release = (state: State, breaker: Breaker): Effect.Effect<void> => {
+  breaker.leaveParent()
+  return state.adopted.delete(breaker) ? Effect.void : breaker.endEvents
+}
 
 export const checkName = (field: string, name: string): void => {
   if (typeof name !== "string" || name === "") refuse(field, "a string that is not empty", name)

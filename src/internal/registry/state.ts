@@ -1,14 +1,17 @@
 /** The state of a registry of circuits. */
 import type * as Context from "effect/Context"
+import * as Semaphore from "effect/Semaphore"
 import type { CircuitChange, CircuitEvent } from "../../CircuitEvent.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Environment } from "../../Environment.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import { Census } from "../circuit/census.ts"
 import { type Home, makeHome } from "../circuit/home.ts"
 import type { Parent } from "../circuit/journal.ts"
 import type { Command } from "../circuit/machine.ts"
 import { EventHub, History } from "../eventHub.ts"
 import { monotonicMillis } from "../time/monotonic.ts"
+import type { Standing } from "./status.ts"
 
 /** The options of a registry, checked. */
 export interface Settings {
@@ -50,6 +53,9 @@ export interface State extends Settings {
   environment: Environment | undefined
   /** The position of the sweep for idle circuits. */
   cursor: Iterator<Breaker>
+  /** What was last found of many notable circuits, one reader after the other. */
+  found: { readonly standing: Standing; readonly at: number; readonly changes: number } | undefined
+  readonly turn: Semaphore.Semaphore
 }
 
 export const make = (
@@ -61,7 +67,8 @@ export const make = (
   const parent = {
     events: new EventHub<CircuitEvent>(),
     changes: new EventHub<CircuitChange>(),
-    history: new History<CircuitChange>(1_024)
+    history: new History<CircuitChange>(1_024),
+    census: new Census()
   }
   const home = makeHome(context, parent)
   return {
@@ -76,7 +83,9 @@ export const make = (
     home,
     parent,
     madeAt: monotonicMillis(home.clock),
-    cursor: living.values()
+    cursor: living.values(),
+    found: undefined,
+    turn: Semaphore.makeUnsafe(1)
   }
 }
 

@@ -5,33 +5,118 @@ import * as Effect from "effect/Effect"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Breaker } from "../circuit/breaker.ts"
+import { isNotable } from "../circuit/census.ts"
 import * as Circuit from "../circuit/machine.ts"
+import { rate } from "../circuit/snapshot.ts"
+import * as Window from "../circuit/window.ts"
+import { collectInPieces, PIECE } from "../pieces.ts"
 import { ALARMING_FAILURE_RATE } from "../words.ts"
+import { isKept, sweepSome } from "./eviction.ts"
 import { now, type State } from "./state.ts"
 
-export const isOpen = (breaker: Breaker): boolean => Circuit.isOpen(breaker.settled()._tag)
+/** How a circuit is, in short. */
+export type Glance = Pick<CircuitMetrics, "name" | "state" | "failureRate">
 
-export const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus => {
-  const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
-  const openCircuits: Array<string> = []
-  let totalCalls = 0
-  let rejectedCalls = 0
-  let degraded = false
-  for (const circuit of circuits) {
-    circuitsByState[circuit.state]++
-    totalCalls += circuit.totalCalls
-    rejectedCalls += circuit.rejectedCalls
-    if (Circuit.isOpen(circuit.state)) openCircuits.push(circuit.name)
-    const alarming = circuit.failureRate > ALARMING_FAILURE_RATE && circuit.state !== "Disabled"
-    if (circuit.state === "HalfOpen" || alarming) degraded = true
+/** The circuits that are not healthy. */
+export type Standing = ReadonlyArray<Glance>
+
+export const glanceAt = (breaker: Breaker): Glance => {
+  const now = breaker.now()
+  const { _tag: state, counts: { window } } = breaker.settled(now)
+  Window.expire(window, now)
+  return { name: breaker.name, state, failureRate: rate(window.failures, window.calls) }
+}
+
+/** Whether a circuit is open, half-open or fails too much. */
+export const isTroubled = ({ failureRate, state }: Glance): boolean =>
+  state === "Closed" || state === "MetricsOnly" ? failureRate > ALARMING_FAILURE_RATE : state !== "Disabled"
+
+/** How long an answer about many notable circuits serves all who ask, unless a circuit is changed by hand. */
+const SHARED_FOR = 1_000
+/** Idle circuits that a reader looks for. */
+const SWEPT = 100
+
+/** The circuits that are not healthy now. Looks at the notable ones only, and if they are many in pieces. */
+export const standing = (state: State): Effect.Effect<Standing> =>
+  Effect.suspend(() => {
+    sweepSome(state, SWEPT)
+    const { notable } = state.parent.census
+    if (notable.size <= PIECE) return collectInPieces(Array.from(notable), (breaker) => troubleOf(state, breaker))
+    return state.turn.withPermits(1)(Effect.suspend(() => sharedStanding(state)))
+  })
+
+const sharedStanding = (state: State): Effect.Effect<Standing> => {
+  const { found, parent: { census: { changes, notable } } } = state
+  const at = now(state)
+  if (found !== undefined && found.changes === changes && at - found.at < SHARED_FOR) {
+    return Effect.succeed(found.standing)
   }
+  return Effect.map(collectInPieces(Array.from(notable), (breaker) => troubleOf(state, breaker)), (standing) => {
+    state.found = { standing, at, changes }
+    return standing
+  })
+}
+
+const troubleOf = (state: State, breaker: Breaker): Glance | undefined => {
+  if (!isKept(state, breaker)) return undefined
+  const glance = glanceAt(breaker)
+  if (!isNotable(breaker.circuit)) state.parent.census.notable.delete(breaker)
+  return isTroubled(glance) ? glance : undefined
+}
+
+/** Circuits that are not healthy or not closed, at most so many. */
+export interface Exceptions {
+  readonly circuits: ReadonlyArray<CircuitMetrics>
+  /** How many there are. */
+  readonly total: number
+}
+
+export const exceptions = (state: State, limit: number): Effect.Effect<Exceptions> =>
+  Effect.map(standing(state), (standing) => {
+    const { Disabled, MetricsOnly } = state.parent.census.set
+    const names = new Set(take(standing, limit, ({ name }) => name))
+    for (const quiet of [MetricsOnly, Disabled]) {
+      for (const name of take(quiet, limit - names.size, ({ name }) => name)) names.add(name)
+    }
+    const counted = standing.reduce((count, { state }) => state === "MetricsOnly" ? count : count + 1, 0)
+    return {
+      circuits: Array.from(names).flatMap((name) => state.living.get(name)?.snapshot() ?? []),
+      total: counted + MetricsOnly.size + Disabled.size
+    }
+  })
+
+const take = <A, B>(items: Iterable<A>, limit: number, f: (item: A) => B): ReadonlyArray<B> => {
+  const taken: Array<B> = []
+  if (limit > 0) {
+    for (const item of items) if (taken.push(f(item)) >= limit) break
+  }
+  return taken
+}
+
+export const namesOfOpen = (standing: Standing): ReadonlyArray<string> =>
+  standing.filter(({ state }) => Circuit.isOpen(state)).map(({ name }) => name)
+
+export const summarise = (state: State, standing: Standing): SystemStatus => {
+  const { calls, set } = state.parent.census
+  const circuitsByState = {
+    Closed: 0,
+    Open: 0,
+    HalfOpen: 0,
+    ForcedOpen: 0,
+    Disabled: set.Disabled.size,
+    MetricsOnly: set.MetricsOnly.size
+  }
+  for (const { state } of standing) if (state !== "Closed" && state !== "MetricsOnly") circuitsByState[state]++
+  const { Disabled, ForcedOpen, HalfOpen, MetricsOnly, Open } = circuitsByState
+  circuitsByState.Closed = state.living.size - Open - HalfOpen - ForcedOpen - Disabled - MetricsOnly
+  const openCircuits = namesOfOpen(standing)
   return {
-    status: openCircuits.length > 0 ? "unhealthy" : degraded ? "degraded" : "healthy",
-    totalCircuits: circuits.length,
+    status: openCircuits.length > 0 ? "unhealthy" : standing.length > 0 ? "degraded" : "healthy",
+    totalCircuits: state.living.size,
     circuitsByState,
     openCircuits,
-    totalCalls,
-    rejectedCalls
+    totalCalls: calls.all,
+    rejectedCalls: calls.rejected
   }
 }
 

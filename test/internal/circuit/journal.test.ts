@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { CircuitChange, CircuitEvent } from "../../../src/CircuitEvent.ts"
 import { Journal, type Parent } from "../../../src/internal/circuit/journal.ts"
+import { Census } from "../../../src/internal/circuit/census.ts"
 import * as Circuit from "../../../src/internal/circuit/machine.ts"
 import { EventHub, History } from "../../../src/internal/eventHub.ts"
 import type { LastFailure } from "../../../src/ResilienceError.ts"
@@ -33,7 +34,8 @@ const make = (name = "a") => new Journal(name, new TwoClocks(), 0)
 const makeParent = (): Parent => ({
   events: new EventHub<CircuitEvent>(),
   changes: new EventHub<CircuitChange>(),
-  history: new History<CircuitChange>(10)
+  history: new History<CircuitChange>(10),
+  census: new Census()
 })
 
 const changed = (journal: Journal, parent?: Parent) =>
