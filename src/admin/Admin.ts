@@ -53,6 +53,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import { Api } from "./AdminApi.ts"
+import { SAFE_HEADERS } from "./internal/responses.ts"
 import { routes } from "./internal/routes.ts"
 import type { Settings } from "./internal/settings.ts"
 import * as Variables from "./internal/variables.ts"
@@ -298,7 +299,7 @@ export const serve = (
 ): Layer.Layer<never, Config.ConfigError, HttpServer.HttpServer | CircuitBreakerRegistry> => {
   const { dashboard, prefix } = toSettings(options)
   const start = dashboard
-    ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`))
+    ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`, { headers: SAFE_HEADERS }))
     : Layer.empty
   return HttpRouter.serve(Layer.merge(layerConfig(options), start), {
     // A log line per health probe is noise; changes are logged anyway.

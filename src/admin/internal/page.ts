@@ -14,7 +14,7 @@ import type { Settings } from "./settings.ts"
 /** The page itself shows no circuit: its script asks the API, with the token if one is needed. */
 export const dashboard = (settings: Settings, admission: Admission) =>
   HttpRouter.add("GET", "/dashboard", (request) => {
-    const refusal = refusalOf(settings, request)
+    const refusal = refusalOf(settings, request, true)
     const page = Effect.succeed(
       refusal === undefined
         ? HttpServerResponse.text(DashboardPage.html, {
@@ -27,5 +27,5 @@ export const dashboard = (settings: Settings, admission: Admission) =>
         })
         : respond(forbidden(refusal))
     )
-    return admit(admission, request, page)
+    return Effect.catch(admit(admission, request, page), (error) => Effect.succeed(respond(error)))
   })

@@ -28,5 +28,8 @@ export const disconnect = ({ connection }: Client): void => {
 }
 
 /** Why the request is refused, whatever its token. */
-export const refusalOf = ({ allowedHosts }: Settings, { headers, method, originalUrl }: Request) =>
-  refusalOfHead({ headers, method, url: originalUrl }, allowedHosts)
+export const refusalOf = (
+  { allowedHosts }: Settings,
+  { headers, method, originalUrl }: Request,
+  isOpenToLinks?: boolean
+) => refusalOfHead({ headers, method, url: originalUrl }, allowedHosts, isOpenToLinks)

@@ -5,7 +5,7 @@ import type { FailureDescription } from "../../CircuitPolicy.ts"
 import type { LastFailure } from "../../ResilienceError.ts"
 import { leavesOf } from "./insideError.ts"
 import { messageOf, statusOf } from "./messageOf.ts"
-import { replaceUnsafe } from "../plainText.ts"
+import { escapeUnsafe } from "../plainText.ts"
 
 const LONGEST = 200
 
@@ -91,16 +91,11 @@ const messageWithCause = (error: unknown): string => {
   }
 }
 
-const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
-
 /** The beginning of a text, in one line that is safe to show. */
 const line = (text: string): string => {
   // A message may be a whole page.
   const start = text.slice(0, LONGEST + 1)
-  const escaped = replaceUnsafe(
-    start,
-    (char) => ESCAPES[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
-  )
+  const escaped = escapeUnsafe(start)
   return escaped.length <= LONGEST
     ? escaped
     // Without half a character at the cut.
