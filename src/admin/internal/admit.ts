@@ -10,11 +10,8 @@ import type * as Scope from "effect/Scope"
 import type * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { TooManyRequestsError } from "../AdminApi.ts"
-import type { Admission } from "./load.ts"
+import { type Admission, READ_MILLIS } from "./load.ts"
 import { clientOf, disconnect, type Request } from "./request.ts"
-
-/** The time in which a client must read an answer, before its connection is closed. */
-const READ_TIMEOUT = "30 seconds"
 
 /** Answers if there is room, or fails. The room is free again once the client has read the answer or is gone. */
 export const admit = <E, R>(
@@ -42,7 +39,7 @@ export const admit = <E, R>(
     // Readers of events stay, and have their own limit.
     if (body._tag === "Stream") place.leave()
     if (body._tag !== "Uint8Array") return response
-    yield* Effect.sleep(READ_TIMEOUT).pipe(
+    yield* Effect.sleep(READ_MILLIS).pipe(
       Effect.andThen(Effect.sync(() => {
         place.leave()
         disconnect(client)

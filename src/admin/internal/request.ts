@@ -5,6 +5,7 @@
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
 import { refusalOf as refusalOfHead } from "./guard.ts"
+import type { Reader } from "./feed.ts"
 import type { Client } from "./load.ts"
 import type { Settings } from "./settings.ts"
 
@@ -20,6 +21,13 @@ export const clientOf = (request: Request): Client => {
     connection: typeof socket === "object" && socket !== null ? socket : undefined,
     address: peerOf(request) ?? addressOf(request)
   }
+}
+
+/** The client of a request whose answer goes on. */
+export const readerOf = (request: Request): Reader => {
+  const client = clientOf(request)
+  const { server } = (client.connection ?? {}) as { readonly server?: { readonly listening?: unknown } }
+  return { ...client, isClosing: () => server?.listening === false, disconnect: () => disconnect(client) }
 }
 
 export const disconnect = ({ connection }: Client): void => {
