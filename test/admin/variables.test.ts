@@ -90,7 +90,7 @@ describe("a variable that is unknown", () => {
           "RESILIENCE_ADMIN_ACCESS",
           "RESILIENCE_ADMIN_READ_ONLY",
           "RESILIENCE_ADMIN_ALLOW_CHANGES",
-          "RESILIENCE_ADMIN_X"
+          "RESILIENCE_ADMIN_NOTHING"
         ]
       ) {
         assert.deepStrictEqual((yield* inspect({ RESILIENCE_ADMIN_TOKEN: TOKEN, [name]: "token" })).problems, [
