@@ -1,3 +1,4 @@
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { ALARMING_FAILURE_RATE, percent, STATE_LABELS, STATES_BY_URGENCY } from "../src/internal/words.ts"
 import { type Circuit, PAGE_SIZE, type State } from "./api.ts"
 import { type CircuitTrend, latency, perSecond, span, STATE_SIGNS } from "./model.ts"
@@ -93,7 +94,7 @@ const Row = ({ circuit, store, trend }: {
     <tr role="row" class={`row row--${circuit.state}`}>
       <th role="rowheader" scope="row" class="row__name">
         <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(circuit.name)}>
-          {circuit.name}
+          {escapeUnsafe(circuit.name)}
         </button>
       </th>
       <td role="cell" data-title="State">

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { count, failureText, percent, reasonText, STATE_LABELS, STATE_NAMES } from "../src/internal/words.ts"
 import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
 import { latency, span } from "./model.ts"
@@ -15,7 +16,11 @@ export const Detail = ({ store }: { readonly store: Store }) => {
   return (
     <Dialog
       key={key}
-      title={store.unlocking ? "Enter the token" : detail!.name ?? "Reset all circuits"}
+      title={store.unlocking
+        ? "Enter the token"
+        : detail!.name === undefined
+        ? "Reset all circuits"
+        : escapeUnsafe(detail!.name)}
       onClose={() => store.close()}
     >
       {store.unlocking
@@ -118,11 +123,11 @@ const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Tr
         [
           "Since",
           <>
-            <Moment at={last.timestamp} />, {reasonText(last)}
+            <Moment at={last.timestamp} />, {escapeUnsafe(reasonText(last))}
           </>
         ] as const
       ]),
-    ["Policy", circuit.policy],
+    ["Policy", escapeUnsafe(circuit.policy)],
     [
       "Failure rate",
       `${percent(circuit.error_rate)} of ${count(circuit.requests_in_window, "call")}${of(thresholds.error_rate)}`
@@ -149,7 +154,9 @@ const Facts = ({ circuit, last }: { readonly circuit: Circuit; readonly last: Tr
     ...(circuit.last_failure_time === null
       ? []
       : [["Last failure", <Moment at={Date.parse(circuit.last_failure_time)} />] as const]),
-    ...(circuit.last_failure === null ? [] : [["What failed last", failureText(circuit.last_failure)] as const]),
+    ...(circuit.last_failure === null
+      ? []
+      : [["What failed last", escapeUnsafe(failureText(circuit.last_failure))] as const]),
     ...(circuit.time_until_retry === null
       ? []
       : [["Retry", `in ${span(circuit.time_until_retry * 1000)}`] as const])
@@ -278,7 +285,7 @@ const History = ({ history }: { readonly history: ReadonlyArray<Transition> }) =
           <Moment at={event.timestamp} />
           <StateBadge state={STATE_NAMES[event.to]} />
           <span class="events__why">
-            {reasonText(event)}, {STATE_LABELS[STATE_NAMES[event.from]]} for {span(event.elapsed)}
+            {escapeUnsafe(reasonText(event))}, {STATE_LABELS[STATE_NAMES[event.from]]} for {span(event.elapsed)}
           </span>
         </li>
       ))}

@@ -139,8 +139,8 @@ export class UnsupportedMediaTypeError extends Schema.TaggedError<UnsupportedMed
 ) {}
 
 /**
- * The limit of clients that read the events is reached. `Retry-After` says when
- * to try again.
+ * The limit of clients that read the events is reached, in total or of this
+ * address. `Retry-After` says when to try again.
  *
  * @stability unstable
  * @category errors
@@ -717,7 +717,7 @@ export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience
 
 /**
  * Middleware of every endpoint but `/health` and `/health/live`: requires the
- * bearer token.
+ * bearer token, then refuses unknown query parameters.
  *
  * @stability unstable
  * @category middleware

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { Admin } from "effect-resilience/admin"
-import { ask, bearer, logged, start, TOKEN, who } from "./support.ts"
+import { ask, bearer, logged, start, TOKEN, until, who } from "./support.ts"
 
 const SAFE = {
   "cache-control": "no-store",
@@ -107,12 +107,35 @@ describe("a refused change is logged with why", () => {
       ))
   }
 
-  it.effect("also where changes are off, or there is no room", () =>
+  it.effect("also where changes are off", () =>
     logged((lines) =>
       Effect.gen(function*() {
-        const off = yield* start({ changes: false })
-        assert.strictEqual((yield* ask(off, { path, body: who, headers: bearer() })).status, 403)
+        const server = yield* start({ changes: false })
+        assert.strictEqual((yield* ask(server, { path, body: who, headers: bearer() })).status, 403)
         assert.deepInclude(lines[0]!, { ...circuit, why: "changes are turned off here" })
+      })
+    ))
+
+  it.effect("also where there is no room for it", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        let asked = false
+        const health = Effect.andThen(
+          Effect.sync(() => {
+            asked = true
+          }),
+          Effect.never
+        )
+        const server = yield* start({ maxRequests: 1, health })
+        yield* Effect.forkScoped(ask(server, { path: "/health" }))
+        yield* until(() => asked)
+        const { headers, status } = yield* ask(server, { path, body: who, headers: bearer() })
+        assert.deepStrictEqual([status, headers["retry-after"]], [503, "1"])
+        assert.deepInclude(lines[0]!, {
+          ...circuit,
+          why: "as many answers as are allowed are under way or not read yet; try again later"
+        })
+        assert.strictEqual((yield* ask(server, { path: "/health/live" })).status, 200)
       })
     ))
 
