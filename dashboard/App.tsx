@@ -1,4 +1,5 @@
 import { useEffect } from "preact/hooks"
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { count, healthReasons } from "../src/internal/words.ts"
 import { Circuits } from "./Circuits.tsx"
 import { Detail, TokenForm } from "./Detail.tsx"
@@ -128,7 +129,7 @@ const Reasons = ({ store }: { readonly store: Store }) => {
   return (
     <section class={`banner banner--${health!.status === "unhealthy" ? "alarm" : "warning"}`} aria-label="Health">
       <strong>{health!.status}</strong>
-      <ul>{reasons.map((reason) => <li key={reason}>{reason}</li>)}</ul>
+      <ul>{reasons.map((reason) => <li key={reason}>{escapeUnsafe(reason)}</li>)}</ul>
     </section>
   )
 }

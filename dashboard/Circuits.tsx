@@ -1,4 +1,5 @@
 import { useMemo } from "preact/hooks"
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import {
   ALARMING_FAILURE_RATE,
   count,
@@ -122,16 +123,16 @@ const Row = ({ circuit, isTimed, outage, store, trend }: {
   const wait = circuit.time_until_retry
   const rule = ruleOf(circuit, outage)
   const isQuiet = circuit.state === "closed" && circuit.failure_count === 0 && circuit.error_rate === 0
-  const { last_failure } = circuit
+  const failure = circuit.last_failure === null ? undefined : escapeUnsafe(failureText(circuit.last_failure))
   return (
     <tr role="row" class={`row row--${circuit.state}`}>
       <th role="rowheader" scope="row" class="row__name">
         <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(circuit.name)}>
-          {circuit.name}
+          {escapeUnsafe(circuit.name)}
         </button>
-        {isQuiet || last_failure === null
+        {isQuiet || failure === undefined
           ? null
-          : <span class="row__failure" title={failureText(last_failure)}>{failureText(last_failure)}</span>}
+          : <span class="row__failure" title={failure}>{failure}</span>}
       </th>
       <td role="cell" data-title="State">
         <StateBadge state={circuit.state} />

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { count, failureText, percent, reasonText, STATE_LABELS, STATE_NAMES } from "../src/internal/words.ts"
 import type { Action, Circuit, CircuitSettings, State, Transition } from "./api.ts"
 import { latency, linesOf, outagesOf, span } from "./model.ts"
@@ -15,7 +16,11 @@ export const Detail = ({ store }: { readonly store: Store }) => {
   return (
     <Dialog
       key={key}
-      title={store.unlocking ? "Enter the token" : detail!.name ?? "Reset all circuits"}
+      title={store.unlocking
+        ? "Enter the token"
+        : detail!.name === undefined
+        ? "Reset all circuits"
+        : escapeUnsafe(detail!.name)}
       onClose={() => store.close()}
     >
       {store.unlocking
@@ -120,7 +125,7 @@ const Facts = ({ circuit, history }: { readonly circuit: Circuit; readonly histo
         [
           "Since",
           <>
-            <Moment at={last.timestamp} />, {reasonText(last)}
+            <Moment at={last.timestamp} />, {escapeUnsafe(reasonText(last))}
           </>
         ] as const
       ]),
@@ -130,11 +135,11 @@ const Facts = ({ circuit, history }: { readonly circuit: Circuit; readonly histo
         [
           "Down",
           <>
-            <Since outage={outage} />: {reasonText(outage.first)}
+            <Since outage={outage} />: {escapeUnsafe(reasonText(outage.first))}
           </>
         ] as const
       ]),
-    ["Policy", circuit.policy],
+    ["Policy", escapeUnsafe(circuit.policy)],
     [
       "Failure rate",
       `${percent(circuit.error_rate)} of ${count(circuit.requests_in_window, "call")}${of(thresholds.error_rate)}`
@@ -161,7 +166,9 @@ const Facts = ({ circuit, history }: { readonly circuit: Circuit; readonly histo
     ...(circuit.last_failure_time === null
       ? []
       : [["Last failure", <Moment at={Date.parse(circuit.last_failure_time)} />] as const]),
-    ...(circuit.last_failure === null ? [] : [["What failed last", failureText(circuit.last_failure)] as const]),
+    ...(circuit.last_failure === null
+      ? []
+      : [["What failed last", escapeUnsafe(failureText(circuit.last_failure))] as const]),
     ...(circuit.time_until_retry === null
       ? []
       : [["Retry", `in ${span(circuit.time_until_retry * 1000)}`] as const])

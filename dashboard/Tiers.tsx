@@ -1,3 +1,4 @@
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { percent } from "../src/internal/words.ts"
 import { type Flow, type FlowRates, perSecond, span, type Tier, type TierRates } from "./model.ts"
 import { StateBadge } from "./parts.tsx"
@@ -23,9 +24,11 @@ const FlowCard = ({ flow, rates, store }: {
   readonly rates: FlowRates | undefined
 }) => {
   const serving = flow.tiers[rates?.serving ?? -1]
-  const names = flow.operations.length > 3
-    ? `${flow.operations.slice(0, 3).join(", ")} and ${flow.operations.length - 3} more`
-    : flow.operations.join(", ")
+  const names = escapeUnsafe(
+    flow.operations.length > 3
+      ? `${flow.operations.slice(0, 3).join(", ")} and ${flow.operations.length - 3} more`
+      : flow.operations.join(", ")
+  )
   return (
     <article class="card flow" aria-label={names}>
       <div class="flow__head">
@@ -41,7 +44,7 @@ const FlowCard = ({ flow, rates, store }: {
             )
             : (
               <>
-                {perSecond(rates.calls)} calls, most of them served by <strong>{serving.name}</strong>
+                {perSecond(rates.calls)} calls, most of them served by <strong>{escapeUnsafe(serving.name)}</strong>
                 {rates.failed > 0
                   ? <strong class="flow__alarm">, {perSecond(rates.failed)} reach no tier</strong>
                   : null}
@@ -84,11 +87,11 @@ const TierBox = ({ calls, rates, serves, store, tier }: {
       <div class="tier__box">
         <div class="tier__head">
           {tier.state === null
-            ? <span>{tier.name}</span>
+            ? <span>{escapeUnsafe(tier.name)}</span>
             : (
               <>
                 <button type="button" class="link" aria-haspopup="dialog" onClick={() => void store.open(tier.circuit)}>
-                  {tier.name}
+                  {escapeUnsafe(tier.name)}
                 </button>
                 <StateBadge state={tier.state} />
               </>

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks"
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { count, STATE_LABELS, STATE_NAMES, STATES_BY_URGENCY } from "../src/internal/words.ts"
 import { lanesOf, linesOf, span, ticksOf, type Window } from "./model.ts"
 import { Moment, StateBadge, Why } from "./parts.tsx"
@@ -119,14 +120,14 @@ const Lanes = ({ now, store, window }: { readonly store: Store; readonly window:
     <div class="lanes" aria-hidden="true">
       {shown.map(({ circuit, segments }) => (
         <div class="lane" key={circuit}>
-          <span class="lane__name" title={circuit}>{circuit}</span>
+          <span class="lane__name" title={escapeUnsafe(circuit)}>{escapeUnsafe(circuit)}</span>
           <div class="lane__bar">
             {segments.map(({ from, state, to }) => (
               <span
                 key={from}
                 class={`segment segment--${state}`}
                 style={{ left: left(from), width: `${(100 * (to - from) / length).toFixed(3)}%` }}
-                title={`${circuit}: ${STATE_LABELS[state]} for ${span(to - from)}`}
+                title={`${escapeUnsafe(circuit)}: ${STATE_LABELS[state]} for ${span(to - from)}`}
               />
             ))}
           </div>
@@ -170,7 +171,7 @@ const Events = ({ store, window }: { readonly store: Store; readonly window: Win
               aria-haspopup="dialog"
               onClick={() => void store.open(line.event.circuit)}
             >
-              {line.event.circuit}
+              {escapeUnsafe(line.event.circuit)}
             </button>
             <StateBadge state={STATE_NAMES[line.event.to]} />
             <span class="events__why">

@@ -1,4 +1,5 @@
 /** Small things that are shown in several places. */
+import { escapeUnsafe } from "../src/internal/plainText.ts"
 import { count, reasonText, STATE_LABELS } from "../src/internal/words.ts"
 import type { State } from "./api.ts"
 import { type Line, type Outage, POINTS, STATE_SIGNS } from "./model.ts"
@@ -61,7 +62,7 @@ export const Why = ({ line: { event, failures, since } }: { readonly line: Line 
         {failures} probes failed since <Moment at={since} />
       </>
     )
-    : <>{reasonText(event)}</>
+    : <>{escapeUnsafe(reasonText(event))}</>
 
 /** Since when a circuit has not been closed, and how often it has opened. */
 export const Since = ({ outage: { first, isWhole, openings } }: { readonly outage: Outage }) => (

@@ -48,7 +48,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { describe, NAMED_OPTIONS, OPTIONS, parse } from "./internal/bulkhead/size.ts"
 import * as Slots from "./internal/bulkhead/slots.ts"
-import { checkString } from "./internal/check.ts"
+import { checkName } from "./internal/check.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
 import { Recorder } from "./internal/telemetry/recorder.ts"
@@ -175,7 +175,7 @@ export const isBulkhead: (u: unknown) => u is Bulkhead = Slots.isBulkhead
  */
 export const make = (options: Options & { readonly name?: string | undefined }): Effect.Effect<Bulkhead> => {
   const size = parse("Bulkhead.make", options, NAMED_OPTIONS)
-  const name = checkString("Bulkhead.make: name", options.name ?? "bulkhead")
+  const name = checkName("Bulkhead.make: name", options.name ?? "bulkhead")
   return Effect.sync(() => new Slots.Slots(name, size))
 }
 
@@ -312,7 +312,7 @@ export const Service = <Self>() =>
   options: Options
 ): ServiceClass<Self, Name> => {
   const size = parse("Bulkhead.Service", options, OPTIONS)
-  checkString("Bulkhead.Service: name", name)
+  checkName("Bulkhead.Service: name", name)
   const definition: Definition = { maker: "Bulkhead.Service", name, settings: size }
   const tag = guard(Context.Service<Self, Bulkhead>()(`effect-resilience/Bulkhead/${name}` as const), definition)
   return Object.assign(tag, {

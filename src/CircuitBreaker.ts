@@ -72,7 +72,7 @@ import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, CircuitState, StateChanged } from "./CircuitEvent.ts"
 import type { CircuitMetrics } from "./CircuitMetrics.ts"
 import * as CircuitPolicy from "./CircuitPolicy.ts"
-import { checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
+import { checkName, checkOptions, checkString, optionNames, refuse } from "./internal/check.ts"
 import { Breaker } from "./internal/circuit/breaker.ts"
 import { checkCallOptions } from "./internal/circuit/callOptions.ts"
 import { executeInStep, Execution } from "./internal/circuit/execution.ts"
@@ -319,7 +319,7 @@ export const make = <E = unknown>(options: {
   readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined
 }): Effect.Effect<CircuitBreaker<E>> => {
   checkOptions("CircuitBreaker.make", options, OPTIONS)
-  const name = checkString("CircuitBreaker.make: name", options.name)
+  const name = checkName("CircuitBreaker.make: name", options.name)
   const policy = anyErrors(policyFrom("CircuitBreaker.make: policy", options.policy)) ?? CircuitPolicy.make()
   return Effect.withFiber((fiber) =>
     Effect.succeed(handleOf(new Breaker({ name, policy, home: homeOf(fiber.context) })))
@@ -838,7 +838,7 @@ export const Service = <Self>() =>
   name: Name,
   options: { readonly policy?: CircuitPolicy.CircuitPolicy<E> | CircuitPolicy.Options<E> | undefined } = {}
 ): ServiceClass<Self, Name, E> => {
-  checkString("CircuitBreaker.Service: name", name)
+  checkName("CircuitBreaker.Service: name", name)
   checkOptions("CircuitBreaker.Service", options, SERVICE_OPTIONS)
   const given = anyErrors(policyFrom("CircuitBreaker.Service: policy", options.policy))
   const policy = given ?? CircuitPolicy.make()

@@ -48,6 +48,7 @@ import { newChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
 import { monotonicMillis } from "./internal/time/monotonic.ts"
+import { escapeUnsafe } from "./internal/plainText.ts"
 import { writeLog } from "./internal/telemetry/writeLog.ts"
 import { failureText, STATE_NAMES } from "./internal/words.ts"
 
@@ -255,7 +256,14 @@ const writeCall = (event: CallEnded, threshold: number | undefined): Effect.Effe
 
 const write = (line: Effect.Effect<void>, fields: Record<string, unknown>): Effect.Effect<void> =>
   writeLog(
-    Effect.annotateLogs(line, Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)))
+    Effect.annotateLogs(
+      line,
+      Object.fromEntries(
+        Object.entries(fields).flatMap(([key, value]) =>
+          value === undefined ? [] : [[key, typeof value === "string" ? escapeUnsafe(value) : value]]
+        )
+      )
+    )
   )
 
 /** Lets `maxLines` lines of a circuit pass per window, and reports at its end how many did not. */

@@ -71,9 +71,9 @@ import {
   checkCount,
   checkDuration,
   checkKnown,
+  checkName,
   checkOptions,
   checkRate,
-  checkString,
   isObject,
   optionNames,
   refuse
@@ -482,7 +482,7 @@ const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
   checkAll: monitor.checkAll,
   check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
   register: (name, check) => {
-    checkString("HealthMonitor.register: name", name)
+    checkName("HealthMonitor.register: name", name)
     const options = parseCheck("HealthMonitor.register: check", name, check, settings.interval)
     return Effect.mapError(monitor.register(name, options), () => new DuplicateCheckError({ check: name }))
   },
@@ -515,7 +515,7 @@ const parse = (caller: string, options: Options<Readonly<Record<string, Check<un
   }
   return {
     checks: Object.entries(options.checks ?? {}).map(([name, check]) => [
-      name,
+      checkName(`${caller}: checks: the name of a check`, name),
       parseCheck(`${caller}: checks.${name}`, name, check, interval)
     ]),
     includes: typeof circuits === "function" ? orIncluded(circuits) : () => circuits,

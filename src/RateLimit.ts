@@ -52,7 +52,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
-import { checkString, refuse } from "./internal/check.ts"
+import { checkName, refuse } from "./internal/check.ts"
 import { makeQueues, MemoryLimit, queuesIn, queuesOf, withQueues } from "./internal/rateLimit/memory.ts"
 import { inMonotonicTime } from "./internal/rateLimit/monotonicStore.ts"
 import * as Rules from "./internal/rateLimit/rules.ts"
@@ -434,7 +434,7 @@ export const Service = <Self>() =>
   options: Options<S>
 ): ServiceClass<Self, Name, StoreError<S>> => {
   const rules = Rules.parse("RateLimit.Service", options)
-  checkString("RateLimit.Service: name", name)
+  checkName("RateLimit.Service: name", name)
   const definition: Definition = { maker: "RateLimit.Service", name, settings: rules }
   const tag = guard(
     Context.Service<Self, RateLimit<StoreError<S>>>()(`effect-resilience/RateLimit/${name}` as const),

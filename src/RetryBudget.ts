@@ -49,7 +49,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { checkString } from "./internal/check.ts"
+import { checkName } from "./internal/check.ts"
 import * as Budget from "./internal/retry/budget.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 
@@ -328,7 +328,7 @@ export interface ServiceClass<Self, Name extends string>
 export const Service =
   <Self>() => <const Name extends string>(name: Name, options?: Options): ServiceClass<Self, Name> => {
     const size = Budget.parse("RetryBudget.Service", options)
-    checkString("RetryBudget.Service: name", name)
+    checkName("RetryBudget.Service: name", name)
     const definition: Definition = { maker: "RetryBudget.Service", name, settings: size }
     const tag = guard(
       Context.Service<Self, RetryBudget>()(`effect-resilience/RetryBudget/${name}` as const),

@@ -44,8 +44,8 @@ import {
   checkDuration,
   checkFunction,
   checkList,
+  checkName,
   checkOptions,
-  checkString,
   isObject,
   optionNames,
   refuse
@@ -162,7 +162,7 @@ export const tier = <A, E, R, T extends CircuitBreaker.Target = string>(
   call: Effect.Effect<A, E, R>,
   options: TierOptions<T> = {}
 ): Tier<A, E, R | CircuitBreaker.TargetServices<T>> => ({
-  name: checkString("Tiers.tier: name", name),
+  name: checkName("Tiers.tier: name", name),
   call: checkCall("Tiers.tier", call),
   options: checkTier("Tiers.tier", options)
 })
@@ -245,7 +245,7 @@ export const make: {
   tiers: ReadonlyArray<Tier<A, E, R>>,
   options: Options<E> = {}
 ): Effect.Effect<A, E | AllTiersFailedError, R> => {
-  checkString("Tiers.make: operation", operation)
+  checkName("Tiers.make: operation", operation)
   checkTiers("Tiers.make", tiers, "a tier made with Tiers.tier", isTier)
   checkOptions("Tiers.make", options, OPTIONS)
   checkFunction("Tiers.make: isAnswer", options.isAnswer)

@@ -53,6 +53,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { CircuitBreakerRegistry } from "../CircuitBreakerRegistry.ts"
 import { Api } from "./AdminApi.ts"
+import { SAFE_HEADERS } from "./internal/responses.ts"
 import { routes } from "./internal/routes.ts"
 import type { Settings } from "./internal/settings.ts"
 import * as Variables from "./internal/variables.ts"
@@ -105,10 +106,13 @@ export type ReadAccess = "loopback" | "token" | "anyone"
  *   requests, except `/health/live`, are answered with 503 and `Retry-After`.
  * - `maxAnswerBytes`: bytes of these answers, shared the same way; 33,554,432 by
  *   default.
- * - `maxSubscribers`: clients that read events at once; 100 by default.
- * - `subscriberBuffer`: events that wait for one slow reader; 256 by default.
- *   The oldest are dropped, and the reader is told how many.
- * - `replay`: changes kept for clients that reconnect; 1,000 by default.
+ * - `maxSubscribers`: clients that read events at once; 100 by default. One
+ *   address may have half of them. A client that takes nothing for 30 seconds
+ *   loses its place.
+ * - `subscriberBuffer`: events that wait for one slow reader, up to 1 MiB; 256 by
+ *   default. The oldest are dropped, and the reader is told how many.
+ * - `replay`: changes kept for clients that reconnect, up to 4 MiB; 1,000 by
+ *   default.
  * - `heartbeat`: interval of writes to an idle connection; 15 seconds by default.
  * - `historyPerCircuit`: transitions kept per circuit; 100 by default.
  * - `historyTotal`: transitions kept in total; 10,000 by default. The circuit
@@ -139,8 +143,9 @@ export interface CommonOptions {
  *
  * **Details**
  *
- * - `token`: at least 16 ASCII characters without spaces. Required unless
- *   `changes` is `false`.
+ * - `token`: at least 16 ASCII characters without spaces, neither well-known
+ *   words nor a few characters again and again. Required unless `changes` is
+ *   `false`.
  * - `changes`: allows changes of circuits; `true` by default.
  * - `readAccess`: which requests may read without a token; `"loopback"` by
  *   default.
@@ -231,7 +236,8 @@ export const layer = (options: Options): Layer.Layer<never, never, HttpRouter.Ht
  * | `RESILIENCE_ADMIN_READ_ACCESS` | `loopback` | whether reading needs the token: not from this machine (`loopback`), always (`token`), never (`anyone`) |
  * | `RESILIENCE_ADMIN_ALLOWED_HOSTS` | none | names under which this is reached, as `a.example.com,b.example.com:8080` |
  *
- * Fails with a `ConfigError` if a variable is invalid or its name is misspelt.
+ * Fails with a `ConfigError` if a variable is invalid, or if one that starts with
+ * `RESILIENCE_ADMIN_` is unknown.
  * The error never shows the token.
  *
  * **Example** (Refusing to start without a token)
@@ -298,7 +304,7 @@ export const serve = (
 ): Layer.Layer<never, Config.ConfigError, HttpServer.HttpServer | CircuitBreakerRegistry> => {
   const { dashboard, prefix } = toSettings(options)
   const start = dashboard
-    ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`))
+    ? HttpRouter.add("GET", "/", HttpServerResponse.redirect(`${prefix}/dashboard`, { headers: SAFE_HEADERS }))
     : Layer.empty
   return HttpRouter.serve(Layer.merge(layerConfig(options), start), {
     // A log line per health probe is noise; changes are logged anyway.
@@ -323,8 +329,7 @@ const MAX_NAME_LENGTH = 1000
  * | `RESILIENCE_ADMIN_HOST` | `127.0.0.1` | the address to bind; other than loopback only with `RESILIENCE_ADMIN_TOKEN` |
  * | `RESILIENCE_ADMIN_PORT` | 9700 | 0 is any port that is free |
  *
- * `gracefulShutdownTimeout` is one second, so that readers of the events do not
- * hold up the end of the program.
+ * `gracefulShutdownTimeout` is one second.
  *
  * **Example** (The defaults)
  *

@@ -59,6 +59,20 @@ export class UnauthorizedError extends Schema.TaggedError<UnauthorizedError>()(
 ) {}
 
 /**
+ * The address of the client has sent too many wrong tokens. A right one is
+ * accepted all the same. `retry_after` is in seconds, as in `Retry-After`.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyWrongTokensError extends Schema.TaggedError<TooManyWrongTokensError>()(
+  "TooManyWrongTokensError",
+  { message: Schema.String, retry_after: Schema.Int },
+  { httpApiStatus: 429 }
+) {}
+
+/**
  * The request is refused, with any token: it comes from another site, names a
  * host that is not allowed, or asks for a change while changes are off.
  *
@@ -125,8 +139,8 @@ export class UnsupportedMediaTypeError extends Schema.TaggedError<UnsupportedMed
 ) {}
 
 /**
- * The limit of clients that read the events is reached. `Retry-After` says when
- * to try again.
+ * The limit of clients that read the events is reached, in total or of this
+ * address. `Retry-After` says when to try again.
  *
  * @stability unstable
  * @category errors
@@ -163,6 +177,7 @@ export class TooManyRequestsError extends Schema.TaggedError<TooManyRequestsErro
 export const AdminError = Schema.Union([
   InvalidRequestError,
   UnauthorizedError,
+  TooManyWrongTokensError,
   ForbiddenError,
   CircuitNotFoundError,
   MethodNotAllowedError,
@@ -702,7 +717,7 @@ export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience
 
 /**
  * Middleware of every endpoint but `/health` and `/health/live`: requires the
- * bearer token.
+ * bearer token, then refuses unknown query parameters.
  *
  * @stability unstable
  * @category middleware
@@ -710,7 +725,7 @@ export class Guard extends HttpApiMiddleware.Service<Guard>()("effect-resilience
  */
 export class Authorization extends HttpApiMiddleware.Service<Authorization>()("effect-resilience/admin/Authorization", {
   security: { bearer: HttpApiSecurity.bearer },
-  error: [UnauthorizedError, ForbiddenError]
+  error: [InvalidRequestError, UnauthorizedError, TooManyWrongTokensError, ForbiddenError]
 }) {}
 
 /**

@@ -67,6 +67,19 @@ export const checkFunction = <F>(field: string, value: F): F =>
 export const checkString = <S extends string>(field: string, value: S): S =>
   typeof value === "string" ? value : refuse(field, "a string", value)
 
+/**
+ * The name of a circuit or of what is beside one. It goes into a path of the
+ * admin API and into series, as UTF-8: URLs take `.` and `..` for directories
+ * however they are encoded, and half of a character has no encoding.
+ */
+export const checkName = <S extends string>(field: string, name: S): S => {
+  if (typeof name !== "string" || name === "") return refuse(field, "a string that is not empty", name)
+  if (name === "." || name === "..") {
+    return refuse(field, "a name other than \".\" and \"..\", which no URL can have", name)
+  }
+  return /[\ud800-\udfff]/u.test(name) ? refuse(field, "made of whole characters", name) : name
+}
+
 /** A list of items. The first that is not accepted is named by its index. */
 export const checkList = <L>(
   field: string,

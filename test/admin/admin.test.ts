@@ -501,7 +501,7 @@ describe("changes", () => {
         const refused = { message: "admin_change_refused", level: "Warn", remote_address: "127.0.0.1" }
         assert.deepStrictEqual(lines, [
           { ...refused, action: "resetAll", why: "the bearer token is wrong" },
-          { ...refused, action: "disable", why: "a change needs a bearer token" }
+          { ...refused, action: "disable", circuit_breaker: "x", why: "a change needs a bearer token" }
         ])
       })
     ))
@@ -561,7 +561,9 @@ describe("changes", () => {
 describe("the token", () => {
   it.effect("is needed for each change, and a wrong one changes nothing", () =>
     Effect.gen(function*() {
-      const server = yield* start()
+      // Open for longer than it takes to try all tokens one by one.
+      const defaults = CircuitPolicy.make({ consecutiveFailures: 2, openDuration: "1 day" })
+      const server = yield* start({}, CircuitBreakerRegistry.layer({ defaults }))
       yield* trip(server, "payment-api")
       const paths = [...commands.map((command) => `/circuits/payment-api/${command}`), "/reset-all"]
       const wrong = [
@@ -586,6 +588,7 @@ describe("the token", () => {
           assert.strictEqual(answer.status, 401, `${path} ${JSON.stringify(headers)}`)
           assert.strictEqual(answer.headers["www-authenticate"], "Bearer")
           assert.strictEqual(answer.json._tag, "UnauthorizedError")
+          yield* TestClock.adjust("10 seconds")
         }
         assert.strictEqual((yield* ask(server, { path: `${path}?token=${TOKEN}`, body: who })).status, 401)
       }
@@ -949,7 +952,17 @@ describe("the OpenAPI document", () => {
         "/openapi.json"
       ])
       const forceOpen = json.paths["/circuits/{name}/force-open"].post
-      assert.sameMembers(Object.keys(forceOpen.responses), ["200", "400", "401", "403", "404", "413", "415", "503"])
+      assert.sameMembers(Object.keys(forceOpen.responses), [
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "413",
+        "415",
+        "429",
+        "503"
+      ])
       assert.deepStrictEqual(forceOpen.security, [{ bearer: [] }])
       assert.deepStrictEqual(json.paths["/health"].get.security, [])
       assert.include(Object.keys(json.paths["/events"].get.responses["200"].content), "text/event-stream")

@@ -107,6 +107,35 @@ describe("the Host header", () => {
   })
 })
 
+describe("an address that stands for none", () => {
+  const hosts = [
+    "0.0.0.0",
+    "0.0.0.0:9700",
+    "00.0.0.00",
+    "0.1.2.3",
+    "[::]",
+    "[::]:9700",
+    "[0:0:0:0:0:0:0:0]",
+    "[0::0]",
+    "[0000::]",
+    "[::0.0.0.0]",
+    "[::ffff:0.0.0.0]",
+    "[::ffff:0:0]",
+    "[::FFFF:0.0.0.7]"
+  ]
+
+  it("is refused as Host, in any spelling, also if it is listed", () => {
+    for (const host of hosts) assert.isTrue(refused({ host }, "GET", [host]), host)
+    for (const host of ["0", "0x0", "0.0", "000.000.000.000", "[:::]", "[0]"]) assert.isTrue(refused({ host }), host)
+    assert.isTrue(refused({}, "GET", [], "http://0.0.0.0:9700/config"))
+    for (const host of ["10.0.0.0", "[::1]", "[fe80::]", "[::ffff:127.0.0.1]"]) assert.isFalse(refused({ host }), host)
+  })
+
+  it("cannot be listed", () => {
+    for (const host of hosts) assert.isFalse(Guard.isHost(host), host)
+  })
+})
+
 describe("the site of a request", () => {
   const host = "localhost:9700"
 
@@ -143,12 +172,40 @@ describe("the site of a request", () => {
     }
   })
 
+  it("is told by Referer where the browser says no better", () => {
+    const other = { host: "10.1.2.3:9700", referer: "http://evil.example/" }
+    for (const referer of ["http://evil.example/", "http://10.1.2.3/", "http://10.1.2.3:9700@evil.example/", "", "x"]) {
+      for (const method of ["GET", "POST"]) assert.isTrue(refused({ ...other, referer }, method), referer)
+    }
+    for (const referer of ["http://10.1.2.3:9700/dashboard", "http://10.1.2.3:9700?q", "http://10.1.2.3:9700"]) {
+      assert.isFalse(refused({ ...other, referer }), referer)
+    }
+    assert.isFalse(refused({ ...other, referer: "https://admin.example.com/x" }, "POST", ["admin.example.com"]))
+    assert.isFalse(refused({ ...other, "sec-fetch-site": "same-origin" }))
+    assert.isFalse(refused({ ...other, origin: "http://10.1.2.3:9700" }))
+  })
+
+  it("does not matter to the page, which shows nothing of the program", () => {
+    const request = { headers: { host: "10.1.2.3", referer: "http://wiki.example/" }, method: "GET", url: "/" }
+    assert.isDefined(Guard.refusalOf(request, []))
+    assert.isUndefined(Guard.refusalOf(request, [], true))
+    const host = { ...request, headers: { ...request.headers, host: "evil.example" } }
+    assert.isDefined(Guard.refusalOf(host, [], true))
+  })
+
   it("does not matter where a link is followed, which shows that site nothing", () => {
     const link = { host, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" }
 
     assert.isFalse(refused(link, "GET"))
     assert.isTrue(refused(link, "POST"))
     assert.isTrue(refused({ ...link, "sec-fetch-dest": "iframe" }, "GET"))
+  })
+})
+
+describe("what strangers send", () => {
+  it("is quoted in one line, shortened, without characters that turn it around", () => {
+    assert.strictEqual(Guard.quote("a\nb\u202ec\u0085\u2028\ud800"), "\"a\\nb\\u202ec\\u0085\\u2028\\ud800\"")
+    assert.strictEqual(Guard.quote("x".repeat(81)), `"${"x".repeat(80)}…"`)
   })
 })
 

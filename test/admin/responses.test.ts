@@ -8,6 +8,7 @@ const message = "no"
 const errors = [
   [new AdminApi.InvalidRequestError({ message }), 400],
   [new AdminApi.UnauthorizedError({ message }), 401],
+  [new AdminApi.TooManyWrongTokensError({ message, retry_after: 7 }), 429],
   [new AdminApi.ForbiddenError({ message }), 403],
   [new AdminApi.CircuitNotFoundError({ circuit: "a", message }), 404],
   [new AdminApi.MethodNotAllowedError({ message }), 405],

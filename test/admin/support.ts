@@ -159,7 +159,12 @@ export interface Reader {
 /** Reads the events until the scope closes. */
 export const read = (
   { port }: Pick<Server, "port">,
-  options: { readonly path?: string; readonly headers?: http.OutgoingHttpHeaders; readonly paused?: boolean } = {}
+  options: {
+    readonly path?: string
+    readonly headers?: http.OutgoingHttpHeaders
+    readonly paused?: boolean
+    readonly localAddress?: string
+  } = {}
 ): Effect.Effect<Reader, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(() =>
@@ -173,7 +178,8 @@ export const read = (
           host: "127.0.0.1",
           agent: false,
           path: options.path ?? "/events",
-          headers: options.headers
+          headers: options.headers,
+          localAddress: options.localAddress
         }, (response) => {
           response.setEncoding("utf8")
           response.on("error", () => {

@@ -77,3 +77,93 @@ describe("inspect", () => {
       assert.isUndefined(settings.token)
     }))
 })
+
+describe("a variable that is unknown", () => {
+  const known = "known are RESILIENCE_ADMIN_TOKEN, RESILIENCE_ADMIN_CHANGES, RESILIENCE_ADMIN_READ_ACCESS, " +
+    "RESILIENCE_ADMIN_ALLOWED_HOSTS, RESILIENCE_ADMIN_HOST, RESILIENCE_ADMIN_PORT"
+
+  it.effect("is a mistake, however far from a known one", () =>
+    Effect.gen(function*() {
+      for (
+        const name of [
+          "RESILIENCE_ADMIN_READ",
+          "RESILIENCE_ADMIN_ACCESS",
+          "RESILIENCE_ADMIN_READ_ONLY",
+          "RESILIENCE_ADMIN_ALLOW_CHANGES",
+          "RESILIENCE_ADMIN_NOTHING"
+        ]
+      ) {
+        assert.deepStrictEqual((yield* inspect({ RESILIENCE_ADMIN_TOKEN: TOKEN, [name]: "token" })).problems, [
+          `${name} is unknown; ${known}`
+        ])
+      }
+      assert.deepStrictEqual((yield* inspect({ RESILIENCE_ADMIN_TOKEN: TOKEN, RESILIENSE_ADMIN_PORT: "1" })).problems, [
+        "RESILIENSE_ADMIN_PORT is unknown; did you mean RESILIENCE_ADMIN_PORT?"
+      ])
+    }))
+
+  it.effect("is neither one of the command line nor one of another program", () =>
+    Effect.gen(function*() {
+      const { problems } = yield* inspect({
+        RESILIENCE_ADMIN_TOKEN: TOKEN,
+        RESILIENCE_ADMIN_URL: "http://127.0.0.1:9700",
+        RESILIENCE_ADMIN_BY: "ada",
+        RESILIENCE_HOME: "/",
+        RESILIENCE_ADMINISTRATOR: "ada"
+      })
+      assert.deepStrictEqual(problems, [])
+    }))
+})
+
+describe("a token that is guessed easily", () => {
+  const problemsOf = (token: string) =>
+    Effect.map(inspect({ RESILIENCE_ADMIN_TOKEN: token }), ({ problems }) => problems)
+
+  it.effect("is refused with one message, which does not show it", () =>
+    Effect.gen(function*() {
+      for (
+        const token of [
+          "a".repeat(16),
+          "0".repeat(64),
+          "abababababababab",
+          "aabbccddaabbccdd",
+          "8d0f1c538d0f1c53",
+          "changemechangeme",
+          "change-me-change-me",
+          "Password12345678",
+          "my-secret-token!",
+          "THIS_IS_THE_ADMIN_TOKEN",
+          "12345678901234567890",
+          "your-token-here-1",
+          "effect-resilience-admin"
+        ]
+      ) {
+        const problems = yield* problemsOf(token)
+        assert.deepStrictEqual(problems, [
+          "RESILIENCE_ADMIN_TOKEN must not be made of well-known words or of a few characters again and again, " +
+          "take one of `openssl rand -hex 32`; what is set is not shown"
+        ], token)
+        assert.throws(
+          () => Admin.layer({ token: Redacted.make(token) }),
+          RangeError,
+          "Admin.layer: token must not be made of well-known words"
+        )
+      }
+    }))
+
+  it.effect("is not one that was drawn at random, with a word before it or without", () =>
+    Effect.gen(function*() {
+      for (
+        const token of [
+          TOKEN,
+          "8d0f1c53a8e94e2b",
+          "admin-8d0f1c53a8e94e2b",
+          "5f2b8e0c7a914d3686b1f0e2d4c59a7788e6f1b2c3d4a5968790f1e2d3c4b5a6",
+          "k3y!Vq_9zTm#Lw7Rp",
+          "c2VjcmV0LXRva2VuLWZvci10ZXN0cw=="
+        ]
+      ) {
+        assert.deepStrictEqual(yield* problemsOf(token), [], token)
+      }
+    }))
+})

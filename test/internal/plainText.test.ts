@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isOneLine, replaceUnsafe } from "../../src/internal/plainText.ts"
+import { escapeJson, escapeUnsafe, isOneLine } from "../../src/internal/plainText.ts"
 
 /** The first and the last of each range, and what is beside them. */
 const CONTROLS = ["\u0000", "\u001f", "\u007f", "\u009f", "\u2028", "\u2029"]
-const DIRECTIONS = ["\u202a", "\u202e", "\u2066", "\u2069"]
-const PLAIN = [" ", "~", "\u00a0", "\u2027", "\u202f", "\u2065", "\u206a", "支", "é", "👩‍👩‍👧"]
+const DIRECTIONS = ["\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069"]
+const HALVES = ["\ud800", "\udbff", "\udc00", "\udfff"]
+const PLAIN = [" ", "~", "\u00a0", "\u200d", "\u2010", "\u2027", "\u202f", "\u2065", "\u206a", "支", "é", "👩‍👩‍👧"]
 
 describe("one line", () => {
   it("has no control character and no line break", () => {
@@ -20,12 +21,21 @@ describe("one line", () => {
 })
 
 describe("unsafe characters", () => {
-  it("are replaced, each of them, and no others", () => {
-    const replace = (text: string) => replaceUnsafe(text, (char) => `<${char.charCodeAt(0).toString(16)}>`)
-    for (const char of [...CONTROLS, ...DIRECTIONS]) {
-      const shown = `<${char.charCodeAt(0).toString(16)}>`
-      assert.strictEqual(replace(`a${char}b${char}`), `a${shown}b${shown}`)
+  const code = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
+
+  it("are escaped, each of them, and no others", () => {
+    for (const char of [...CONTROLS, ...DIRECTIONS, ...HALVES]) {
+      assert.strictEqual(escapeUnsafe(`a${char}b${char}`), `a${code(char)}b${code(char)}`)
     }
-    assert.strictEqual(replace(PLAIN.join("")), PLAIN.join(""))
+    assert.strictEqual(escapeUnsafe("a\nb\rc\td"), "a\\nb\\rc\\td")
+    assert.strictEqual(escapeUnsafe(PLAIN.join("")), PLAIN.join(""))
+  })
+
+  it("are escaped in JSON, which stays that of the same value in the same lines", () => {
+    const value = { name: [...CONTROLS, ...DIRECTIONS, ...HALVES, ...PLAIN, "\n"].join("a") }
+    const json = escapeJson(JSON.stringify(value, undefined, 2))
+    assert.deepStrictEqual(JSON.parse(json), value)
+    assert.strictEqual(json.split("\n").length, 3)
+    for (const char of [...CONTROLS, ...DIRECTIONS]) assert.notInclude(json, char)
   })
 })

@@ -10,27 +10,23 @@ import type * as Scope from "effect/Scope"
 import type * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { TooManyRequestsError } from "../AdminApi.ts"
-import type { Admission } from "./load.ts"
+import { type Admission, READ_MILLIS } from "./load.ts"
 import { clientOf, disconnect, type Request } from "./request.ts"
-import { respond } from "./responses.ts"
 
-/** The time in which a client must read an answer, before its connection is closed. */
-const READ_TIMEOUT = "30 seconds"
-
-/** Answers if there is room. The room is free again once the client has read the answer or is gone. */
+/** Answers if there is room, or fails. The room is free again once the client has read the answer or is gone. */
 export const admit = <E, R>(
   admission: Admission,
   request: Request,
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
   inTurn?: Semaphore.Semaphore
-): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Scope.Scope> =>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, E | TooManyRequestsError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const client = clientOf(request)
     const place = yield* Effect.acquireRelease(
       Effect.sync(() => admission.enter(client)),
       (place) => Effect.sync(() => place?.leave())
     )
-    if (place === undefined) return tooBusy()
+    if (place === undefined) return yield* tooBusy()
     const carried = Effect.suspend(() =>
       place.isCrowded() ? Effect.undefined : Effect.map(answer, (response) => {
         const { body } = response
@@ -38,12 +34,12 @@ export const admit = <E, R>(
       })
     )
     const response = yield* inTurn === undefined ? carried : inTurn.withPermits(1)(carried)
-    if (response === undefined) return tooBusy()
+    if (response === undefined) return yield* tooBusy()
     const { body } = response
     // Readers of events stay, and have their own limit.
     if (body._tag === "Stream") place.leave()
     if (body._tag !== "Uint8Array") return response
-    yield* Effect.sleep(READ_TIMEOUT).pipe(
+    yield* Effect.sleep(READ_MILLIS).pipe(
       Effect.andThen(Effect.sync(() => {
         place.leave()
         disconnect(client)
@@ -53,10 +49,8 @@ export const admit = <E, R>(
     return readToTheEnd(request, response, body)
   })
 
-const tooBusy = () => {
-  const message = "as many answers as are allowed are under way or not read yet; try again later"
-  return respond(new TooManyRequestsError({ message }), { "retry-after": "1" })
-}
+const tooBusy = () =>
+  new TooManyRequestsError({ message: "as many answers as are allowed are under way or not read yet; try again later" })
 
 /**
  * Keeps the scope of the request open until the client has the whole answer:

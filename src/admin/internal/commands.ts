@@ -3,8 +3,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import { type CircuitBreaker, withNote } from "../../CircuitBreaker.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
+import { escapeUnsafe } from "../../internal/plainText.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { parseDuration } from "../../internal/time/durationText.ts"
 import { type Change, type ForceOpen, InvalidRequestError } from "../AdminApi.ts"
@@ -68,11 +70,16 @@ export const resetAll = (
 
 const noteOf = ({ by, reason }: Change): string => `${reason} (by ${by})`
 
-type Fields = Readonly<Record<string, string | number>>
+type Fields = Record.ReadonlyRecord<string, string | number>
 
 const logChange = (request: Request, { by, reason }: Change, action: string, fields: Fields) =>
   Effect.logWarning(action).pipe(
-    Effect.annotateLogs({ ...fields, by, reason, remote_address: addressOf(request) ?? "unknown" }),
+    Effect.annotateLogs({
+      ...Record.map(fields, (value) => typeof value === "string" ? escapeUnsafe(value) : value),
+      by: escapeUnsafe(by),
+      reason: escapeUnsafe(reason),
+      remote_address: addressOf(request) ?? "unknown"
+    }),
     writeLog
   )
 

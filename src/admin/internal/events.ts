@@ -5,31 +5,32 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as AdminApi from "../AdminApi.ts"
+import { readerOf } from "./request.ts"
 import type { Resources } from "./resources.ts"
 
-export const eventHandlers = ({ calls, feed }: Resources) =>
+export const eventHandlers = ({ calls, feed, sweeps }: Resources) =>
   HttpApiBuilder.group(
     AdminApi.Api,
     "events",
     (handlers) =>
       handlers.handle(
         "subscribe",
-        Effect.fnUntraced(function*({ headers, query }) {
+        Effect.fnUntraced(function*({ headers, query, request }) {
           const bytes = yield* feed.subscribe({
             circuit: query.circuit,
             calls: query.calls === "true",
             lastEventId: headers["last-event-id"]
-          })
-          if (bytes === undefined) {
-            const limit = feed.maxSubscribers
-            const message = `${limit} clients read the events already; try again later`
-            return yield* new AdminApi.TooManySubscribersError({ limit, message })
-          }
+          }, readerOf(request))
+          yield* sweeps
           if (query.calls === "true") yield* calls
           return HttpServerResponse.stream(bytes, {
             contentType: "text/event-stream",
-            // Keeps proxies from collecting what comes in small pieces.
-            headers: { "x-accel-buffering": "no" }
+            headers: {
+              // A connection that has ended its stream must not hold up a server that ends.
+              connection: "close",
+              // Keeps proxies from collecting what comes in small pieces.
+              "x-accel-buffering": "no"
+            }
           })
         })
       )

@@ -11,7 +11,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallEnded, CircuitChange, StateChanged } from "../../CircuitEvent.ts"
-import { type EventsLost, LiveEvent } from "../AdminApi.ts"
+import { type EventsLost, LiveEvent, TooManySubscribersError } from "../AdminApi.ts"
+import { type Client, READ_MILLIS, shareOf } from "./load.ts"
 
 // -----------------------------------------------------------------------------
 // history
@@ -102,12 +103,25 @@ const lost = (reason: EventsLost["reason"], count: number | null): Uint8Array =>
 
 const HEARTBEAT = utf8.encode(": heartbeat\n\n")
 
+/** Bytes that wait for one slow reader, that are kept for those who come back, and that are handed over at once. */
+const MAX_WAITING = 1_048_576
+const MAX_KEPT = 4_194_304
+const PIECE = 65_536
+
+/** A client of the feed, as the platform shows it. */
+export interface Reader extends Client {
+  /** Whether its server takes no new connections, as it is about to end. */
+  readonly isClosing: () => boolean
+  readonly disconnect: () => void
+}
+
 /** Tells the events to whoever subscribes. Nobody can make it wait. */
 export class Feed {
   readonly maxSubscribers: number
   private readonly subscribers = new Set<Subscriber>()
   private readonly buffer: number
   private readonly kept: Array<Frame> = []
+  private keptBytes = 0
   private readonly maxKept: number
   /** Of this run: numbers begin anew with each. */
   private readonly run: string
@@ -131,7 +145,12 @@ export class Feed {
     const number = ++this.number
     const bytes = render(event, `${this.run}-${number}`)
     this.kept.push({ number, circuit: event.circuit, bytes })
-    if (this.kept.length > this.maxKept) this.forgotten = this.kept.shift()!.number
+    this.keptBytes += bytes.length
+    while (this.kept.length > this.maxKept || (this.keptBytes > MAX_KEPT && this.kept.length > 1)) {
+      const { bytes, number } = this.kept.shift()!
+      this.keptBytes -= bytes.length
+      this.forgotten = number
+    }
     for (const subscriber of this.subscribers) {
       if (wants(subscriber.wish, event.circuit)) subscriber.push(bytes)
     }
@@ -154,29 +173,68 @@ export class Feed {
     }
   }
 
+  /**
+   * Ends the streams of a server that is about to end, which would wait for
+   * them, and evicts who has not taken anything for too long. To be called again
+   * and again, with the time in milliseconds.
+   */
+  sweep(now: number): void {
+    for (const subscriber of this.subscribers) {
+      if (subscriber.reader.isClosing()) subscriber.end()
+      if (subscriber.isStuck(now)) this.evict(subscriber)
+    }
+  }
+
+  private evict(subscriber: Subscriber): void {
+    this.subscribers.delete(subscriber)
+    subscriber.drop()
+    subscriber.reader.disconnect()
+  }
+
   end(): void {
     this.ended = true
     for (const subscriber of this.subscribers) subscriber.end()
   }
 
-  /** The bytes of the events until the scope closes; `undefined` if there are too many subscribers. */
-  subscribe(wish: Wish): Effect.Effect<Stream.Stream<Uint8Array> | undefined, never, Scope.Scope> {
+  /** The bytes of the events until the scope closes. */
+  subscribe(
+    wish: Wish,
+    reader: Reader
+  ): Effect.Effect<Stream.Stream<Uint8Array>, TooManySubscribersError, Scope.Scope> {
     return Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => {
-          if (this.subscribers.size >= this.maxSubscribers) return undefined
-          const subscriber = new Subscriber(wish, this.buffer, this.missed(wish))
+        Effect.suspend(() => {
+          const refusal = this.refuse(reader)
+          if (refusal !== undefined) return Effect.fail(refusal)
+          const subscriber = new Subscriber(wish, reader, this.buffer, this.missed(wish))
           if (this.ended) subscriber.end()
           this.subscribers.add(subscriber)
-          return subscriber
+          return Effect.succeed(subscriber)
         }),
-        (subscriber) =>
-          Effect.sync(() => {
-            if (subscriber !== undefined) this.subscribers.delete(subscriber)
-          })
+        (subscriber) => Effect.sync(() => this.subscribers.delete(subscriber))
       ),
-      (subscriber) => subscriber?.stream
+      (subscriber) => subscriber.stream
     )
+  }
+
+  /** One address may have half of the places, as of the answers. */
+  private refuse({ address }: Reader): TooManySubscribersError | undefined {
+    const total = this.maxSubscribers
+    if (this.subscribers.size >= total) {
+      return new TooManySubscribersError({
+        limit: total,
+        message: `${total} clients read the events already; try again later`
+      })
+    }
+    const share = shareOf("address", total)
+    let places = 0
+    for (const { reader } of this.subscribers) {
+      if (reader.address === address) places++
+    }
+    return places < share ? undefined : new TooManySubscribersError({
+      limit: share,
+      message: `${share} clients of this address read the events already; try again later`
+    })
   }
 
   /** What a new subscriber is sent first. It ends with where it stands, so that whoever comes back misses nothing. */
@@ -196,25 +254,31 @@ export class Feed {
 
 class Subscriber {
   readonly wish: Wish
+  readonly reader: Reader
   /** What is sent first, however much it is. */
-  private backlog: ReadonlyArray<Uint8Array>
+  private backlog: Array<Uint8Array>
   private waiting: Array<Uint8Array> = []
+  private waitingBytes = 0
   private dropped = 0
   private isBeating = false
   private ended = false
+  /** When it was first seen that something waits, since the client took something. */
+  private waitingSince: number | undefined
   private readonly latch = Latch.makeUnsafe(true)
   private readonly capacity: number
 
-  constructor(wish: Wish, capacity: number, backlog: ReadonlyArray<Uint8Array>) {
+  constructor(wish: Wish, reader: Reader, capacity: number, backlog: ReadonlyArray<Uint8Array>) {
     this.wish = wish
+    this.reader = reader
     this.capacity = capacity
-    this.backlog = backlog
+    this.backlog = [...backlog]
   }
 
   push(bytes: Uint8Array): void {
     this.waiting.push(bytes)
-    if (this.waiting.length > this.capacity) {
-      this.waiting.shift()
+    this.waitingBytes += bytes.length
+    while (this.waiting.length > this.capacity || (this.waitingBytes > MAX_WAITING && this.waiting.length > 1)) {
+      this.waitingBytes -= this.waiting.shift()!.length
       this.dropped++
     }
     this.latch.openUnsafe()
@@ -230,8 +294,29 @@ class Subscriber {
     this.latch.openUnsafe()
   }
 
+  /** Forgets what waits. */
+  drop(): void {
+    this.backlog = []
+    this.waiting = []
+    this.waitingBytes = 0
+    this.isBeating = false
+    this.end()
+  }
+
+  /** Whether the client has taken nothing for too long. At the end it has a moment, from one look to the next. */
+  isStuck(now: number): boolean {
+    const isWaiting = this.ended || this.isBeating || this.backlog.length > 0 || this.waiting.length > 0
+    if (!isWaiting) return false
+    if (this.waitingSince === undefined) {
+      this.waitingSince = now
+      return false
+    }
+    return this.ended || now - this.waitingSince >= READ_MILLIS
+  }
+
   get stream(): Stream.Stream<Uint8Array> {
     const pull: Effect.Effect<readonly [Uint8Array, ...Array<Uint8Array>], Cause.Done<void>> = Effect.suspend(() => {
+      this.waitingSince = undefined
       const [first, ...rest] = this.take()
       if (first !== undefined) return Effect.succeed([first, ...rest] as const)
       if (this.ended) return Cause.done()
@@ -242,12 +327,20 @@ class Subscriber {
   }
 
   private take(): ReadonlyArray<Uint8Array> {
-    const { backlog, dropped, isBeating, waiting } = this
-    this.backlog = []
-    this.waiting = []
-    this.dropped = 0
+    const { dropped, isBeating } = this
     this.isBeating = false
-    const frames = dropped === 0 ? [...backlog, ...waiting] : [...backlog, lost("SlowReader", dropped), ...waiting]
+    if (this.backlog.length > 0) return takePiece(this.backlog)
+    this.dropped = 0
+    const frames = takePiece(this.waiting)
+    for (const { length } of frames) this.waitingBytes -= length
+    if (dropped > 0) return [lost("SlowReader", dropped), ...frames]
     return frames.length === 0 && isBeating ? [HEARTBEAT] : frames
   }
+}
+
+/** Takes the first frames, at least one if there is any. */
+const takePiece = (frames: Array<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  let [count, bytes] = [0, 0]
+  while (count < frames.length && bytes < PIECE) bytes += frames[count++]!.length
+  return frames.splice(0, count)
 }

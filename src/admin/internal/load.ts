@@ -18,6 +18,13 @@ interface Load {
 /** Of what a server takes, one address may take half, and one connection an eighth. */
 const SHARES = { connection: 1 / 8, address: 1 / 2 } as const
 
+/** The part of a number of places that one address or connection may take. */
+export const shareOf = (whose: keyof typeof SHARES, places: number): number =>
+  Math.max(1, Math.floor(places * SHARES[whose]))
+
+/** The time in which a client must take something of what waits for it, before its connection is closed. */
+export const READ_MILLIS = 30_000
+
 export interface Client {
   /** The connection itself, where the platform has one. */
   readonly connection: object | undefined

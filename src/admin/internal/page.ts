@@ -19,7 +19,7 @@ export const dashboard = (settings: Settings, admission: Admission) => {
     (text) => text.replaceAll("/circuits", `${settings.prefix}/circuits`)
   )
   return HttpRouter.add("GET", "/dashboard", (request) => {
-    const refusal = refusalOf(settings, request)
+    const refusal = refusalOf(settings, request, true)
     const page = Effect.succeed(
       refusal === undefined
         ? HttpServerResponse.text(html, {
@@ -32,6 +32,6 @@ export const dashboard = (settings: Settings, admission: Admission) => {
         })
         : respond(forbidden(refusal))
     )
-    return admit(admission, request, page)
+    return Effect.catch(admit(admission, request, page), (error) => Effect.succeed(respond(error)))
   })
 }

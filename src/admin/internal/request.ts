@@ -5,6 +5,7 @@
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
 import { refusalOf as refusalOfHead } from "./guard.ts"
+import type { Reader } from "./feed.ts"
 import type { Client } from "./load.ts"
 import type { Settings } from "./settings.ts"
 
@@ -22,11 +23,21 @@ export const clientOf = (request: Request): Client => {
   }
 }
 
+/** The client of a request whose answer goes on. */
+export const readerOf = (request: Request): Reader => {
+  const client = clientOf(request)
+  const { server } = (client.connection ?? {}) as { readonly server?: { readonly listening?: unknown } }
+  return { ...client, isClosing: () => server?.listening === false, disconnect: () => disconnect(client) }
+}
+
 export const disconnect = ({ connection }: Client): void => {
   const { destroy } = (connection ?? {}) as { readonly destroy?: unknown }
   if (typeof destroy === "function") destroy.call(connection)
 }
 
 /** Why the request is refused, whatever its token. */
-export const refusalOf = ({ allowedHosts }: Settings, { headers, method, originalUrl }: Request) =>
-  refusalOfHead({ headers, method, url: originalUrl }, allowedHosts)
+export const refusalOf = (
+  { allowedHosts }: Settings,
+  { headers, method, originalUrl }: Request,
+  isOpenToLinks?: boolean
+) => refusalOfHead({ headers, method, url: originalUrl }, allowedHosts, isOpenToLinks)

@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { type TierFlows, watchFlows } from "../../internal/tiers/flow.ts"
+import { nowMillis } from "../../internal/time/monotonic.ts"
 import { Feed, History } from "./feed.ts"
 import { fromMonitor, type HealthSource } from "./health.ts"
 import { Admission } from "./load.ts"
@@ -25,8 +26,12 @@ export interface Resources {
   readonly admission: Admission
   /** Publishes calls as well, until the scope closes. */
   readonly calls: Effect.Effect<unknown, never, Scope.Scope>
+  /** Ends streams that hold up what is to end, until the scope closes. */
+  readonly sweeps: Effect.Effect<unknown, never, Scope.Scope>
   readonly health: HealthSource | undefined
 }
+
+const SWEEP = "250 millis"
 
 /** Follows the registry until the scope closes. */
 export const acquire = Effect.fnUntraced(function*(
@@ -56,6 +61,13 @@ export const acquire = Effect.fnUntraced(function*(
       Effect.forkScoped({ startImmediately: true })
     )
   })
+  // Node does not tell that a server begins to end, so it is looked for while anybody reads.
+  const sweeps = yield* RcRef.make({
+    acquire: Effect.map(nowMillis, (now) => feed.sweep(now)).pipe(
+      Effect.schedule(Schedule.spaced(SWEEP)),
+      Effect.forkScoped
+    )
+  })
   yield* Effect.sync(() => feed.beat()).pipe(
     Effect.schedule(Schedule.spaced(settings.heartbeat)),
     Effect.forkScoped
@@ -68,6 +80,7 @@ export const acquire = Effect.fnUntraced(function*(
     flows: watchFlows(registry),
     admission: new Admission({ requests: settings.maxRequests, bytes: settings.maxAnswerBytes }),
     calls: RcRef.get(calls),
+    sweeps: RcRef.get(sweeps),
     health: settings.health === undefined
       ? yield* fromMonitor
       : { status: settings.health, summary: settings.health }

@@ -44,6 +44,11 @@ const NAMES = {
 
 const ALL_NAMES = Object.values(NAMES)
 
+/** What the command line reads, which may run in the same environment. */
+const KNOWN: ReadonlyArray<string> = [...ALL_NAMES, "RESILIENCE_ADMIN_URL", "RESILIENCE_ADMIN_BY"]
+
+const PREFIX = "RESILIENCE_ADMIN_"
+
 const DEFAULTS: Access & Address = {
   token: undefined,
   changes: true,
@@ -134,8 +139,14 @@ export const problemsOfAccess = (
     const reason = changes ? `unless ${nameOf("changes")} is false` : `since ${nameOf("readAccess")} is "token"`
     found.push(`${nameOf("token")} must be set to ${accepted}, ${reason}`)
   }
-  if (token !== undefined && !/^[\x21-\x7e]{16,}$/.test(Redacted.value(token))) {
+  const text = token === undefined ? undefined : Redacted.value(token)
+  if (text !== undefined && !/^[\x21-\x7e]{16,}$/.test(text)) {
     found.push(`${nameOf("token")} must be ${accepted}; what is set is not shown`)
+  } else if (text !== undefined && isGuessable(text)) {
+    found.push(
+      `${nameOf("token")} must not be made of well-known words or of a few characters again and again, take one of ` +
+        "`openssl rand -hex 32`; what is set is not shown"
+    )
   }
   for (const host of allowedHosts) {
     if (isHost(host)) continue
@@ -148,14 +159,77 @@ export const problemsOfAccess = (
   return found
 }
 
-/** A misspelt variable would count as not set, and leave open what was meant to be closed. */
-const misspelt: Effect.Effect<ReadonlyArray<string>> = Effect.gen(function*() {
+/** Words that stand in examples, and that whoever guesses tries first. */
+const WELL_KNOWN = [
+  "1234567890",
+  "administrator",
+  "placeholder",
+  "qwertyuiop",
+  "asdfghjkl",
+  "resilience",
+  "change",
+  "default",
+  "example",
+  "insecure",
+  "letmein",
+  "password",
+  "passwort",
+  "replace",
+  "welcome",
+  "bearer",
+  "effect",
+  "foobar",
+  "qwerty",
+  "secret",
+  "sample",
+  "admin",
+  "dummy",
+  "insert",
+  "login",
+  "token",
+  "guest",
+  "demo",
+  "here",
+  "pass",
+  "root",
+  "test",
+  "user",
+  "your",
+  "auth",
+  "key",
+  "the",
+  "this",
+  "me",
+  "my"
+]
+
+/** So many characters must be other than well-known words where there are any. */
+const UNKNOWN = 12
+
+const MIN_DIFFERENT = 5
+
+const isGuessable = (token: string): boolean => {
+  if (new Set(token).size < MIN_DIFFERENT || /^(.{1,8})\1+$/.test(token)) return true
+  const rest = WELL_KNOWN.reduce(
+    (rest, word) => rest.replaceAll(word, ""),
+    token.toLowerCase().replace(/[^a-z0-9]/g, "")
+  )
+  return rest.length < Math.min(UNKNOWN, token.replace(/[^a-zA-Z0-9]/g, "").length)
+}
+
+/**
+ * A variable that is misspelt, or that does not exist, would count as not set
+ * and leave open what was meant to be closed.
+ */
+const unknown: Effect.Effect<ReadonlyArray<string>> = Effect.gen(function*() {
   const isOurs = (word: string) => distance(word, "RESILIENCE") <= TYPO
   // Only what is read by name can fail.
   const texts = yield* Effect.orDie(readAll(yield* ConfigProvider.ConfigProvider, [], isOurs))
   return Array.from(texts.keys()).flatMap((name) => {
-    const meant = ALL_NAMES.some((known) => known === name) ? undefined : closest(name, ALL_NAMES, TYPO)
-    return meant === undefined ? [] : [`${name} is unknown; did you mean ${meant}?`]
+    if (KNOWN.includes(name)) return []
+    const meant = closest(name, KNOWN, TYPO)
+    if (meant !== undefined) return [`${name} is unknown; did you mean ${meant}?`]
+    return name.startsWith(PREFIX) ? [`${name} is unknown; known are ${ALL_NAMES.join(", ")}`] : []
   })
 })
 
@@ -171,7 +245,7 @@ export const orFail = <A>(part: Config.Config<Part<A>>): Config.Config<A> =>
   )
 
 export const loadAccess: Effect.Effect<Access, Config.ConfigError> = Effect.flatMap(
-  misspelt,
+  unknown,
   (problems): Effect.Effect<Access, Config.ConfigError> =>
     problems.length === 0 ? orFail(access) : Effect.fail(configError(problems))
 )
@@ -183,7 +257,7 @@ export const inspect: Effect.Effect<Inspection> = Effect.gen(function*() {
     settings: { ...DEFAULTS, ...ofAccess.settings, ...ofAddress.settings },
     variables: ALL_NAMES.filter((_, index) => isSet[index]),
     // What cannot be read is so for both.
-    problems: Array.from(new Set([...yield* misspelt, ...ofAccess.problems, ...ofAddress.problems]))
+    problems: Array.from(new Set([...yield* unknown, ...ofAccess.problems, ...ofAddress.problems]))
   }
 })
 

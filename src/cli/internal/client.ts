@@ -15,7 +15,7 @@ import type * as Schema from "effect/Schema"
 import * as Admin from "../../admin/Admin.ts"
 import * as AdminApi from "../../admin/AdminApi.ts"
 import { CommandError, exitCodes } from "../CommandError.ts"
-import { clean } from "./text.ts"
+import { clean, quote } from "./text.ts"
 import { closest, TYPO } from "../../internal/spelling.ts"
 
 export const invalid = (message: string): CommandError => new CommandError({ exitCode: exitCodes.invalid, message })
@@ -26,6 +26,7 @@ type ApiError =
   | Cause.TimeoutError
   | AdminApi.InvalidRequestError
   | AdminApi.UnauthorizedError
+  | AdminApi.TooManyWrongTokensError
   | AdminApi.ForbiddenError
   | AdminApi.CircuitNotFoundError
   | AdminApi.BodyTooLargeError
@@ -46,6 +47,7 @@ const toCommandError = (url: string, hasToken: boolean) => (error: ApiError): Co
           ? `${url} does not accept the token`
           : `${url} asks for a token: set RESILIENCE_ADMIN_TOKEN, or use --token-file`
       })
+    case "TooManyWrongTokensError":
     case "ForbiddenError":
       return new CommandError({ exitCode: exitCodes.refused, message: `${url} refuses that: ${clean(error.message)}` })
     case "CircuitNotFoundError":
@@ -135,7 +137,7 @@ const findUrl = Effect.fnUntraced(function*({ url }: Target): Effect.fn.Return<s
   return /^[1-9]\d{0,4}$/.test(port.value) && Number(port.value) <= 65_535
     ? `http://127.0.0.1:${port.value}`
     : yield* invalid(
-      `RESILIENCE_ADMIN_PORT=${JSON.stringify(clean(port.value))} is no port to connect to: set --url or ` +
+      `RESILIENCE_ADMIN_PORT=${quote(port.value)} is no port to connect to: set --url or ` +
         "RESILIENCE_ADMIN_URL"
     )
 })
@@ -145,7 +147,7 @@ export const checkUrl = (name: string, text: string): Effect.Effect<string, Comm
   const accepted = "must be a URL such as http://127.0.0.1:9700 or https://host/prefix"
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     // It may hold a password, in a form that nobody can read.
-    const shown = text.includes("@") ? "what is set is not shown" : `got ${JSON.stringify(clean(text))}`
+    const shown = text.includes("@") ? "what is set is not shown" : `got ${quote(text)}`
     return Effect.fail(invalid(`${name} ${accepted}; ${shown}`))
   }
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
@@ -168,9 +170,9 @@ const findToken = Effect.fnUntraced(function*(
     const path = tokenFile.value
     const text = yield* Effect.mapError(
       files.readFileString(path),
-      () => invalid(`--token-file ${JSON.stringify(clean(path))} cannot be read`)
+      () => invalid(`--token-file ${quote(path)} cannot be read`)
     )
-    return Option.some(yield* checkToken(`--token-file ${JSON.stringify(clean(path))}`, text.trim()))
+    return Option.some(yield* checkToken(`--token-file ${quote(path)}`, text.trim()))
   }
   const set = yield* variable("RESILIENCE_ADMIN_TOKEN")
   return Option.isNone(set) ? Option.none() : Option.some(yield* checkToken("RESILIENCE_ADMIN_TOKEN", set.value))
@@ -217,7 +219,7 @@ export const withSuggestion = <A, R>(
               ? error
               : new CommandError({
                 ...error,
-                message: `${error.message}; did you mean ${JSON.stringify(clean(meant))}?`
+                message: `${error.message}; did you mean ${quote(meant)}?`
               })
           )
         )

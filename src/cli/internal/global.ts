@@ -9,6 +9,7 @@ import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Terminal from "effect/Terminal"
+import { escapeJson } from "../../internal/plainText.ts"
 import { CommandError, exitCodes } from "../CommandError.ts"
 import { connect } from "./client.ts"
 import { colored, plain } from "./text.ts"
@@ -46,7 +47,7 @@ export const layout = Effect.gen(function*() {
   return { columns: columns > 0 ? columns : Infinity, paint: canColor ? colored : plain }
 })
 
-export const printJson = (value: unknown) => Console.log(JSON.stringify(value, undefined, 2))
+export const printJson = (value: unknown) => Console.log(escapeJson(JSON.stringify(value, undefined, 2)))
 
 export const printLines = (lines: ReadonlyArray<string>) => Console.log(lines.join("\n"))
 

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { LiveEvent, type State } from "../../admin/AdminApi.ts"
+import { escapeJson } from "../../internal/plainText.ts"
 import { STATE_NAMES } from "../../internal/words.ts"
 import type { CommandError } from "../CommandError.ts"
 import type { Connection } from "./client.ts"
@@ -48,7 +49,7 @@ export const lines = (
       for (const { name, state } of rows) known.set(name, state)
       if (json) {
         const circuits = rows
-        return write(JSON.stringify({ _tag: "Circuits", timestamp: at, circuits }))
+        return write(escapeJson(JSON.stringify({ _tag: "Circuits", timestamp: at, circuits })))
       }
       return Effect.forEach(
         Text.sorted(news),
@@ -62,7 +63,7 @@ export const lines = (
           return writeCircuits(message)
         case "Event": {
           const { event } = message
-          if (json) return write(encodeEvent(event))
+          if (json) return write(escapeJson(encodeEvent(event)))
           if (event._tag === "EventsLost") {
             return notice(event.lost === null ? "some events are missing" : `${event.lost} events are missing`)
           }

@@ -10,7 +10,7 @@ import * as Order from "effect/Order"
 import type { CircuitEvent } from "../../CircuitEvent.ts"
 import type { Circuit } from "../../admin/AdminApi.ts"
 import { formatDuration, parseDuration as durationOf } from "../../internal/time/durationText.ts"
-import { replaceUnsafe } from "../../internal/plainText.ts"
+import { escapeUnsafe } from "../../internal/plainText.ts"
 import { failureText, percent, reasonText, STATE_LABELS, STATE_NAMES, urgency } from "../../internal/words.ts"
 
 // -----------------------------------------------------------------------------
@@ -18,7 +18,9 @@ import { failureText, percent, reasonText, STATE_LABELS, STATE_NAMES, urgency } 
 // -----------------------------------------------------------------------------
 
 /** Text of others, which cannot move the cursor, change colors or break lines. */
-export const clean = (text: string): string => replaceUnsafe(text, () => "\ufffd")
+export const clean = escapeUnsafe
+
+export const quote = (text: string): string => clean(JSON.stringify(text))
 
 const graphemes = new Intl.Segmenter()
 

@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Environment, Inspection, Options, Setting } from "../../Environment.ts"
-import { checkOptions, isObject, optionNames, refuse } from "../check.ts"
+import { checkName, checkOptions, isObject, optionNames, refuse } from "../check.ts"
 import { from } from "../circuit/policy.ts"
 import { builtIn, type CircuitFields, circuitFields, type Fields, otherFields } from "./fields.ts"
 import { fit, fitRetry, type Fitted } from "./fit.ts"
@@ -45,7 +45,10 @@ export const codeOf = (owner: string, options: Options, isComplete: boolean): Co
   return {
     defaults: from(`${owner}: defaults`, defaults),
     circuits: new Map(
-      Object.entries(circuits).map(([name, policy]) => [name, from(`${owner}: circuits.${name}`, policy)])
+      Object.entries(circuits).map(([name, policy]) => [
+        checkName(`${owner}: circuits: the name of a circuit`, name),
+        from(`${owner}: circuits.${name}`, policy)
+      ])
     ),
     isComplete
   }

@@ -5,9 +5,7 @@ import type { FailureDescription } from "../../CircuitPolicy.ts"
 import type { LastFailure } from "../../ResilienceError.ts"
 import { leavesOf } from "./insideError.ts"
 import { messageOf, statusOf } from "./messageOf.ts"
-import { replaceUnsafe } from "../plainText.ts"
-
-const LONGEST = 200
+import { shownLine } from "./shownLine.ts"
 
 /**
  * What people read of a failed call: taken when it fails, so that neither the
@@ -24,13 +22,13 @@ export const describeFailure = (
   const subject = Exit.isSuccess(exit) ? exit.value : unwrap(Cause.squash(exit.cause))
   if (describe === undefined) {
     return {
-      error: line(nameOf(subject)),
-      message: line(Exit.isSuccess(exit) ? messageOfAnswer(exit.value) : messageWithCause(subject))
+      error: shownLine(nameOf(subject)),
+      message: shownLine(Exit.isSuccess(exit) ? messageOfAnswer(exit.value) : messageWithCause(subject))
     }
   }
   try {
     const text = describe(subject)
-    return typeof text === "string" ? { error: line(nameOf(subject)), message: line(text) } : undefined
+    return typeof text === "string" ? { error: shownLine(nameOf(subject)), message: shownLine(text) } : undefined
   } catch {
     // The text without what must not be shown is not known.
     return undefined
@@ -89,20 +87,4 @@ const messageWithCause = (error: unknown): string => {
   } catch {
     return message
   }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
-
-/** The beginning of a text, in one line that is safe to show. */
-const line = (text: string): string => {
-  // A message may be a whole page.
-  const start = text.slice(0, LONGEST + 1)
-  const escaped = replaceUnsafe(
-    start,
-    (char) => ESCAPES[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
-  )
-  return escaped.length <= LONGEST
-    ? escaped
-    // Without half a character at the cut.
-    : `${escaped.slice(0, LONGEST - 1).replace(/[\ud800-\udbff]$/, "")}…`
 }

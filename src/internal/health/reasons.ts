@@ -9,6 +9,7 @@ import type { Reason } from "../../HealthReport.ts"
 import { isCallTimeoutError } from "../../ResilienceError.ts"
 import { formatDuration } from "../time/durationText.ts"
 import { messageOf } from "../error/messageOf.ts"
+import { shownLine } from "../error/shownLine.ts"
 import { ALARMING_FAILURE_RATE, count, percent } from "../words.ts"
 
 export const notChecked: Reason = { code: "NotChecked", status: "degraded", message: "has not been checked yet" }
@@ -81,21 +82,21 @@ const judge = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<Reason> => {
       return [{
         code: "Reported",
         status,
-        message: typeof reason === "string" ? reason : `the check answered ${status}`
+        message: typeof reason === "string" ? shownLine(reason) : `the check answered ${status}`
       }]
     }
   }
-  return [failed(`the check answered ${format(answer)}; accepted is ${ACCEPTED}`)]
+  return [failed(`the check answered ${shownLine(format(answer))}; accepted is ${ACCEPTED}`)]
 }
 
 const ofFailure = (cause: Cause.Cause<unknown>): Reason => {
   const failure = cause.reasons.find(Cause.isFailReason) ?? cause.reasons.find(Cause.isDieReason)
   if (failure === undefined) return failed("the check was interrupted")
-  if (Cause.isDieReason(failure)) return failed(`defect: ${messageOf(failure.defect)}`)
+  if (Cause.isDieReason(failure)) return failed(`defect: ${shownLine(messageOf(failure.defect))}`)
   const { error } = failure
   return isCallTimeoutError(error)
     ? { code: "CheckTimedOut", status: "unhealthy", message: error.message }
-    : failed(messageOf(error))
+    : failed(shownLine(messageOf(error)))
 }
 
 const failed = (message: string): Reason => ({ code: "CheckFailed", status: "unhealthy", message })

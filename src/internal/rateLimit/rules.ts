@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { CallOptions, OnStoreError, Options, RateLimit, TypeId as TypeIdType } from "../../RateLimit.ts"
 import type { RateLimitExceededError } from "../../ResilienceError.ts"
-import { checkCount, checkDuration, checkOneOf, checkOptions, checkString, optionNames } from "../check.ts"
+import { checkCount, checkDuration, checkName, checkOneOf, checkOptions, checkString, optionNames } from "../check.ts"
 import { rateLimitExceededError } from "../error/rejection.ts"
 import type { Kind } from "../target.ts"
 import { type Algorithm, mostInAnyWindow } from "./window.ts"
@@ -47,7 +47,7 @@ const ALGORITHMS: ReadonlyArray<Algorithm> = ["fixed-window", "token-bucket", "s
 
 export const parseNamed = (caller: string, options: Options & { readonly name: string }): readonly [string, Rules] => {
   const rules = parse(caller, options, NAMED_OPTIONS)
-  return [checkString(`${caller}: name`, options.name), rules]
+  return [checkName(`${caller}: name`, options.name), rules]
 }
 
 export const parse = (caller: string, options: Options, known: ReadonlyArray<string> = OPTIONS): Rules => {

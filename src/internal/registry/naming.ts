@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import { CircuitConflictError } from "../../ResilienceError.ts"
-import { isObject, refuse } from "../check.ts"
+import { checkName, isObject } from "../check.ts"
 import { Breaker } from "../circuit/breaker.ts"
 import { Handle } from "../circuit/handle.ts"
 import { differingSettings } from "../differingSettings.ts"
@@ -86,7 +86,6 @@ export const adopt = (state: State, circuit: CircuitBreaker): Breaker => {
   // It may stand for another one by now, if it was forgotten.
   const { live: breaker, name } = circuit
   if (state.living.get(name) !== breaker) {
-    checkName(`${field}.name`, name)
     if (state.living.has(name)) throw new CircuitConflictError({ circuit: name, fields: [] })
     if (breaker.parent !== undefined) throw new RangeError(`${field} ${JSON.stringify(name)} is in a registry already`)
     breaker.join(state.parent)
@@ -114,8 +113,4 @@ export const remove = (state: State, name: string): Effect.Effect<boolean> =>
 export const release = (state: State, breaker: Breaker): Effect.Effect<void> => {
   breaker.leaveParent()
   return state.adopted.delete(breaker) ? Effect.void : breaker.endEvents
-}
-
-export const checkName = (field: string, name: string): void => {
-  if (typeof name !== "string" || name === "") refuse(field, "a string that is not empty", name)
 }
