@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks"
 import { count, reasonText, STATE_LABELS, STATE_NAMES, STATES_BY_URGENCY } from "../src/internal/words.ts"
-import { compare, lanesOf, span, ticksOf, type Window } from "./model.ts"
+import { lanesOf, span, ticksOf, type Window } from "./model.ts"
 import { Moment, StateBadge } from "./parts.tsx"
 import type { Store } from "./store.ts"
 
@@ -28,7 +28,7 @@ const tickTimeWithSeconds = new Intl.DateTimeFormat(undefined, {
 export const Timeline = ({ store }: { readonly store: Store }) => {
   const { shown, transitions } = store
   const { now } = store
-  const oldest = transitions[0]?.timestamp ?? now
+  const oldest = transitions.reduce((least, { timestamp }) => Math.min(least, timestamp), now)
   // The slider goes by seconds.
   const furthest = Math.ceil(Math.max(0, now - oldest) / 1000) * 1000
   const back = Math.min(shown.back, furthest)
@@ -154,7 +154,7 @@ const Events = ({ store, window }: { readonly store: Store; readonly window: Win
   const [all, setAll] = useState(false)
   const events = store.transitions
     .filter(({ timestamp }) => timestamp >= window.from && timestamp <= window.to)
-    .toSorted((a, b) => b.timestamp - a.timestamp || compare(a.circuit, b.circuit) || b.sequence - a.sequence)
+    .toReversed()
   const shown = all ? events : events.slice(0, MAX_LINES)
   return (
     <>

@@ -456,6 +456,7 @@ const registryOf = (
     find: (name) => find(state, name),
     get,
     getOrCreate: (name, policy) => getOrCreate(state, name, policy),
+    idleTime: state.idleTime,
     newChanges: changes.stream,
     watch: (watcher) => State.watch(state, watcher)
   })

@@ -253,6 +253,7 @@ const stateChanged = (random: Random): Complete<CircuitEvent.StateChanged> => ({
   failureRate: finite(random),
   slowCallRate: finite(random),
   calls: integer(random),
+  probes: maybe(random, (random) => ({ successes: integer(random), failures: integer(random) })),
   lastFailure: maybe(random, lastFailure)
 })
 

@@ -405,10 +405,13 @@ type Told<E extends CircuitEvent = CircuitEvent> = E extends CircuitEvent
 const sameEvent = (got: CircuitEvent, expected: Told): boolean => {
   for (const field in expected) {
     const value: unknown = got[field as keyof CircuitEvent]
-    if ((Duration.isDuration(value) ? Duration.toMillis(value) : value) !== expected[field as keyof Told]) return false
+    if (comparable(value) !== comparable(expected[field as keyof Told])) return false
   }
   return true
 }
+
+const comparable = (value: unknown): unknown =>
+  Duration.isDuration(value) ? Duration.toMillis(value) : typeof value === "object" ? JSON.stringify(value) : value
 
 const toMillis = (duration: Duration.Duration | undefined) =>
   duration === undefined ? undefined : Duration.toMillis(duration)
@@ -1014,12 +1017,12 @@ export const describeAnswer = (answer: Answer | undefined): string =>
 const describeEvent = (event: Event | CircuitEvent): string => {
   switch (event._tag) {
     case "StateChanged": {
-      const { calls, consecutiveFailures, elapsed, failureRate, from, openings, reason, retryAfter, slowCallRate, to } =
-        event
+      const { calls, consecutiveFailures, elapsed, failureRate, from, openings, probes, reason } = event
+      const { retryAfter, slowCallRate, to } = event
       const millis = (of: number | Duration.Duration) => typeof of === "number" ? of : Duration.toMillis(of)
       return `${from} → ${to}: ${reason} (retryAfter ${millis(retryAfter)}, openings ${openings}, elapsed ` +
         `${millis(elapsed)}, in a row ${consecutiveFailures}, calls ` +
-        `${calls}, failure rate ${failureRate}, slow rate ${slowCallRate})`
+        `${calls}, failure rate ${failureRate}, slow rate ${slowCallRate}, probes ${JSON.stringify(probes)})`
     }
     case "CallEnded":
       return `${event.outcome} in ${event.state}${event.slow ? ", slow" : ""}, in a row ${event.consecutiveFailures}`

@@ -87,6 +87,8 @@ export interface StateChanged {
   readonly failureRate: number
   readonly slowCallRate: number
   readonly calls: number
+  /** Of the period that ends. */
+  readonly probes: { readonly successes: number; readonly failures: number } | undefined
 }
 
 export interface CallEnded {
@@ -345,6 +347,13 @@ const begin = (circuit: Circuit, { to, at = circuit.now, until = Infinity, ramp 
 
 const emptied = (circuit: Circuit): Circuit => ({ ...circuit, failuresInARow: 0, window: [] })
 
+/** "The verdicts of the probes, if the circuit was half-open and in no recovery ramp." */
+const verdictsOf = (circuit: Circuit): StateChanged["probes"] => {
+  if (present(circuit).state !== "HalfOpen" || present(circuit).ramp) return undefined
+  const { failures, successes } = probesOf(circuit)
+  return { successes, failures }
+}
+
 /** The one event of a transition. */
 const tell = ({ circuit: from, events }: Course, change: Change, to: Circuit, openings: number): Course => {
   const at = change.at ?? from.now
@@ -360,7 +369,8 @@ const tell = ({ circuit: from, events }: Course, change: Change, to: Circuit, op
     consecutiveFailures: from.failuresInARow,
     failureRate,
     slowCallRate,
-    calls
+    calls,
+    probes: verdictsOf(from)
   }
   if (told.from === told.to) return { circuit: to, events: [...events, told] }
   const tally = { ...to.tally, changes: to.tally.changes + 1 }

@@ -20,7 +20,7 @@ import { monotonicMillis } from "../time/monotonic.ts"
 import { type Call, NOT_ADMITTED, NOT_TIMED } from "./call.ts"
 import type { Handle } from "./handle.ts"
 import type { Home } from "./home.ts"
-import { Journal, type Observer, type Parent } from "./journal.ts"
+import { Journal, type Observer, type Parent, type Transition } from "./journal.ts"
 import * as Circuit from "./machine.ts"
 import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
@@ -163,7 +163,7 @@ export class Breaker {
     call.verdict = outcome._tag
     const next = Circuit.record(circuit, this.rules, call, this.home.random)
     this.publishCall(outcome._tag, circuit, call)
-    if (next !== circuit) this.become(circuit, next, call.now)
+    if (next !== circuit) this.become(circuit, next, call)
   }
 
   /** The circuit as a call finds it that ends. Reads the clock only if something depends on it. */
@@ -187,9 +187,13 @@ export class Breaker {
     if (retryAfter !== undefined) call.retryAfter = Duration.toMillis(retryAfter)
   }
 
-  private become(circuit: Circuit.Circuit, next: Circuit.Circuit, now: number): void {
+  /** Makes the transition that the end of a call has caused. */
+  private become(circuit: Circuit.Circuit, next: Circuit.Circuit, call: Call): void {
     if (next._tag === circuit._tag) this.circuit = next
-    else this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), now)
+    else {
+      const probes = Circuit.probesWith(circuit, this.rules, call)
+      this.commit(circuit, next, { reason: Circuit.reasonOfRecord(circuit, next, this.rules), now: call.now, probes })
+    }
   }
 
   /** A call is not timed if it began, or ended, under a policy that measures nothing. */
@@ -222,7 +226,7 @@ export class Breaker {
     }
     call.verdict = "Success"
     call.slow = this.wasTimed(call) && call.now - call.startedAt > this.settings.slowCallTime
-    this.become(circuit, Circuit.record(circuit, this.rules, call, this.home.random), call.now)
+    this.become(circuit, Circuit.record(circuit, this.rules, call, this.home.random), call)
     return true
   }
 
@@ -258,16 +262,16 @@ export class Breaker {
     let { circuit } = this
     let next = Circuit.elapse(circuit, this.rules, now)
     while (next !== circuit) {
-      this.commit(circuit, next, Circuit.reasonOfElapse(next), now)
+      this.commit(circuit, next, { reason: Circuit.reasonOfElapse(next), now })
       circuit = next
       next = Circuit.elapse(circuit, this.rules, now)
     }
     return circuit
   }
 
-  private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
+  private commit(from: Circuit.Circuit, to: Circuit.Circuit, transition: Omit<Transition, "lastFailure">): void {
     if (from._tag !== to._tag) this.tally.stateChanges++
-    this.replace(to).moved(from, to, { reason, now, note, lastFailure: this.failed?.what }, this.home.parent)
+    this.replace(to).moved(from, to, { ...transition, lastFailure: this.failed?.what }, this.home.parent)
   }
 
   /** Puts a state in place that does not say since when the circuit is in it, which the journal then does. */
@@ -288,7 +292,7 @@ export class Breaker {
     if (next === circuit) return
     // The other end of a forced opening is news, the reset of a closed circuit is none.
     if (next._tag === circuit._tag && next._tag !== "ForcedOpen") this.replace(next)
-    else this.commit(circuit, next, "Manual", now, note)
+    else this.commit(circuit, next, { reason: "Manual", now, note })
   }
 
   reset(note?: string): void {

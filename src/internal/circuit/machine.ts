@@ -236,11 +236,28 @@ export const trips = (counts: Counts, rules: Rules, failureRate = rules.failureR
   return undefined
 }
 
+/** The verdicts of the probes; `undefined` for a circuit that does not probe. */
+export const probesOf = (circuit: Circuit): { readonly successes: number; readonly failures: number } | undefined =>
+  circuit._tag === "HalfOpen" && circuit.rampingSince === undefined
+    ? { successes: circuit.successes, failures: circuit.failures }
+    : undefined
+
+/** A circuit that opens on slow calls has not recovered while its probes are slow. */
+const isFailedProbe = (rules: Rules, call: EndedCall): boolean =>
+  call.verdict === "Failure" || (call.slow && rules.slowCallRate <= 1)
+
+/** As `probesOf`, with the verdict of a call that counts. */
+export const probesWith = (circuit: Circuit, rules: Rules, call: EndedCall): ReturnType<typeof probesOf> => {
+  const probes = probesOf(circuit)
+  if (probes === undefined) return undefined
+  const failed = isFailedProbe(rules, call)
+  return { successes: probes.successes + (failed ? 0 : 1), failures: probes.failures + (failed ? 1 : 0) }
+}
+
 const recordProbe = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: () => number): Circuit => {
   const inFlight = circuit.inFlight - 1
   if (call.verdict === "Ignored") return { ...circuit, inFlight }
-  // A circuit that opens on slow calls has not recovered while its probes are slow.
-  const failed = call.verdict === "Failure" || (call.slow && rules.slowCallRate <= 1)
+  const failed = isFailedProbe(rules, call)
   const successes = circuit.successes + (failed ? 0 : 1)
   const failures = circuit.failures + (failed ? 1 : 0)
   const sample = rules.halfOpenSample

@@ -77,7 +77,7 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
     })
 
   for (const [name, check] of settings.checks) add(name, check, context)
-  own.start(lookouts.repeat(publishing(latest, hub, settings.interval)))
+  own.start(lookouts.repeat(publishing(latest, hub, settings.defaults.interval)))
 
   return {
     latest,

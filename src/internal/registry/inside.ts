@@ -20,6 +20,8 @@ export interface Inside {
   readonly get: (name: string) => CircuitBreaker | undefined
   /** Throws `CircuitConflictError`. */
   readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
+  /** How long a circuit is kept without a call, in milliseconds. */
+  readonly idleTime?: number
   readonly newChanges: Stream.Stream<CircuitChange>
   readonly watch: (watcher: Watcher) => () => void
 }
@@ -50,6 +52,9 @@ export const newChanges = (registry: CircuitBreakerRegistry): Stream.Stream<Circ
 /** Tells of the circuits that a registry keeps, now and later, and of those it forgets. Returns how to stop. */
 export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher): () => void =>
   insideOf(registry)?.watch(watcher) ?? (() => {})
+
+/** How long the registry keeps what is not used, in milliseconds; as long as by default if that is unknown. */
+export const idleTimeOf = (registry: CircuitBreakerRegistry): number => insideOf(registry)?.idleTime ?? 3_600_000
 
 const warned = new WeakSet<CircuitBreakerRegistry>()
 
