@@ -144,6 +144,46 @@ describe("the status of a circuit", () => {
       reasons: ["CircuitHalfOpen: circuit is half-open"]
     },
     {
+      name: "HalfOpen without a call for less than a minute",
+      policy: touchy,
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("69 seconds")),
+      status: "degraded",
+      reasons: ["CircuitHalfOpen: circuit is half-open"]
+    },
+    {
+      name: "HalfOpen without a call for a minute",
+      policy: touchy,
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("70 seconds")),
+      status: "healthy",
+      reasons: ["CircuitIdle: circuit is half-open, and no call has come for 1m"]
+    },
+    {
+      name: "HalfOpen without a call for less than it was open",
+      policy: { ...touchy, openDuration: "10 minutes" },
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("1199 seconds")),
+      status: "degraded",
+      reasons: ["CircuitHalfOpen: circuit is half-open"]
+    },
+    {
+      name: "HalfOpen without a call for as long as it was open",
+      policy: { ...touchy, openDuration: "10 minutes" },
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("20 minutes")),
+      status: "healthy",
+      reasons: ["CircuitIdle: circuit is half-open, and no call has come for 10m"]
+    },
+    {
+      name: "HalfOpen and waiting for another probe",
+      policy: { ...touchy, successThreshold: 2 },
+      before: (breaker) =>
+        fail(breaker).pipe(
+          Effect.andThen(TestClock.adjust("5 minutes")),
+          Effect.andThen(succeed(breaker)),
+          Effect.andThen(TestClock.adjust("2 minutes"))
+        ),
+      status: "healthy",
+      reasons: ["CircuitIdle: circuit is half-open, and no call has come for 2m"]
+    },
+    {
       name: "ForcedOpen",
       before: (breaker) => breaker.forceOpen(),
       status: "unhealthy",
@@ -1844,6 +1884,29 @@ describe("forms", () => {
       yield* settle
       const json = JSON.stringify(HealthReport.toJson(yield* monitor.latest))
       assert.include(json, "\"__proto__\":{\"status\":\"unhealthy\"")
+    }).pipe(withCircuits))
+})
+
+describe("a standby tier that has recovered", () => {
+  it.effect("does not leave the program degraded for ever, and says why, with a monitor and without", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      const monitor = yield* make()
+      const changes = yield* watchChanges(monitor)
+      const standby = yield* registry.getOrCreate("tier2_sdk")
+      yield* fail(standby)
+      yield* TestClock.adjust("5 minutes")
+      assert.strictEqual(
+        (yield* changes.since).at(-1),
+        "system system: degraded -> healthy (tier2_sdk: circuit is half-open, and no call has come for 1m 20s)"
+      )
+      assert.strictEqual((yield* registry.systemStatus).status, "healthy")
+      assert.isTrue((yield* monitor.latest).allHealthy)
+
+      // A probe that fails is news again.
+      yield* fail(standby)
+      assert.strictEqual((yield* registry.systemStatus).status, "unhealthy")
+      assert.strictEqual((yield* monitor.latest).status, "unhealthy")
     }).pipe(withCircuits))
 })
 

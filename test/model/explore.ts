@@ -416,8 +416,8 @@ const comparable = (value: unknown): unknown =>
 const toMillis = (duration: Duration.Duration | undefined) =>
   duration === undefined ? undefined : Duration.toMillis(duration)
 
-/** Fields of the metrics that the specification does not know: it knows one circuit, and no errors. */
-type Unread = "name" | "lastFailure"
+/** Fields of the metrics that the specification does not know: it knows one circuit, no errors, and averages only. */
+type Unread = "name" | "lastFailure" | "latency"
 
 /** Compares all else that `metrics` tells. May change the real circuit's window, as reading forgets what is too old. */
 export const compareReading = (breaker: Breaker, circuit: Specification.Circuit): Problem => {
@@ -427,6 +427,7 @@ export const compareReading = (breaker: Breaker, circuit: Specification.Circuit)
     ...metrics,
     averageResponseTime: toNanos(toMillis(metrics.averageResponseTime)),
     timeUntilRetry: toMillis(metrics.timeUntilRetry),
+    probeIdleTime: toNanos(toMillis(metrics.probeIdleTime)),
     // An opening of no time may be forgotten like one that never was.
     currentBackoff: toMillis(metrics.currentBackoff) ?? (expected.currentBackoff === 0 ? 0 : undefined),
     lastFailureTime: metrics.lastFailureTime && DateTime.toEpochMillis(metrics.lastFailureTime)
@@ -434,6 +435,7 @@ export const compareReading = (breaker: Breaker, circuit: Specification.Circuit)
   const wanted: Readonly<Record<Exclude<keyof CircuitMetrics, Unread>, unknown>> = {
     ...expected,
     averageResponseTime: toNanos(expected.averageResponseTime),
+    probeIdleTime: toNanos(expected.probeIdleTime),
     // A date has whole milliseconds.
     lastFailureTime: expected.lastFailureTime && Math.floor(expected.lastFailureTime)
   }

@@ -620,6 +620,14 @@ const reconfigure = (before: Course, policy: number): Course => {
 // reading
 // -----------------------------------------------------------------------------
 
+/** "For how long a half-open circuit has waited for a call": since a probe could first run, or one last did or ended. */
+const idleTime = (circuit: Circuit): number | undefined => {
+  const { probes, ramp, state } = present(circuit)
+  if (state !== "HalfOpen" || ramp || probesOf(circuit).running > 0) return undefined
+  const ranOne = probes.some(({ what }) => what !== "policy")
+  return circuit.now - (ranOne ? probesOf(circuit).waitingSince : circuit.periods.at(-2)!.until)
+}
+
 /** What `metrics` has to say. "Reading shows at once" what time has caused, "and changes nothing". */
 export const read = (circuit: Circuit) => {
   const seen = due({ circuit, events: [] }).circuit
@@ -650,6 +658,7 @@ export const read = (circuit: Circuit) => {
     consecutiveOpenings: openingsInARow(seen, circuit.now),
     stateChanges: tally.changes,
     probesInFlight: state === "HalfOpen" ? probes.running : 0,
-    probeSuccesses: state === "HalfOpen" ? probes.successes : 0
+    probeSuccesses: state === "HalfOpen" ? probes.successes : 0,
+    probeIdleTime: idleTime(seen)
   }
 }

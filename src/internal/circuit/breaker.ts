@@ -21,6 +21,7 @@ import { type Call, NOT_ADMITTED, NOT_TIMED } from "./call.ts"
 import type { Handle } from "./handle.ts"
 import type { Home } from "./home.ts"
 import { Journal, type Observer, type Parent, type Transition } from "./journal.ts"
+import { Latencies } from "./latencies.ts"
 import * as Circuit from "./machine.ts"
 import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
@@ -29,6 +30,14 @@ import { emptyTally, type Failed, snapshot, type Tally, tallySince } from "./sna
 
 /** Nothing for a call that runs; or that it runs as a probe; or the rejection. */
 export type Admission = undefined | "Probe" | Effect.Effect<never, CircuitOpenError>
+
+/** What only some circuits have. */
+interface Records {
+  /** The tally as it was at the last reset. */
+  readonly tallyAtReset: Tally | undefined
+  /** Of the calls since then that were timed. */
+  latencies: Latencies | undefined
+}
 
 export interface BreakerOptions {
   readonly name: string
@@ -57,9 +66,9 @@ export class Breaker {
   /** That of its home, at hand for every call. */
   readonly clock: Clock.Clock
   private settings: Settings
-  /** Since the circuit was made, and as it was at the last reset. */
+  /** Since the circuit was made. */
   readonly tally = emptyTally()
-  private tallyAtReset: Tally | undefined = undefined
+  private records: Records | undefined = undefined
   private failed: Failed | undefined = undefined
   private written: Journal | undefined = undefined
 
@@ -206,6 +215,9 @@ export class Breaker {
     this.tally.timed++
     this.tally.totalDuration += duration
     call.slow = duration > this.settings.slowCallTime
+    const records = this.records ??= { tallyAtReset: undefined, latencies: undefined }
+    const latencies = records.latencies ??= new Latencies()
+    latencies.add(duration)
     if (this.written !== undefined) this.written.lasted(duration)
   }
 
@@ -297,7 +309,7 @@ export class Breaker {
 
   reset(note?: string): void {
     this.move({ _tag: "Reset" }, note)
-    this.tallyAtReset = { ...this.tally }
+    this.records = { tallyAtReset: { ...this.tally }, latencies: undefined }
     this.failed = undefined
   }
 
@@ -336,10 +348,11 @@ export class Breaker {
 
   snapshot(): CircuitMetrics {
     const now = this.now()
-    return snapshot(this.settled(now), tallySince(this.tally, this.tallyAtReset), this.rules, now, {
+    return snapshot(this.settled(now), tallySince(this.tally, this.records?.tallyAtReset), this.rules, now, {
       name: this.name,
       inFlight: this.inFlight,
       failed: this.failed,
+      latency: this.records?.latencies?.quantiles,
       timestamp: this.clock.currentTimeMillisUnsafe()
     })
   }

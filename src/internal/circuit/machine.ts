@@ -63,7 +63,7 @@ export interface HalfOpen extends Period {
   readonly inFlight: number
   readonly successes: number
   readonly failures: number
-  /** Since when the running probes have owed a verdict. */
+  /** Since when the running probes have owed a verdict; without one, since when a probe is awaited. */
   readonly waitingSince: number
   /** When its recovery ramp began; `undefined` while it probes. */
   readonly rampingSince: number | undefined
@@ -124,7 +124,7 @@ export const elapse = (circuit: Circuit, rules: Rules, now: number): Circuit => 
   switch (circuit._tag) {
     case "Open":
     case "ForcedOpen":
-      return now >= circuit.openUntil ? halfOpen(circuit, now) : circuit
+      return now >= circuit.openUntil ? { ...halfOpen(circuit, now), waitingSince: circuit.openUntil } : circuit
     case "HalfOpen": {
       if (circuit.rampingSince !== undefined) {
         // Without a ramp in the policy any more, it has closed when the ramp began.
@@ -190,6 +190,12 @@ export const admit = (circuit: Circuit, rules: Rules, now: number, random: () =>
 /** How long a rejected caller has to wait at least. Takes a settled circuit. */
 export const timeUntilRetry = (circuit: Circuit, now: number): number =>
   circuit._tag === "Open" || circuit._tag === "ForcedOpen" ? Math.max(0, circuit.openUntil - now) : 0
+
+/** For how long a half-open circuit has waited for a call. Takes a settled circuit. */
+export const idleTimeOfProbes = (circuit: Circuit, now: number): number | undefined =>
+  circuit._tag === "HalfOpen" && circuit.rampingSince === undefined && circuit.inFlight === 0
+    ? now - circuit.waitingSince
+    : undefined
 
 /** Openings in a row by `now`: none once the circuit has stayed closed as long as its last opening. */
 export const openingsInARow = (circuit: Circuit, now: number): number =>

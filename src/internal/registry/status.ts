@@ -6,6 +6,7 @@ import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Breaker } from "../circuit/breaker.ts"
 import * as Circuit from "../circuit/machine.ts"
+import { isIdle } from "../health/reasons.ts"
 import { ALARMING_FAILURE_RATE } from "../words.ts"
 import { now, type State } from "./state.ts"
 
@@ -23,7 +24,7 @@ export const summarise = (circuits: ReadonlyArray<CircuitMetrics>): SystemStatus
     rejectedCalls += circuit.rejectedCalls
     if (Circuit.isOpen(circuit.state)) openCircuits.push(circuit.name)
     const alarming = circuit.failureRate > ALARMING_FAILURE_RATE && circuit.state !== "Disabled"
-    if (circuit.state === "HalfOpen" || alarming) degraded = true
+    if (circuit.state === "HalfOpen" ? !isIdle(circuit) : alarming) degraded = true
   }
   return {
     status: openCircuits.length > 0 ? "unhealthy" : degraded ? "degraded" : "healthy",
