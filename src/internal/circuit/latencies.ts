@@ -1,4 +1,6 @@
 /** The durations of the latest calls of a circuit, in memory that does not grow with them. */
+import * as Arr from "effect/Array"
+import * as Order from "effect/Order"
 
 /** Quantiles in milliseconds. */
 export interface Quantiles {
@@ -77,7 +79,7 @@ const rankOf = (share: number, values: number): number => Math.max(1, Math.ceil(
 
 const exact = (durations: ReadonlyArray<number>): ((share: number) => number) | undefined => {
   if (durations.length === 0) return undefined
-  const sorted = durations.slice().sort((a, b) => a - b)
+  const sorted = Arr.sort(durations, Order.Number)
   return (share) => sorted[rankOf(share, sorted.length) - 1]!
 }
 
