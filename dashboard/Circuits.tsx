@@ -170,6 +170,9 @@ const Row = ({ circuit, isTimed, outage, store, trend }: {
               : circuit.average_response_time_ms === null
               ? <span class="quiet">–</span>
               : <span class="quiet">{latency(circuit.average_response_time_ms)} on average</span>}
+            {circuit.latency_p95_ms === null
+              ? null
+              : <span class="row__note">95% within {latency(circuit.latency_p95_ms)}</span>}
           </td>
         )
         : null}

@@ -155,7 +155,7 @@ const Facts = ({ circuit, history }: { readonly circuit: Circuit; readonly histo
       "Latency",
       circuit.average_response_time_ms === null
         ? "not measured"
-        : `${latency(circuit.average_response_time_ms)} on average`
+        : `${latency(circuit.average_response_time_ms)} on average${quantiles(circuit)}`
     ],
     [
       "Calls",
@@ -340,3 +340,8 @@ const Settings = ({ settings }: { readonly settings: CircuitSettings }) => (
     </table>
   </details>
 )
+
+const quantiles = ({ latency_p50_ms: p50, latency_p95_ms: p95, latency_p99_ms: p99 }: Circuit): string =>
+  p50 === null || p95 === null || p99 === null
+    ? ""
+    : `; lately half within ${latency(p50)}, 95% within ${latency(p95)}, 99% within ${latency(p99)}`

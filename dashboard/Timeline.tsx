@@ -29,7 +29,7 @@ const tickTimeWithSeconds = new Intl.DateTimeFormat(undefined, {
 export const Timeline = ({ store }: { readonly store: Store }) => {
   const { shown, transitions } = store
   const { now } = store
-  const oldest = transitions[0]?.timestamp ?? now
+  const oldest = transitions.reduce((least, { timestamp }) => Math.min(least, timestamp), now)
   // The slider goes by seconds.
   const furthest = Math.ceil(Math.max(0, now - oldest) / 1000) * 1000
   const back = Math.min(shown.back, furthest)

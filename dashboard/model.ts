@@ -349,10 +349,7 @@ export const linesOf = (transitions: ReadonlyArray<Transition>): ReadonlyArray<L
     const opening = event.to === "HalfOpen" && (last?.line.failures ?? 0) > 0 ? last!.line : undefined
     lasts.set(event.circuit, { line, opening })
   }
-  return Array.from(lines).toSorted((a, b) =>
-    b.event.timestamp - a.event.timestamp || compare(a.event.circuit, b.event.circuit) ||
-    b.event.sequence - a.event.sequence
-  )
+  return Array.from(lines).toReversed()
 }
 
 /** What a circuit was, from when to when; both within the window. */
@@ -372,19 +369,47 @@ export interface Window {
   readonly to: number
 }
 
+const isSame = (a: Transition, b: Transition): boolean =>
+  a.circuit === b.circuit && a.sequence === b.sequence && a.timestamp === b.timestamp
+
 /** Adds a transition, unless it is there already; in the order of time, and of the circuit's own count. */
 export const withTransition = (
   transitions: ReadonlyArray<Transition>,
   event: Transition,
   limit = 5000
 ): ReadonlyArray<Transition> => {
-  const isKnown = transitions.some((other) =>
-    other.circuit === event.circuit && other.sequence === event.sequence && other.timestamp === event.timestamp
-  )
-  if (isKnown) return transitions
+  if (transitions.some((other) => isSame(other, event))) return transitions
   let at = transitions.length
   while (at > 0 && transitions[at - 1]!.timestamp > event.timestamp) at--
   return transitions.toSpliced(at, 0, event).slice(-limit)
+}
+
+/** Adds a transition that was heard just now, unless it is there already: the wall clock may have stepped back. */
+export const withLatest = (
+  transitions: ReadonlyArray<Transition>,
+  event: Transition,
+  limit = 5000
+): ReadonlyArray<Transition> =>
+  transitions.some((other) => isSame(other, event)) ? transitions : [...transitions, event].slice(-limit)
+
+/** Two lists in the order of what happened, as one: what only one of them has comes after what it came after there. */
+export const merged = (
+  loaded: ReadonlyArray<Transition>,
+  heard: ReadonlyArray<Transition>
+): ReadonlyArray<Transition> => {
+  let all = loaded
+  let at: number | undefined
+  for (const event of heard) {
+    const known = all.findIndex((other) => isSame(other, event))
+    if (known >= 0) {
+      at = known + 1
+    } else if (at === undefined) {
+      all = withTransition(all, event)
+    } else {
+      all = all.toSpliced(at++, 0, event)
+    }
+  }
+  return all
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   type Transition
 } from "./api.ts"
 import * as Storage from "./storage.ts"
-import { addressOf, circuitIn, CircuitTrend, type Flow, flowsOf, FlowTrend, withTransition } from "./model.ts"
+import { addressOf, circuitIn, CircuitTrend, type Flow, flowsOf, FlowTrend, merged, withLatest } from "./model.ts"
 
 const TOKEN_KEY = "effect-resilience.token"
 const INTERVAL = 1000
@@ -218,10 +218,10 @@ export class Store {
     if (change._tag !== "StateChanged") return
     this.announce(`${change.circuit} is ${STATE_LABELS[STATE_NAMES[change.to]]}: ${reasonText(change)}`)
     const history = this.detail?.name === change.circuit && this.detail.history !== undefined
-      ? withTransition(this.detail.history, change)
+      ? withLatest(this.detail.history, change)
       : undefined
     if (history !== undefined) this.detail = { ...this.detail!, history }
-    this.set({ transitions: withTransition(this.transitions, change) })
+    this.set({ transitions: withLatest(this.transitions, change) })
   }
 
   /** A reader that is too slow loses events again and again. */
@@ -237,7 +237,7 @@ export class Store {
     try {
       const known = await this.api.transitions()
       // What happened while they were on their way is in neither alone.
-      this.set({ transitions: this.transitions.reduce((all, event) => withTransition(all, event), known) })
+      this.set({ transitions: merged(known, this.transitions) })
     } catch {
       // The connection says what is wrong.
     }

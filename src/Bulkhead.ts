@@ -51,7 +51,7 @@ import * as Slots from "./internal/bulkhead/slots.ts"
 import { checkName } from "./internal/check.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
-import { Recorder } from "./internal/telemetry/recorder.ts"
+import { watchedBy } from "./internal/telemetry/recorder.ts"
 import type { BulkheadFullError } from "./ResilienceError.ts"
 
 /**
@@ -321,8 +321,7 @@ export const Service = <Self>() =>
       tag,
       Effect.gen(function*() {
         const slots = remember(new Slots.Slots(name, size), definition)
-        const recorder = yield* Recorder
-        if (recorder !== undefined) yield* recorder.watchBulkhead(slots)
+        yield* watchedBy((recorder) => recorder.watchBulkhead(slots))
         return slots
       })
     )

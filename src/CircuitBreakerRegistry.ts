@@ -168,7 +168,9 @@ export interface CircuitBreakerRegistry {
  *
  * `status` is `unhealthy` while a circuit rejects calls (`Open`,
  * `ForcedOpen`), `degraded` while one is `HalfOpen` or has a failure rate
- * above 10 % and is not `Disabled`, `healthy` otherwise.
+ * above 10 % and is not `Disabled`, `healthy` otherwise. A `HalfOpen` circuit
+ * that no one calls counts as healthy once it has waited for as long as it was
+ * last open, and for a minute at least.
  *
  * @stability stable
  * @category models
@@ -459,6 +461,7 @@ const registryOf = (
     find: (name) => find(state, name),
     get,
     getOrCreate: (name, policy) => getOrCreate(state, name, policy),
+    idleTime: state.idleTime,
     newChanges: changes.stream,
     collect: (f) => collect(state, f),
     troubled: standing(state),

@@ -88,6 +88,8 @@ const fields = {
  * - `elapsed`: time spent in the state before.
  * - `consecutiveFailures`, `failureRate`, `slowCallRate`, `calls`: the counts of
  *   the circuit when it changed.
+ * - `probes`: the verdicts of the probes, if the circuit was half-open and in no
+ *   recovery ramp; the counts are then those that it opened with.
  * - `lastFailure`: the last failure before it, if that is known.
  *
  * @stability unstable
@@ -116,6 +118,7 @@ export const StateChanged = Schema.TaggedStruct("StateChanged", {
   failureRate: Schema.Number,
   slowCallRate: Schema.Number,
   calls: Schema.Int,
+  probes: Schema.optional(Schema.Struct({ successes: Schema.Int, failures: Schema.Int })),
   lastFailure: Schema.optional(LastFailure)
 })
 

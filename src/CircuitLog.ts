@@ -24,6 +24,7 @@
  * | `note` | the note of the operator |
  * | `failure_count`, `threshold` | failures in a row, and the number that opens the circuit |
  * | `error_rate`, `slow_call_rate`, `requests_in_window` | counts of the window |
+ * | `probe_successes`, `probe_failures` | the probes that closed the circuit, whose share of failures `error_rate` then is; in place of the counts of the window, which are those it opened with |
  * | `recovery_timeout` | seconds until an open circuit probes; absent if that has no end |
  * | `last_error` | the last failure, of `circuit_opened` and `call_failed` |
  * | `elapsed_seconds` | time in the previous state |
@@ -44,6 +45,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CircuitBreakerRegistry } from "./CircuitBreakerRegistry.ts"
 import { isOpen } from "./internal/circuit/machine.ts"
+import { rate } from "./internal/circuit/snapshot.ts"
 import { newChanges } from "./internal/registry/inside.ts"
 import type { CallEnded, CircuitChange, CircuitEvent, StateChanged } from "./CircuitEvent.ts"
 import { checkCount, checkDuration, checkOptions, optionNames, refuse } from "./internal/check.ts"
@@ -227,11 +229,7 @@ const writeStateChange = (
     old_state: STATE_NAMES[change.from],
     reason: change.reason,
     note: change.note,
-    failure_count: change.consecutiveFailures,
-    threshold,
-    error_rate: change.failureRate,
-    slow_call_rate: change.slowCallRate,
-    requests_in_window: change.calls,
+    ...countsOf(change, threshold),
     last_error: change.to === "Open" && change.lastFailure !== undefined
       ? failureText(change.lastFailure)
       : undefined,
@@ -241,6 +239,25 @@ const writeStateChange = (
     elapsed_seconds: Duration.toSeconds(change.elapsed)
   })
 }
+
+/** What decided: the window has what opened the circuit until it is closed. */
+const countsOf = (
+  { calls, consecutiveFailures, failureRate, probes, reason, slowCallRate }: StateChanged,
+  threshold: number | undefined
+) =>
+  reason === "ProbesSucceeded" && probes !== undefined
+    ? {
+      probe_successes: probes.successes,
+      probe_failures: probes.failures,
+      error_rate: rate(probes.failures, probes.successes + probes.failures)
+    }
+    : {
+      failure_count: consecutiveFailures,
+      threshold,
+      error_rate: failureRate,
+      slow_call_rate: slowCallRate,
+      requests_in_window: calls
+    }
 
 const isLogged = (event: CircuitEvent): event is CallEnded =>
   event._tag === "CallEnded" && (event.outcome === "Failure" || event.outcome === "Ignored")

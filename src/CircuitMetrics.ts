@@ -56,6 +56,8 @@ import { LastFailure } from "./ResilienceError.ts"
  *
  * - `averageResponseTime`: over all timed calls; `undefined` if the policy does
  *   not measure durations.
+ * - `latency`: quantiles of the latest timed calls, 1,024 to 2,047 of them; exact
+ *   below 16 calls, otherwise to a sixteenth. `undefined` without one.
  * - `lastFailureTime`: when a call last failed.
  * - `lastFailure`: what failed then, if that is known.
  * - `timeUntilRetry`: time until an open circuit lets a call through;
@@ -64,6 +66,8 @@ import { LastFailure } from "./ResilienceError.ts"
  * - `consecutiveOpenings`: openings in a row, which the backoff follows.
  * - `stateChanges`: transitions made.
  * - `probesInFlight`, `probeSuccesses`: of the present half-open period.
+ * - `probeIdleTime`: for how long a half-open circuit has waited for a call;
+ *   `undefined` while a probe runs, in a recovery ramp and in other states.
  *
  * @see {@link toJson} for the form people and dashboards read
  *
@@ -88,6 +92,11 @@ export const CircuitMetrics = Schema.Struct({
   successRate: Schema.Number,
   slowCallRate: Schema.Number,
   averageResponseTime: Schema.optional(Schema.DurationFromMillis),
+  latency: Schema.optional(Schema.Struct({
+    p50: Schema.DurationFromMillis,
+    p95: Schema.DurationFromMillis,
+    p99: Schema.DurationFromMillis
+  })),
   lastFailureTime: Schema.optional(Schema.DateTimeUtcFromString),
   lastFailure: Schema.optional(LastFailure),
   timeUntilRetry: Schema.optional(DurationOrInfinity),
@@ -95,7 +104,8 @@ export const CircuitMetrics = Schema.Struct({
   consecutiveOpenings: Schema.Int,
   stateChanges: Schema.Int,
   probesInFlight: Schema.Int,
-  probeSuccesses: Schema.Int
+  probeSuccesses: Schema.Int,
+  probeIdleTime: Schema.optional(Schema.DurationFromMillis)
 })
 
 /**
@@ -138,7 +148,10 @@ export const toJson = (self: CircuitMetrics) => ({
   failure_rate: self.failureRate,
   success_rate: self.successRate,
   slow_call_rate: self.slowCallRate,
-  average_response_time_ms: self.averageResponseTime === undefined ? null : Duration.toMillis(self.averageResponseTime),
+  average_response_time_ms: millis(self.averageResponseTime),
+  latency_p50_ms: millis(self.latency?.p50),
+  latency_p95_ms: millis(self.latency?.p95),
+  latency_p99_ms: millis(self.latency?.p99),
   last_failure_time: self.lastFailureTime === undefined ? null : DateTime.formatIso(self.lastFailureTime),
   last_failure: self.lastFailure === undefined
     ? null
@@ -148,6 +161,9 @@ export const toJson = (self: CircuitMetrics) => ({
   consecutive_openings: self.consecutiveOpenings,
   state_changes: self.stateChanges
 })
+
+const millis = (duration: Duration.Duration | undefined): number | null =>
+  duration === undefined ? null : Duration.toMillis(duration)
 
 const seconds = (duration: Duration.Duration | undefined): number | null =>
   duration === undefined || !Duration.isFinite(duration) ? null : Duration.toSeconds(duration)

@@ -79,7 +79,8 @@ import {
   refuse
 } from "./internal/check.ts"
 import { makeMonitor, type Monitor } from "./internal/health/monitor.ts"
-import type { CheckSettings, Settings } from "./internal/health/settings.ts"
+import type { CheckDefaults, CheckSettings, Settings } from "./internal/health/settings.ts"
+import type { Thresholds } from "./internal/health/thresholds.ts"
 import { findCircuit, troubledCircuits, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 
 // -----------------------------------------------------------------------------
@@ -146,6 +147,10 @@ export const unhealthy = (reason: string): Answer => ({ status: "unhealthy", rea
  *   monitor by default.
  * - `timeout`: time limit of `check` and `probe`; by default 5 seconds, or the
  *   interval if that is shorter.
+ * - `failureThreshold`, `successThreshold`: how many results of `check` in a row
+ *   must be worse, or better, than the reported status before it changes, as in
+ *   the probes of Kubernetes; those of the monitor by default. The first result
+ *   is reported at once.
  * - `critical`: whether the report is `unhealthy` if this is; `true` by default.
  *   With `false` the report is `degraded`.
  *
@@ -159,6 +164,8 @@ export interface CheckOptions<out R = never> {
   readonly circuit?: string | CircuitBreaker | undefined
   readonly interval?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
+  readonly successThreshold?: number | undefined
+  readonly failureThreshold?: number | undefined
   readonly critical?: boolean | undefined
 }
 
@@ -202,6 +209,8 @@ export type CheckServices<T> = Exclude<
  *   that many processes do not check at the same time; 0.1 by default.
  * - `concurrency`: how many checks run at once; 10 by default. A check that has
  *   timed out no longer counts.
+ * - `failureThreshold`, `successThreshold`: of checks that do not set their own;
+ *   1 by default.
  *
  * @stability unstable
  * @category models
@@ -213,6 +222,8 @@ export interface Options<C extends Readonly<Record<string, Check<unknown>>> = {}
   readonly interval?: Duration.Input | undefined
   readonly jitter?: number | undefined
   readonly concurrency?: number | undefined
+  readonly successThreshold?: number | undefined
+  readonly failureThreshold?: number | undefined
 }
 
 // -----------------------------------------------------------------------------
@@ -483,7 +494,7 @@ const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
   check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
   register: (name, check) => {
     checkName("HealthMonitor.register: name", name)
-    const options = parseCheck("HealthMonitor.register: check", name, check, settings.interval)
+    const options = parseCheck("HealthMonitor.register: check", name, check, settings.defaults)
     return Effect.mapError(monitor.register(name, options), () => new DuplicateCheckError({ check: name }))
   },
   changes: monitor.changes
@@ -500,7 +511,9 @@ const OPTIONS = /* @__PURE__ */ optionNames<Options>({
   circuits: true,
   interval: true,
   jitter: true,
-  concurrency: true
+  concurrency: true,
+  successThreshold: true,
+  failureThreshold: true
 })
 
 const parse = (caller: string, options: Options<Readonly<Record<string, Check<unknown>>>>): Settings => {
@@ -513,13 +526,14 @@ const parse = (caller: string, options: Options<Readonly<Record<string, Check<un
   if (typeof circuits !== "boolean" && typeof circuits !== "function") {
     refuse(`${caller}: circuits`, "true, false or a function of the name of a circuit", circuits)
   }
+  const defaults: CheckDefaults = { interval, ...checkThresholds(`${caller}: `, options, NO_THRESHOLDS) }
   return {
     checks: Object.entries(options.checks ?? {}).map(([name, check]) => [
       checkName(`${caller}: checks: the name of a check`, name),
-      parseCheck(`${caller}: checks.${name}`, name, check, interval)
+      parseCheck(`${caller}: checks.${name}`, name, check, defaults)
     ]),
     includes: typeof circuits === "function" ? orIncluded(circuits) : () => circuits,
-    interval,
+    defaults,
     jitter: checkRate(`${caller}: jitter`, options.jitter ?? 0.1),
     concurrency: checkCount(`${caller}: concurrency`, options.concurrency ?? 10)
   }
@@ -540,22 +554,36 @@ const CHECK_OPTIONS = /* @__PURE__ */ optionNames<CheckOptions>({
   circuit: true,
   interval: true,
   timeout: true,
+  successThreshold: true,
+  failureThreshold: true,
   critical: true
+})
+
+const NO_THRESHOLDS: Thresholds = { successThreshold: 1, failureThreshold: 1 }
+
+const checkThresholds = (
+  prefix: string,
+  { failureThreshold, successThreshold }: Pick<Options, keyof Thresholds>,
+  defaults: Thresholds
+): Thresholds => ({
+  successThreshold: checkCount(`${prefix}successThreshold`, successThreshold ?? defaults.successThreshold),
+  failureThreshold: checkCount(`${prefix}failureThreshold`, failureThreshold ?? defaults.failureThreshold)
 })
 
 const parseCheck = (
   field: string,
   name: string,
   input: Check<unknown>,
-  defaultInterval: Duration.Duration
+  defaults: CheckDefaults
 ): CheckSettings => {
   if (!Effect.isEffect(input)) {
     if (!isObject(input)) refuse(field, "an effect, or an object with a check, a probe or a circuit", input)
     checkKnown(field, input, CHECK_OPTIONS)
   }
-  const { check, circuit, critical = true, interval, probe, timeout } = Effect.isEffect(input)
-    ? { check: input } as CheckOptions<unknown>
+  const options: CheckOptions<unknown> = Effect.isEffect(input)
+    ? { check: input as Effect.Effect<Answer, unknown> }
     : input
+  const { check, circuit, critical = true, interval, probe, timeout } = options
   for (const [option, effect] of [["check", check], ["probe", probe]] as const) {
     if (effect !== undefined && !Effect.isEffect(effect)) refuse(`${field}.${option}`, "an effect", effect)
   }
@@ -567,7 +595,7 @@ const parseCheck = (
     throw new RangeError(`${field} must be an effect, or have a check, a probe or a circuit, got none of them`)
   }
   const every = interval === undefined
-    ? defaultInterval
+    ? defaults.interval
     : checkDuration(`${field}.interval`, interval, { positive: true })
   return {
     check: check === undefined ? undefined : Effect.scoped(check) as Effect.Effect<unknown, unknown>,
@@ -578,6 +606,7 @@ const parseCheck = (
       positive: true,
       finite: true
     }),
+    ...checkThresholds(`${field}.`, options, defaults),
     critical
   }
 }

@@ -52,7 +52,7 @@ export const Status = Schema.Literals(["healthy", "degraded", "unhealthy"])
 export type Status = typeof Status.Type
 
 /**
- * A reason why something is not healthy.
+ * A reason why something is not healthy, or something else to know of it.
  *
  * **Details**
  *
@@ -70,6 +70,7 @@ export type Status = typeof Status.Type
  * | `CircuitOpen` | `unhealthy` | the circuit rejects calls |
  * | `CircuitForcedOpen` | `unhealthy` | an operator forced the circuit open |
  * | `CircuitHalfOpen` | `degraded` | the circuit admits probes only |
+ * | `CircuitIdle` | `healthy` | the circuit is half-open, and no call has come for as long as it was last open, and a minute at least |
  * | `FailureRate` | `degraded` | more than 10% of the calls in the window of a `Closed` or `MetricsOnly` circuit failed |
  *
  * @stability unstable
@@ -86,9 +87,10 @@ export const Reason = Schema.Struct({
     "CircuitOpen",
     "CircuitForcedOpen",
     "CircuitHalfOpen",
+    "CircuitIdle",
     "FailureRate"
   ]),
-  status: Schema.Literals(["degraded", "unhealthy"]),
+  status: Status,
   message: Schema.String
 })
 
@@ -149,7 +151,7 @@ export type CheckHealth = typeof CheckHealth.Type
  *
  * - `status`: the worst of all checks. A check that is not critical makes it
  *   `degraded` at most.
- * - `allHealthy`: whether there are no reasons at all.
+ * - `allHealthy`: whether every check is `healthy`.
  * - `timestamp`: when the circuits were read. `checkedAt` of a check has the age
  *   of its result.
  * - `checks`: one per name, checks in the order of their registration, then
@@ -187,8 +189,8 @@ export type HealthReport = typeof HealthReport.Type
  *
  * - `valid`: whether there are no `errors`.
  * - `errors`: messages of the reasons that are `unhealthy`.
- * - `warnings`: messages of the reasons that are `degraded`, and in a report all
- *   those of checks that are not critical.
+ * - `warnings`: messages of all other reasons, and in a report all those of
+ *   checks that are not critical.
  *
  * @stability unstable
  * @category models

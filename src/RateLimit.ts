@@ -59,6 +59,7 @@ import * as Rules from "./internal/rateLimit/rules.ts"
 import { StoreLimit } from "./internal/rateLimit/store.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
 import { checkTarget, findTarget, isDataFirst, isTarget as isTargetOf } from "./internal/target.ts"
+import { watchedBy } from "./internal/telemetry/recorder.ts"
 import type { RateLimitExceededError } from "./ResilienceError.ts"
 
 /**
@@ -442,9 +443,9 @@ export const Service = <Self>() =>
   )
   const layer = Layer.effect(
     tag,
-    Effect.map(
-      makeParsed<StoreError<S>>("RateLimit.Service", name, rules),
-      (rateLimit) => remember(rateLimit, definition)
+    makeParsed<StoreError<S>>("RateLimit.Service", name, rules).pipe(
+      Effect.map((rateLimit) => remember(rateLimit, definition)),
+      Effect.tap((rateLimit) => watchedBy((recorder) => recorder.watchRateLimit(rateLimit)))
     )
   )
   return Object.assign(tag, {

@@ -49,9 +49,11 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { checkName } from "./internal/check.ts"
 import * as Budget from "./internal/retry/budget.ts"
 import { type Definition, guard, remember } from "./internal/serviceNames.ts"
+import { watchedBy } from "./internal/telemetry/recorder.ts"
 
 /**
  * Identifies a `RetryBudget` at runtime.
@@ -274,7 +276,7 @@ export const RetryBudget: Context.Service<RetryBudget, RetryBudget> = /* @__PURE
  */
 export const layer = (options?: Options): Layer.Layer<RetryBudget> => {
   const size = Budget.parse("RetryBudget.layer", options)
-  return Layer.sync(RetryBudget, () => Budget.make(size))
+  return Layer.effect(RetryBudget, measured("default", () => Budget.make(size)))
 }
 
 /**
@@ -336,6 +338,9 @@ export const Service =
     )
     return Object.assign(tag, {
       description: Budget.describe(size),
-      layer: Layer.sync(tag, () => remember(Budget.make(size), definition))
+      layer: Layer.effect(tag, measured(name, () => remember(Budget.make(size), definition)))
     })
   }
+
+const measured = (name: string, make: () => RetryBudget): Effect.Effect<RetryBudget, never, Scope.Scope> =>
+  Effect.tap(Effect.sync(make), (budget) => watchedBy((recorder) => recorder.watchRetryBudget(name, budget)))

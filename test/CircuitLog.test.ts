@@ -77,6 +77,52 @@ describe("CircuitLog", () => {
       })
     ))
 
+  it.effect("tells of a closing the counts it closed with, and not those it opened with", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        const breaker = yield* circuit
+        const halfOpenSample = { calls: 4, failureRate: 0.5 }
+        yield* breaker.reconfigure(CircuitPolicy.make({ ...policy, halfOpenSample, halfOpenMaxCalls: 4 }))
+        yield* fail
+        yield* fail
+        yield* TestClock.adjust("10 seconds")
+        yield* Effect.all([succeed, fail, succeed, succeed])
+        yield* settle
+
+        assert.deepStrictEqual(lines.at(-1)!.message, "circuit_closed")
+        assert.deepStrictEqual(lines.at(-1)!.fields, {
+          circuit_breaker: "db",
+          state: "closed",
+          old_state: "half_open",
+          reason: "ProbesSucceeded",
+          probe_successes: 3,
+          probe_failures: 1,
+          error_rate: 0.25,
+          elapsed_seconds: 0
+        })
+      })
+    ))
+
+  it.effect("tells of a closing after a ramp the counts of the ramp", () =>
+    logged((lines) =>
+      Effect.gen(function*() {
+        const breaker = yield* circuit
+        yield* breaker.reconfigure(CircuitPolicy.make({ ...policy, recovery: { duration: "10 seconds", initial: 1 } }))
+        yield* fail
+        yield* fail
+        yield* TestClock.adjust("10 seconds")
+        yield* succeed
+        yield* Effect.all([succeed, succeed, succeed, fail])
+        yield* TestClock.adjust("10 seconds")
+        yield* succeed
+        yield* settle
+
+        assert.deepStrictEqual(lines.at(-1)!.message, "circuit_closed")
+        assert.deepInclude(lines.at(-1)!.fields, { failure_count: 1, error_rate: 0.25, requests_in_window: 4 })
+        assert.notProperty(lines.at(-1)!.fields, "probe_successes")
+      })
+    ))
+
   it.effect("tells of what operators do, with their note, and of other policies", () =>
     logged((lines) =>
       Effect.gen(function*() {

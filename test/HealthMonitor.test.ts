@@ -144,6 +144,46 @@ describe("the status of a circuit", () => {
       reasons: ["CircuitHalfOpen: circuit is half-open"]
     },
     {
+      name: "HalfOpen without a call for less than a minute",
+      policy: touchy,
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("69 seconds")),
+      status: "degraded",
+      reasons: ["CircuitHalfOpen: circuit is half-open"]
+    },
+    {
+      name: "HalfOpen without a call for a minute",
+      policy: touchy,
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("70 seconds")),
+      status: "healthy",
+      reasons: ["CircuitIdle: circuit is half-open, and no call has come for 1m"]
+    },
+    {
+      name: "HalfOpen without a call for less than it was open",
+      policy: { ...touchy, openDuration: "10 minutes" },
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("1199 seconds")),
+      status: "degraded",
+      reasons: ["CircuitHalfOpen: circuit is half-open"]
+    },
+    {
+      name: "HalfOpen without a call for as long as it was open",
+      policy: { ...touchy, openDuration: "10 minutes" },
+      before: (breaker) => Effect.andThen(fail(breaker), TestClock.adjust("20 minutes")),
+      status: "healthy",
+      reasons: ["CircuitIdle: circuit is half-open, and no call has come for 10m"]
+    },
+    {
+      name: "HalfOpen and waiting for another probe",
+      policy: { ...touchy, successThreshold: 2 },
+      before: (breaker) =>
+        fail(breaker).pipe(
+          Effect.andThen(TestClock.adjust("5 minutes")),
+          Effect.andThen(succeed(breaker)),
+          Effect.andThen(TestClock.adjust("2 minutes"))
+        ),
+      status: "healthy",
+      reasons: ["CircuitIdle: circuit is half-open, and no call has come for 2m"]
+    },
+    {
       name: "ForcedOpen",
       before: (breaker) => breaker.forceOpen(),
       status: "unhealthy",
@@ -222,7 +262,8 @@ describe("an option of a check that is none", () => {
     assert.throws(
       () => HealthMonitor.make({ checks: { database: { check: Effect.void, critcal: false } } }),
       RangeError,
-      `"critcal" is no option; did you mean "critical"? There are check, probe, circuit, interval, timeout, critical`
+      `"critcal" is no option; did you mean "critical"? There are check, probe, circuit, interval, timeout, ` +
+        "successThreshold, failureThreshold, critical"
     )
   })
 })
@@ -1645,6 +1686,12 @@ describe("layerConfig", () => {
 describe("options", () => {
   const check = Effect.void
   const cases: ReadonlyArray<readonly [HealthMonitor.Options<Record<string, HealthMonitor.Check>>, string]> = [
+    [{ failureThreshold: 0 }, "HealthMonitor.make: failureThreshold must be an integer >= 1, got 0"],
+    [{ successThreshold: 1.5 }, "HealthMonitor.make: successThreshold must be an integer >= 1, got 1.5"],
+    [
+      { checks: { database: { check: Effect.void, failureThreshold: -1 } } },
+      "HealthMonitor.make: checks.database.failureThreshold must be an integer >= 1, got -1"
+    ],
     [{ interval: 0 }, "HealthMonitor.make: interval must be a duration above zero such as \"5 seconds\", got 0"],
     [{ jitter: 1.5 }, "HealthMonitor.make: jitter must be a number from 0 to 1, got 1.5"],
     [{ concurrency: 0 }, "HealthMonitor.make: concurrency must be an integer >= 1, got 0"],
@@ -1852,4 +1899,112 @@ describe("forms", () => {
       const json = JSON.stringify(HealthReport.toJson(yield* monitor.latest))
       assert.include(json, "\"__proto__\":{\"status\":\"unhealthy\"")
     }).pipe(withCircuits))
+})
+
+describe("a standby tier that has recovered", () => {
+  it.effect("does not leave the program degraded for ever, and says why, with a monitor and without", () =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      const monitor = yield* make()
+      const changes = yield* watchChanges(monitor)
+      const standby = yield* registry.getOrCreate("tier2_sdk")
+      yield* fail(standby)
+      yield* TestClock.adjust("5 minutes")
+      assert.strictEqual(
+        (yield* changes.since).at(-1),
+        "system system: degraded -> healthy (tier2_sdk: circuit is half-open, and no call has come for 1m 20s)"
+      )
+      assert.strictEqual((yield* registry.systemStatus).status, "healthy")
+      assert.isTrue((yield* monitor.latest).allHealthy)
+
+      // A probe that fails is news again.
+      yield* fail(standby)
+      assert.strictEqual((yield* registry.systemStatus).status, "unhealthy")
+      assert.strictEqual((yield* monitor.latest).status, "unhealthy")
+    }).pipe(withCircuits))
+})
+
+describe("the thresholds of a check", () => {
+  /** A check that answers one letter a run: healthy, degraded, unhealthy. The last goes on. */
+  const answering = (letters: string) => {
+    let n = 0
+    return Effect.suspend(() => {
+      const letter = letters[Math.min(n++, letters.length - 1)]
+      return letter === "h"
+        ? Effect.succeed(HealthMonitor.healthy)
+        : letter === "d"
+        ? Effect.succeed(HealthMonitor.degraded(`slow in run ${n}`))
+        : Effect.fail(`refused in run ${n}`)
+    })
+  }
+
+  /** The status after each run. */
+  const statuses = (letters: string, options: HealthMonitor.CheckOptions, ofMonitor: HealthMonitor.Options = {}) =>
+    Effect.gen(function*() {
+      const monitor = yield* make({ ...ofMonitor, checks: { database: { check: answering(letters), ...options } } })
+      const seen: Array<string> = []
+      for (let i = 0; i < letters.length; i++) {
+        yield* settle
+        seen.push(find(yield* monitor.latest, "database").status[0]!)
+        yield* TestClock.adjust("30 seconds")
+      }
+      return seen.join("")
+    }).pipe(Effect.scoped, withCircuits)
+
+  it.effect("are one: every result is reported", () =>
+    Effect.map(statuses("huhdhud", {}), (seen) => assert.strictEqual(seen, "huhdhud")))
+
+  it.effect("of failures: the status gets worse after so many worse results in a row", () =>
+    Effect.map(
+      statuses("huuhuuuu", { failureThreshold: 3 }),
+      (seen) => assert.strictEqual(seen, "hhhhhhuu")
+    ))
+
+  it.effect("of successes: the status gets better after so many better results in a row", () =>
+    Effect.map(
+      statuses("uhuhhuhhh", { successThreshold: 2 }),
+      (seen) => assert.strictEqual(seen, "uuuuhuuhh")
+    ))
+
+  it.effect("count a result for every status that it is at least as bad as", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* statuses("hduu", { failureThreshold: 2 }), "hhdu")
+      assert.strictEqual(yield* statuses("udhh", { successThreshold: 2 }), "uudh")
+    }))
+
+  it.effect("do not delay the first result", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* statuses("uu", { failureThreshold: 3, successThreshold: 3 }), "uu")
+      assert.strictEqual(yield* statuses("hh", { failureThreshold: 3, successThreshold: 3 }), "hh")
+    }))
+
+  it.effect("are those of the monitor, unless the check has its own", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* statuses("huuu", {}, { failureThreshold: 2 }), "hhuu")
+      assert.strictEqual(yield* statuses("huuu", { failureThreshold: 3 }, { failureThreshold: 2 }), "hhhu")
+    }))
+
+  it.effect("show the reasons of the latest result with the reported status", () =>
+    Effect.gen(function*() {
+      const monitor = yield* make({ checks: { database: { check: answering("uuhu"), successThreshold: 2 } } })
+      const reasons = Effect.andThen(settle, Effect.map(monitor.latest, (report) => messages(find(report, "database"))))
+      const next = Effect.andThen(TestClock.adjust("30 seconds"), reasons)
+      assert.deepStrictEqual(yield* reasons, ["refused in run 1"])
+      assert.deepStrictEqual(yield* next, ["refused in run 2"])
+      assert.deepStrictEqual(yield* next, ["refused in run 2"])
+      assert.deepStrictEqual(yield* next, ["refused in run 4"])
+    }).pipe(Effect.scoped, withCircuits))
+
+  it.effect("keep one failed run in three from turning the whole back and forth", () =>
+    Effect.gen(function*() {
+      let n = 0
+      const monitor = yield* make({
+        failureThreshold: 2,
+        interval: "10 seconds",
+        checks: { database: Effect.suspend(() => ++n % 3 === 0 ? Effect.fail("connection reset") : Effect.void) }
+      })
+      const changes = yield* watchChanges(monitor)
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* changes.seen, [])
+    }).pipe(Effect.scoped, withCircuits))
 })

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Metric, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Metric, Scope } from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
   CircuitBreakerRegistry,
   CircuitPolicy,
   Hedge,
+  RateLimit,
   Resilience,
   Retry,
   RetryBudget,
@@ -14,6 +15,7 @@ import {
   Timeout
 } from "effect-resilience"
 import { PrometheusMetrics } from "effect/observability"
+import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
 const { CircuitBreakerRegistry: Registry } = CircuitBreakerRegistry
@@ -271,6 +273,10 @@ describe("calls", () => {
       yield* Retry.withRetry(Effect.void, retry)
 
       assert.deepStrictEqual(yield* series, {
+        "retry_calls_total{call,failed_with_retry}": 1,
+        "retry_calls_total{charge,failed_with_retry}": 1,
+        "retry_calls_total{refund,failed_with_retry}": 1,
+        "retry_calls_total{call,successful_without_retry}": 1,
         "retry_attempts_total{call}": 2,
         "retry_attempts_total{charge}": 2,
         "retry_attempts_total{refund}": 1,
@@ -325,7 +331,12 @@ describe("calls", () => {
           [1, 2, 3],
           () => Effect.forkChild(Effect.exit(bulkhead.execute(Effect.never)), { startImmediately: true })
         )
-        assert.deepStrictEqual(yield* series, { "bulkhead_in_flight{db}": 1, "bulkhead_rejected_total{db}": 1 })
+        assert.deepStrictEqual(yield* series, {
+          "bulkhead_in_flight{db}": 1,
+          "bulkhead_limit{db}": 1,
+          "bulkhead_queued{db}": 1,
+          "bulkhead_rejected_total{db}": 1
+        })
 
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(calls.map((call) => call.pollUnsafe() !== undefined), [false, true, true])
@@ -344,7 +355,7 @@ describe("calls", () => {
       yield* Effect.forkChild(Bulkhead.withBulkhead(Effect.never, Context.get(context, Slots)), {
         startImmediately: true
       })
-      assert.deepStrictEqual(yield* series, { "bulkhead_in_flight{slots}": 1 })
+      assert.deepStrictEqual(yield* series, { "bulkhead_in_flight{slots}": 1, "bulkhead_limit{slots}": 3 })
 
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* Metric.snapshot, [])
@@ -385,4 +396,184 @@ describe("calls", () => {
       Effect.provide(CircuitBreakerRegistry.layer()),
       Effect.provideService(Metric.MetricRegistry, new Map())
     ))
+})
+
+describe("calls with retries", () => {
+  it.effect("are counted by how they ended and whether that took retries, and not if they are interrupted", () =>
+    measured(Effect.gen(function*() {
+      const retry = { maxAttempts: 3, baseDelay: 0, operation: "charge" }
+      let attempts = 0
+      const flaky = Effect.suspend(() => ++attempts % 2 === 1 ? fail : Effect.void)
+      yield* Retry.withRetry(Effect.void, retry)
+      yield* Retry.withRetry(flaky, retry)
+      yield* Retry.withRetry(flaky, { ...retry, whileSuccess: () => false })
+      yield* Effect.exit(Retry.withRetry(fail, retry))
+      yield* Effect.exit(Retry.withRetry(fail, { ...retry, while: () => false }))
+      yield* Effect.exit(Retry.withRetry(Effect.die("bug"), retry))
+      yield* Effect.exit(Retry.withRetry(Effect.interrupt, retry))
+
+      const counted = Object.entries(yield* series).filter(([name]) => name.startsWith("retry_calls_total"))
+      assert.deepStrictEqual(Object.fromEntries(counted), {
+        "retry_calls_total{charge,successful_without_retry}": 1,
+        "retry_calls_total{charge,successful_with_retry}": 2,
+        "retry_calls_total{charge,failed_with_retry}": 1,
+        "retry_calls_total{charge,failed_without_retry}": 2
+      })
+    })))
+})
+
+describe("rate limits and retry budgets", () => {
+  for (const algorithm of ["fixed-window", "token-bucket", "sliding-window"] as const) {
+    it.effect(`show what is left and who waits, with a ${algorithm}`, () =>
+      measured(
+        Effect.gen(function*() {
+          const rateLimit = yield* RateLimit.makeMemory({
+            name: "api",
+            limit: 2,
+            window: "10 seconds",
+            algorithm,
+            onExceeded: "delay"
+          })
+          yield* Telemetry.watch(rateLimit)
+          const start = (key?: string) =>
+            Effect.forkChild(rateLimit.execute(Effect.void, key === undefined ? undefined : { key }), {
+              startImmediately: true
+            })
+          assert.deepStrictEqual(yield* series, { "rate_limit_limit{api}": 2, "rate_limit_available{api}": 2 })
+          yield* start()
+          assert.deepStrictEqual(yield* series, { "rate_limit_limit{api}": 2, "rate_limit_available{api}": 1 })
+          yield* start()
+          yield* start()
+          for (let i = 0; i < 4; i++) yield* start("tenant")
+          assert.deepStrictEqual(yield* series, { "rate_limit_limit{api}": 2, "rate_limit_waiting{api}": 3 })
+          yield* TestClock.adjust("1 minute")
+          assert.deepStrictEqual(yield* series, { "rate_limit_limit{api}": 2, "rate_limit_available{api}": 2 })
+        }).pipe(Effect.scoped)
+      ))
+  }
+
+  it.effect("whose tokens a store keeps show their limit only", () =>
+    measured(
+      Effect.gen(function*() {
+        yield* Telemetry.watch(yield* RateLimit.make({ name: "api", limit: 2, window: "1 minute" }))
+        assert.deepStrictEqual((yield* Metric.snapshot).map(({ id }) => id), ["rate_limit_limit"])
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreMemory)))
+      )
+    ))
+
+  it.effect("show the calls and retries of their window, and the retries that may be made", () =>
+    measured(
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ ratio: 0.5, minPerSecond: 1, window: "4 seconds" })
+        yield* Telemetry.watch(budget, { name: "upstream" })
+        yield* Effect.exit(Retry.withRetry(fail, { maxAttempts: 2, baseDelay: 0, budget }))
+        assert.deepInclude(yield* series, {
+          "retry_budget_balance{upstream}": 3.5,
+          "retry_budget_calls{upstream}": 1,
+          "retry_budget_retries{upstream}": 1
+        })
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* series)["retry_budget_balance{upstream}"], 4)
+      }).pipe(Effect.scoped)
+    ))
+
+  it.effect("that are services are measured for as long as they live", () => {
+    class Api extends RateLimit.Service<Api>()("api", { limit: 3, window: "1 minute" }) {}
+    class Upstream extends RetryBudget.Service<Upstream>()("upstream") {}
+    const services = Layer.mergeAll(Api.layerMemory, Upstream.layer, RetryBudget.layer())
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(
+        services.pipe(Layer.provide(Telemetry.layer()), Layer.provide(CircuitBreakerRegistry.layer())),
+        scope
+      )
+      assert.containsAllKeys(yield* series, [
+        "rate_limit_available{api}",
+        "retry_budget_balance{upstream}",
+        "retry_budget_balance{default}"
+      ])
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* Metric.snapshot, [])
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
+})
+
+describe("series of names that only calls bring along", () => {
+  const timeOut = (operation: string) =>
+    Effect.gen(function*() {
+      const call = yield* Effect.forkChild(Effect.exit(Timeout.withTimeout(Effect.never, { duration: 1, operation })), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust(1)
+      yield* Fiber.await(call)
+    })
+  const ids = Effect.map(series, (all) => Object.keys(all).filter((id) => id.startsWith("call_timeouts_total")))
+
+  it.effect("end once nothing was counted there for as long as the registry keeps an idle circuit", () =>
+    measured(Effect.gen(function*() {
+      yield* timeOut("once")
+      yield* timeOut("always")
+      for (let i = 0; i < 4; i++) {
+        yield* TestClock.adjust("50 minutes")
+        yield* timeOut("always")
+        yield* ids
+      }
+      assert.deepStrictEqual(yield* ids, ["call_timeouts_total{always,call}"])
+      // Counted anew, as that of a circuit that was forgotten.
+      yield* timeOut("once")
+      assert.strictEqual((yield* series)["call_timeouts_total{once,call}"], 1)
+    })))
+
+  it.effect("are counted together as other beyond the limit, which is logged once", () => {
+    const lines: Array<unknown> = []
+    return measured(
+      Effect.gen(function*() {
+        for (let i = 0; i < 5; i++) yield* timeOut(`GET /users/${i}`)
+        yield* timeOut("GET /users/0")
+        yield* Tiers.make("a", [Tiers.tier("b", Effect.void), Tiers.tier("c", Effect.void)])
+        assert.deepInclude(yield* series, {
+          "call_timeouts_total{GET /users/0,call}": 2,
+          "call_timeouts_total{GET /users/1,call}": 1,
+          "call_timeouts_total{other,call}": 3,
+          "tier_calls_total{a,b,success}": 1
+        })
+        assert.lengthOf(yield* ids, 3)
+        assert.lengthOf(lines, 1)
+        assert.include(String(lines[0]), "operation \"other\"")
+      }),
+      { maxNames: 2 }
+    ).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => lines.push(message))])))
+  })
+
+  it.effect("make room for new ones when they end", () =>
+    measured(
+      Effect.gen(function*() {
+        yield* timeOut("a")
+        yield* TestClock.adjust("2 hours")
+        yield* ids
+        yield* TestClock.adjust("2 hours")
+        yield* timeOut("b")
+        assert.deepStrictEqual(yield* ids, ["call_timeouts_total{b,call}"])
+      }),
+      { maxNames: 1 }
+    ))
+
+  it.effect("of a bulkhead end with its watch, rejections included", () =>
+    measured(Effect.gen(function*() {
+      yield* Effect.scoped(Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ name: "db", limit: 1 })
+        yield* Telemetry.watch(bulkhead)
+        yield* bulkhead.execute(Effect.exit(bulkhead.execute(Effect.void)))
+        yield* Effect.forkScoped(bulkhead.execute(Effect.never), { startImmediately: true })
+        yield* Effect.exit(bulkhead.execute(Effect.void))
+        assert.isDefined((yield* series)["bulkhead_rejected_total{db}"])
+      }))
+      assert.deepStrictEqual(yield* Metric.snapshot, [])
+    })))
+
+  it("refuse a limit that is none", () => {
+    assert.throws(() => Telemetry.layer({ maxNames: 0 }), "Telemetry.layer: maxNames must be an integer >= 1, got 0")
+  })
 })

@@ -82,9 +82,18 @@ export class EventHub<A> {
   }
 }
 
-/** The latest of what happened, the oldest first. */
+/** How many things have happened that any history remembers. */
+let happened = 0
+
+/** Something that happened, after all that has a lower number. */
+interface Entry<A> {
+  readonly number: number
+  readonly event: A
+}
+
+/** The latest of what happened, the oldest first. The wall clock may step back, and so tells no order. */
 export class History<A> {
-  private readonly events: Array<A> = []
+  private readonly entries: Array<Entry<A>> = []
   private readonly capacity: number
 
   constructor(capacity: number) {
@@ -92,11 +101,26 @@ export class History<A> {
   }
 
   add(event: A): void {
-    this.events.push(event)
-    if (this.events.length > this.capacity) this.events.shift()
+    this.insert({ number: happened++, event }, this.entries.length)
+  }
+
+  /** Adds what another history has, in its place. */
+  addAll(other: History<A>, isWanted: (event: A) => boolean = () => true): void {
+    for (const entry of other.entries) {
+      if (!isWanted(entry.event)) continue
+      let at = this.entries.length
+      while (at > 0 && this.entries[at - 1]!.number > entry.number) at--
+      // A circuit that comes back finds its earlier events here.
+      if (this.entries[at - 1]?.number !== entry.number) this.insert(entry, at)
+    }
   }
 
   get all(): ReadonlyArray<A> {
-    return this.events.slice()
+    return this.entries.map(({ event }) => event)
+  }
+
+  private insert(entry: Entry<A>, at: number): void {
+    this.entries.splice(at, 0, entry)
+    if (this.entries.length > this.capacity) this.entries.shift()
   }
 }

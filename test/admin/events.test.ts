@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schema, Scope, Stream } from "effect"
+import { Duration, Effect, Fiber, Schema, Scope, Stream } from "effect"
 import { CircuitBreaker } from "effect-resilience"
 import { AdminApi } from "effect-resilience/admin"
 import { TestClock } from "effect/testing"
 import type * as CircuitEvent from "../../src/CircuitEvent.ts"
-import { Feed } from "../../src/admin/internal/feed.ts"
+import { Feed, History } from "../../src/admin/internal/feed.ts"
 import { trip } from "../support/registry.ts"
 import { ask, bearer, client, read, type Reader, type Server, start, until, who } from "./support.ts"
 
@@ -371,4 +371,37 @@ describe("a feed", () => {
         assert.strictEqual(feed.size, 0, `after ${steps} steps`)
       }
     }))
+})
+
+describe("the history of all circuits", () => {
+  it("is in the order of what happened, also when the wall clock steps back", () => {
+    const history = new History({ perCircuit: 10, total: 10 })
+    const add = (circuit: string, timestamp: number) =>
+      history.add({
+        _tag: "StateChanged",
+        circuit,
+        sequence: 1,
+        timestamp,
+        from: "Closed",
+        to: "Open",
+        reason: "Manual",
+        retryAfter: Duration.zero,
+        openings: 1,
+        elapsed: Duration.zero,
+        consecutiveFailures: 0,
+        failureRate: 0,
+        slowCallRate: 0,
+        calls: 0
+      })
+    add("a", 3_000)
+    add("b", 1_000)
+    add("a", 2_000)
+    assert.deepStrictEqual(history.latest(10).map(({ circuit, timestamp }) => [circuit, timestamp]), [
+      ["a", 3_000],
+      ["b", 1_000],
+      ["a", 2_000]
+    ])
+    assert.deepStrictEqual(history.latest(1).map(({ timestamp }) => timestamp), [2_000])
+    assert.deepStrictEqual(history.of("a")?.map(({ timestamp }) => timestamp), [3_000, 2_000])
+  })
 })

@@ -48,7 +48,9 @@ describe("late calls", () => {
                 lateCalls: before.lateCalls,
                 ignoredCalls: before.ignoredCalls,
                 callsInFlight: before.callsInFlight,
-                averageResponseTime: before.averageResponseTime
+                // Late calls are timed as well.
+                averageResponseTime: before.averageResponseTime,
+                latency: before.latency
               },
               before,
               later

@@ -26,6 +26,7 @@ describe("metrics", () => {
         successRate: 1,
         slowCallRate: 0,
         averageResponseTime: undefined,
+        latency: undefined,
         lastFailureTime: undefined,
         lastFailure: undefined,
         timeUntilRetry: undefined,
@@ -33,7 +34,8 @@ describe("metrics", () => {
         consecutiveOpenings: 0,
         stateChanges: 0,
         probesInFlight: 0,
-        probeSuccesses: 0
+        probeSuccesses: 0,
+        probeIdleTime: undefined
       })
     }))
 
@@ -172,6 +174,42 @@ describe("metrics", () => {
       ])
     }))
 
+  it.effect("have the quantiles of timed calls since the last reset", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ ...touchy, window: { duration: "1 minute" } })
+      for (const millis of [10, 20, 30, 40, 500]) yield* slowly(millis, Effect.succeed(1))(breaker)
+      const { latency } = yield* breaker.metrics
+      assert.deepStrictEqual([latency!.p50, latency!.p95, latency!.p99].map(Duration.toMillis), [30, 500, 500])
+      yield* breaker.reset
+      assert.isUndefined((yield* breaker.metrics).latency)
+      yield* slowly(7, Effect.succeed(1))(breaker)
+      assert.strictEqual(Duration.toMillis((yield* breaker.metrics).latency!.p50), 7)
+    }))
+
+  it.effect("have no quantiles of calls that are not timed", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ ...touchy, window: { calls: 10 } })
+      yield* slowly(10, Effect.succeed(1))(breaker)
+      assert.isUndefined((yield* breaker.metrics).latency)
+    }))
+
+  it.effect("tell for how long a half-open circuit has waited for a call", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ ...touchy, successThreshold: 2, openDuration: "10 seconds" })
+      const idle = Effect.map(
+        breaker.metrics,
+        ({ probeIdleTime }) => probeIdleTime && Duration.toSeconds(probeIdleTime)
+      )
+      assert.isUndefined(yield* idle)
+      yield* fail(breaker)
+      assert.isUndefined(yield* idle)
+      yield* TestClock.adjust("13 seconds")
+      assert.strictEqual(yield* idle, 3)
+      assert.isUndefined(yield* breaker.execute(idle))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* idle, 5)
+    }))
+
   // migration: get_state() | state | total_calls
   it.effect("toJson uses names for people and tools, seconds, rates and null", () =>
     Effect.gen(function*() {
@@ -196,6 +234,9 @@ describe("metrics", () => {
         success_rate: 0.5,
         slow_call_rate: 0.25,
         average_response_time_ms: 1_200,
+        latency_p50_ms: 0,
+        latency_p95_ms: 3_000,
+        latency_p99_ms: 3_000,
         last_failure_time: "1970-01-01T00:00:03.000Z",
         last_failure: { error: "string", message: "down" },
         time_until_retry: 6,
@@ -213,6 +254,9 @@ describe("metrics", () => {
       assert.deepInclude(asNew, {
         state: "closed",
         average_response_time_ms: null,
+        latency_p50_ms: null,
+        latency_p95_ms: null,
+        latency_p99_ms: null,
         last_failure_time: null,
         time_until_retry: null,
         current_backoff: null

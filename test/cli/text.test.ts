@@ -26,6 +26,9 @@ const circuit = (name: string, state: Circuit["state"] = "closed"): Circuit => (
   success_rate: 0.5,
   slow_call_rate: 0,
   average_response_time_ms: null,
+  latency_p50_ms: null,
+  latency_p95_ms: null,
+  latency_p99_ms: null,
   last_failure_time: null,
   last_failure: null,
   time_until_retry: null,
@@ -163,6 +166,9 @@ describe("a circuit in detail", () => {
     const known = {
       ...circuit("payment-api", "open"),
       average_response_time_ms: 12.4,
+      latency_p50_ms: 10,
+      latency_p95_ms: 20,
+      latency_p99_ms: 1_500,
       last_failure_time: "2026-01-01T00:00:00.000Z",
       last_failure: { error: "ConnectionError", message: "refused" },
       time_until_retry: 3.21,
@@ -170,11 +176,17 @@ describe("a circuit in detail", () => {
     }
 
     assert.strictEqual(detail(known, "average response")?.text, "12ms")
+    assert.strictEqual(
+      detail(known, "latency")?.text,
+      "half within 10ms, 95% within 20ms, 99% within 1s 500ms"
+    )
     assert.strictEqual(detail(known, "last failure")?.text, "2026-01-01T00:00:00.000Z")
     assert.strictEqual(detail(known, "what failed last")?.text, "ConnectionError: refused")
     assert.strictEqual(detail(known, "retry in")?.text, "3s 300ms")
     assert.strictEqual(detail(known, "latest open time")?.text, "1m")
-    for (const label of ["average response", "last failure", "what failed last", "retry in", "latest open time"]) {
+    for (
+      const label of ["average response", "latency", "last failure", "what failed last", "retry in", "latest open time"]
+    ) {
       assert.isUndefined(detail(circuit("payment-api"), label))
     }
   })

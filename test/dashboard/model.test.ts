@@ -9,12 +9,14 @@ import {
   lanesOf,
   latency,
   linesOf,
+  merged,
   outagesOf,
   perSecond,
   ruleOf,
   span,
   ticksOf,
   Trend,
+  withLatest,
   withTransition
 } from "../../dashboard/model.ts"
 import { SseParser } from "../../dashboard/sse.ts"
@@ -350,6 +352,22 @@ describe("the timeline", () => {
     const all = events.reduce(withTransition2, [] as ReadonlyArray<Transition>)
     assert.deepStrictEqual(all.map(({ sequence }) => sequence), [1, 2, 3])
     assert.strictEqual(withTransition(all, event({ timestamp: 99 * MINUTE, sequence: 9 }), 2).length, 2)
+  })
+
+  it("is in the order of what happened, also when the wall clock steps back", () => {
+    const [first, stepped, last] = [
+      event({ sequence: 1, timestamp: 90 * MINUTE }),
+      event({ sequence: 2, timestamp: 30 * MINUTE }),
+      event({ sequence: 3, timestamp: 31 * MINUTE })
+    ]
+    const sequences = (all: ReadonlyArray<Transition>) => all.map(({ sequence }) => sequence)
+    const heard = [first, stepped, last].reduce((all, next) => withLatest(all, next), [] as ReadonlyArray<Transition>)
+    assert.deepStrictEqual(sequences(heard), [1, 2, 3])
+    assert.strictEqual(withLatest(heard, stepped), heard)
+    assert.deepStrictEqual(sequences(merged([first, stepped], heard)), [1, 2, 3])
+    assert.deepStrictEqual(sequences(merged([first, last], heard)), [1, 2, 3])
+    assert.deepStrictEqual(sequences(merged([], heard)).length, 3)
+    assert.deepStrictEqual(sequences(merged(heard, [])), [1, 2, 3])
   })
 
   it("has a few round moments on its axis, and none at its ends", () => {

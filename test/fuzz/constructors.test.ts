@@ -341,13 +341,20 @@ const CONSTRUCTORS:
       options: {
         interval: someTime,
         jitter: rate,
-        concurrency: count()
+        concurrency: count(),
+        successThreshold: count(),
+        failureThreshold: count()
       } satisfies Kinds<HealthMonitor.Options, "checks" | "circuits">
     },
     "HealthMonitor.make, a check": {
       make: (check) => monitor({ checks: { check } }),
       base: { check: Effect.succeed(HealthMonitor.healthy) },
-      options: { interval: someTime, timeout: someFiniteTime } satisfies Kinds<
+      options: {
+        interval: someTime,
+        timeout: someFiniteTime,
+        successThreshold: count(),
+        failureThreshold: count()
+      } satisfies Kinds<
         HealthMonitor.CheckOptions,
         "check" | "circuit" | "critical" | "probe"
       >

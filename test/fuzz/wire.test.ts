@@ -195,6 +195,8 @@ const metrics = (random: Random): Complete<CircuitMetrics.CircuitMetrics> => ({
   successRate: finite(random),
   slowCallRate: finite(random),
   averageResponseTime: maybe(random, duration),
+  latency: maybe(random, (random) => ({ p50: duration(random), p95: duration(random), p99: duration(random) })),
+  probeIdleTime: maybe(random, duration),
   lastFailureTime: maybe(random, moment),
   lastFailure: maybe(random, lastFailure),
   timeUntilRetry: maybe(random, orInfinity),
@@ -253,6 +255,7 @@ const stateChanged = (random: Random): Complete<CircuitEvent.StateChanged> => ({
   failureRate: finite(random),
   slowCallRate: finite(random),
   calls: integer(random),
+  probes: maybe(random, (random) => ({ successes: integer(random), failures: integer(random) })),
   lastFailure: maybe(random, lastFailure)
 })
 

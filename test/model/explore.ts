@@ -405,16 +405,19 @@ type Told<E extends CircuitEvent = CircuitEvent> = E extends CircuitEvent
 const sameEvent = (got: CircuitEvent, expected: Told): boolean => {
   for (const field in expected) {
     const value: unknown = got[field as keyof CircuitEvent]
-    if ((Duration.isDuration(value) ? Duration.toMillis(value) : value) !== expected[field as keyof Told]) return false
+    if (comparable(value) !== comparable(expected[field as keyof Told])) return false
   }
   return true
 }
 
+const comparable = (value: unknown): unknown =>
+  Duration.isDuration(value) ? Duration.toMillis(value) : typeof value === "object" ? JSON.stringify(value) : value
+
 const toMillis = (duration: Duration.Duration | undefined) =>
   duration === undefined ? undefined : Duration.toMillis(duration)
 
-/** Fields of the metrics that the specification does not know: it knows one circuit, and no errors. */
-type Unread = "name" | "lastFailure"
+/** Fields of the metrics that the specification does not know: it knows one circuit, no errors, and averages only. */
+type Unread = "name" | "lastFailure" | "latency"
 
 /** Compares all else that `metrics` tells. May change the real circuit's window, as reading forgets what is too old. */
 export const compareReading = (breaker: Breaker, circuit: Specification.Circuit): Problem => {
@@ -424,6 +427,7 @@ export const compareReading = (breaker: Breaker, circuit: Specification.Circuit)
     ...metrics,
     averageResponseTime: toNanos(toMillis(metrics.averageResponseTime)),
     timeUntilRetry: toMillis(metrics.timeUntilRetry),
+    probeIdleTime: toNanos(toMillis(metrics.probeIdleTime)),
     // An opening of no time may be forgotten like one that never was.
     currentBackoff: toMillis(metrics.currentBackoff) ?? (expected.currentBackoff === 0 ? 0 : undefined),
     lastFailureTime: metrics.lastFailureTime && DateTime.toEpochMillis(metrics.lastFailureTime)
@@ -431,6 +435,7 @@ export const compareReading = (breaker: Breaker, circuit: Specification.Circuit)
   const wanted: Readonly<Record<Exclude<keyof CircuitMetrics, Unread>, unknown>> = {
     ...expected,
     averageResponseTime: toNanos(expected.averageResponseTime),
+    probeIdleTime: toNanos(expected.probeIdleTime),
     // A date has whole milliseconds.
     lastFailureTime: expected.lastFailureTime && Math.floor(expected.lastFailureTime)
   }
@@ -1014,12 +1019,12 @@ export const describeAnswer = (answer: Answer | undefined): string =>
 const describeEvent = (event: Event | CircuitEvent): string => {
   switch (event._tag) {
     case "StateChanged": {
-      const { calls, consecutiveFailures, elapsed, failureRate, from, openings, reason, retryAfter, slowCallRate, to } =
-        event
+      const { calls, consecutiveFailures, elapsed, failureRate, from, openings, probes, reason } = event
+      const { retryAfter, slowCallRate, to } = event
       const millis = (of: number | Duration.Duration) => typeof of === "number" ? of : Duration.toMillis(of)
       return `${from} → ${to}: ${reason} (retryAfter ${millis(retryAfter)}, openings ${openings}, elapsed ` +
         `${millis(elapsed)}, in a row ${consecutiveFailures}, calls ` +
-        `${calls}, failure rate ${failureRate}, slow rate ${slowCallRate})`
+        `${calls}, failure rate ${failureRate}, slow rate ${slowCallRate}, probes ${JSON.stringify(probes)})`
     }
     case "CallEnded":
       return `${event.outcome} in ${event.state}${event.slow ? ", slow" : ""}, in a row ${event.consecutiveFailures}`

@@ -87,6 +87,8 @@ export interface StateChanged {
   readonly failureRate: number
   readonly slowCallRate: number
   readonly calls: number
+  /** Of the period that ends. */
+  readonly probes: { readonly successes: number; readonly failures: number } | undefined
 }
 
 export interface CallEnded {
@@ -345,6 +347,13 @@ const begin = (circuit: Circuit, { to, at = circuit.now, until = Infinity, ramp 
 
 const emptied = (circuit: Circuit): Circuit => ({ ...circuit, failuresInARow: 0, window: [] })
 
+/** "The verdicts of the probes, if the circuit was half-open and in no recovery ramp." */
+const verdictsOf = (circuit: Circuit): StateChanged["probes"] => {
+  if (present(circuit).state !== "HalfOpen" || present(circuit).ramp) return undefined
+  const { failures, successes } = probesOf(circuit)
+  return { successes, failures }
+}
+
 /** The one event of a transition. */
 const tell = ({ circuit: from, events }: Course, change: Change, to: Circuit, openings: number): Course => {
   const at = change.at ?? from.now
@@ -360,7 +369,8 @@ const tell = ({ circuit: from, events }: Course, change: Change, to: Circuit, op
     consecutiveFailures: from.failuresInARow,
     failureRate,
     slowCallRate,
-    calls
+    calls,
+    probes: verdictsOf(from)
   }
   if (told.from === told.to) return { circuit: to, events: [...events, told] }
   const tally = { ...to.tally, changes: to.tally.changes + 1 }
@@ -610,6 +620,14 @@ const reconfigure = (before: Course, policy: number): Course => {
 // reading
 // -----------------------------------------------------------------------------
 
+/** "For how long a half-open circuit has waited for a call": since a probe could first run, or one last did or ended. */
+const idleTime = (circuit: Circuit): number | undefined => {
+  const { probes, ramp, state } = present(circuit)
+  if (state !== "HalfOpen" || ramp || probesOf(circuit).running > 0) return undefined
+  const ranOne = probes.some(({ what }) => what !== "policy")
+  return circuit.now - (ranOne ? probesOf(circuit).waitingSince : circuit.periods.at(-2)!.until)
+}
+
 /** What `metrics` has to say. "Reading shows at once" what time has caused, "and changes nothing". */
 export const read = (circuit: Circuit) => {
   const seen = due({ circuit, events: [] }).circuit
@@ -640,6 +658,7 @@ export const read = (circuit: Circuit) => {
     consecutiveOpenings: openingsInARow(seen, circuit.now),
     stateChanges: tally.changes,
     probesInFlight: state === "HalfOpen" ? probes.running : 0,
-    probeSuccesses: state === "HalfOpen" ? probes.successes : 0
+    probeSuccesses: state === "HalfOpen" ? probes.successes : 0,
+    probeIdleTime: idleTime(seen)
   }
 }

@@ -8,6 +8,7 @@ import {
   CircuitMetrics,
   CircuitPolicy,
   Hedge,
+  RateLimit,
   Resilience,
   Retry,
   RetryBudget,
@@ -37,11 +38,22 @@ const DESIGN: Record<string, readonly [FamilyType, ReadonlyArray<string>, Record
   circuit_breaker_call_duration_seconds: ["histogram", ["circuit"]],
   circuit_breaker_failure_rate: ["gauge", ["circuit"]],
   circuit_breaker_slow_call_rate: ["gauge", ["circuit"]],
+  retry_calls_total: ["counter", ["operation", "kind"], {
+    kind: ["successful_without_retry", "successful_with_retry", "failed_without_retry", "failed_with_retry"]
+  }],
   retry_attempts_total: ["counter", ["operation"]],
   retry_budget_exhausted_total: ["counter", ["operation"]],
   call_timeouts_total: ["counter", ["operation", "kind"]],
   bulkhead_in_flight: ["gauge", ["bulkhead"]],
+  bulkhead_limit: ["gauge", ["bulkhead"]],
+  bulkhead_queued: ["gauge", ["bulkhead"]],
   bulkhead_rejected_total: ["counter", ["bulkhead"]],
+  rate_limit_limit: ["gauge", ["rate_limit"]],
+  rate_limit_available: ["gauge", ["rate_limit"]],
+  rate_limit_waiting: ["gauge", ["rate_limit"]],
+  retry_budget_balance: ["gauge", ["budget"]],
+  retry_budget_calls: ["gauge", ["budget"]],
+  retry_budget_retries: ["gauge", ["budget"]],
   tier_calls_total: ["counter", ["operation", "tier", "outcome"], { outcome: ["success", "failure", "skipped"] }],
   hedge_attempts_total: ["counter", ["operation"]]
 }
@@ -110,6 +122,13 @@ const exercise = Effect.gen(function*() {
     yield* Telemetry.watch(bulkhead)
     yield* Effect.forkScoped(bulkhead.execute(Effect.never), { startImmediately: true })
     yield* Effect.exit(bulkhead.execute(Effect.void))
+
+    const rateLimit = yield* RateLimit.makeMemory({ name, limit: 5, window: "1 minute" })
+    yield* Telemetry.watch(rateLimit)
+    yield* rateLimit.execute(Effect.void)
+    const budget = yield* RetryBudget.make({ ratio: 0.5, minPerSecond: 0 })
+    yield* Telemetry.watch(budget, { name })
+    yield* Effect.exit(Retry.withRetry(fail, { ...retry, operation: name, budget }))
   }
   const get = Tiers.make("get_account", [Tiers.tier("mcp", fail), Tiers.tier(ODD, Effect.succeed(1))], { spans: true })
   for (let i = 0; i < 3; i++) yield* get
@@ -197,6 +216,11 @@ describe("the exposition", () => {
       assert.strictEqual(value("circuit_breaker_slow_call_rate", { circuit: "slow" }), String(1 / 3))
       assert.strictEqual(value("circuit_breaker_failure_rate", { circuit: "open" }), "1")
       assert.strictEqual(value("bulkhead_in_flight", { bulkhead: "db" }), "1")
+      assert.strictEqual(value("bulkhead_limit", { bulkhead: "db" }), "1")
+      assert.strictEqual(value("rate_limit_available", { rate_limit: "db" }), "4")
+      assert.strictEqual(value("rate_limit_limit", { rate_limit: "db" }), "5")
+      assert.strictEqual(value("retry_budget_calls", { budget: "db" }), "1")
+      assert.strictEqual(value("retry_calls_total", { operation: "charge", kind: "failed_with_retry" }), "1")
       assert.strictEqual(value("retry_budget_exhausted_total", { operation: "charge" }), "1")
       assert.strictEqual(value("call_timeouts_total", { operation: "charge" }), "2")
       assert.strictEqual(value("hedge_attempts_total", { operation: "charge" }), "1")
@@ -364,7 +388,9 @@ describe("the dashboard", () => {
       for (const selector of selectors) {
         assert.include(selector, "job=~\"$job\"", title)
         if (selector.startsWith("circuit_")) assert.include(selector, "circuit=~\"$circuit\"", title)
-        if (/^(retry|call|tier|hedge)_/.test(selector)) assert.include(selector, "operation=~\"$operation\"", title)
+        const [metric] = selector.split("{")
+        const [, labels] = Object.entries(DESIGN).find(([name, [type]]) => names(name, type).includes(metric!)) ?? []
+        if (labels?.[1].includes("operation")) assert.include(selector, "operation=~\"$operation\"", title)
       }
     }
   })
@@ -435,7 +461,7 @@ describe("the runbooks", () => {
       for (const query of queries) checkQuery(families, query)
 
       const named = Array.from(
-        read("runbooks.md").matchAll(/\b(?:circuit_breaker|retry|call|bulkhead|tier|hedge)_\w+/g),
+        read("runbooks.md").matchAll(/\b(?:circuit_breaker|retry|call|bulkhead|rate_limit|tier|hedge)_\w+/g),
         ([name]) => name.replace(/_(bucket|sum|count)$/, "")
       )
       assert.sameMembers(Array.from(new Set(named)), Object.keys(DESIGN))

@@ -18,11 +18,18 @@ import { type Client, READ_MILLIS, shareOf } from "./load.ts"
 // history
 // -----------------------------------------------------------------------------
 
+interface Remembered {
+  /** How many came before it. The wall clock may step back, and so tells no order. */
+  readonly number: number
+  readonly event: StateChanged
+}
+
 /** The latest transitions of each circuit. */
 export class History {
   /** The circuit that has not changed for longest comes first. */
-  private readonly circuits = new Map<string, Array<StateChanged>>()
+  private readonly circuits = new Map<string, Array<Remembered>>()
   private size = 0
+  private number = 0
   private readonly perCircuit: number
   private readonly total: number
 
@@ -35,7 +42,7 @@ export class History {
     const transitions = this.circuits.get(event.circuit) ?? []
     this.circuits.delete(event.circuit)
     this.circuits.set(event.circuit, transitions)
-    transitions.push(event)
+    transitions.push({ number: this.number++, event })
     this.size++
     if (transitions.length > this.perCircuit) {
       transitions.shift()
@@ -46,14 +53,14 @@ export class History {
 
   /** The latest transitions, oldest first. `undefined` if none are remembered. */
   of(circuit: string): ReadonlyArray<StateChanged> | undefined {
-    return this.circuits.get(circuit)
+    return this.circuits.get(circuit)?.map(({ event }) => event)
   }
 
   /** The latest transitions of all circuits, oldest first. */
   latest(limit: number): ReadonlyArray<StateChanged> {
     // What is kept of each circuit is in order already.
     const all = Array.from(this.circuits.values()).flat()
-    return Arr.sortWith(all, ({ timestamp }) => timestamp, Order.Number).slice(-limit)
+    return Arr.sortWith(all, ({ number }) => number, Order.Number).slice(-limit).map(({ event }) => event)
   }
 
   private forgetOldest(): void {

@@ -224,6 +224,14 @@ export const circuitColumns: ReadonlyArray<Column<Circuit>> = [
   }
 ]
 
+const latencyText = (circuit: Circuit): string => {
+  const text = (millis: number) => formatDuration(Duration.millis(millis))
+  const { latency_p50_ms: p50, latency_p95_ms: p95, latency_p99_ms: p99 } = circuit
+  return p50 === null || p95 === null || p99 === null
+    ? ""
+    : `half within ${text(p50)}, 95% within ${text(p95)}, 99% within ${text(p99)}`
+}
+
 /** All of one circuit, as labels and values. */
 export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string, cell: Cell]> => {
   const lines: Array<readonly [string, Cell]> = [
@@ -246,6 +254,7 @@ export const details = (circuit: Circuit): ReadonlyArray<readonly [label: string
     "average response",
     circuit.average_response_time_ms === null ? "" : formatDuration(Duration.millis(circuit.average_response_time_ms))
   )
+  add("latency", latencyText(circuit))
   add("last failure", clean(circuit.last_failure_time ?? ""))
   add("what failed last", lastFailure(circuit))
   add("retry in", retryText(circuit))

@@ -160,7 +160,7 @@ export class Slots implements Bulkhead {
 
   private reject(fiber: Fiber.Fiber<unknown, unknown>): BulkheadFullError {
     this.turnedAway++
-    recorderOf(fiber)?.onBulkheadFull(this.name)
+    recorderOf(fiber)?.onBulkheadFull(this)
     return bulkheadFullError(this.name, this.size.limit)
   }
 

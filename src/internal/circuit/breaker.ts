@@ -20,7 +20,8 @@ import { monotonicMillis } from "../time/monotonic.ts"
 import { type Call, NOT_ADMITTED, NOT_TIMED } from "./call.ts"
 import type { Handle } from "./handle.ts"
 import { type Home, within } from "./home.ts"
-import { Journal, type Observer, type Parent } from "./journal.ts"
+import { Journal, type Observer, type Parent, type Transition } from "./journal.ts"
+import { Latencies } from "./latencies.ts"
 import * as Circuit from "./machine.ts"
 import { difference } from "./policy.ts"
 import { runsProbeOf } from "./probe.ts"
@@ -29,6 +30,14 @@ import { type Calls, emptyTally, endedCalls, type Failed, snapshot, type Tally, 
 
 /** Nothing for a call that runs; or that it runs as a probe; or the rejection. */
 export type Admission = undefined | "Probe" | Effect.Effect<never, CircuitOpenError>
+
+/** What only some circuits have. */
+interface Records {
+  /** The tally as it was at the last reset. */
+  readonly tallyAtReset: Tally | undefined
+  /** Of the calls since then that were timed. */
+  latencies: Latencies | undefined
+}
 
 export interface BreakerOptions {
   readonly name: string
@@ -57,9 +66,9 @@ export class Breaker {
   /** That of its home, at hand for every call. */
   readonly clock: Clock.Clock
   private settings: Settings
-  /** Since the circuit was made, and as it was at the last reset. */
+  /** Since the circuit was made. */
   readonly tally = emptyTally()
-  private tallyAtReset: Tally | undefined = undefined
+  private records: Records | undefined = undefined
   private failed: Failed | undefined = undefined
   private written: Journal | undefined = undefined
 
@@ -168,7 +177,7 @@ export class Breaker {
     const next = Circuit.record(circuit, this.rules, call, this.home.random)
     if (outcome._tag === "Failure") this.home.parent?.census.failed(this, circuit.counts.window)
     this.publishCall(outcome._tag, circuit, call)
-    if (next !== circuit) this.become(circuit, next, call.now)
+    if (next !== circuit) this.become(circuit, next, call)
   }
 
   /** The circuit as a call finds it that ends. Reads the clock only if something depends on it. */
@@ -192,9 +201,13 @@ export class Breaker {
     if (retryAfter !== undefined) call.retryAfter = Duration.toMillis(retryAfter)
   }
 
-  private become(circuit: Circuit.Circuit, next: Circuit.Circuit, now: number): void {
+  /** Makes the transition that the end of a call has caused. */
+  private become(circuit: Circuit.Circuit, next: Circuit.Circuit, call: Call): void {
     if (next._tag === circuit._tag) this.circuit = next
-    else this.commit(circuit, next, Circuit.reasonOfRecord(circuit, next, this.rules), now)
+    else {
+      const probes = Circuit.probesWith(circuit, this.rules, call)
+      this.commit(circuit, next, { reason: Circuit.reasonOfRecord(circuit, next, this.rules), now: call.now, probes })
+    }
   }
 
   /** A call is not timed if it began, or ended, under a policy that measures nothing. */
@@ -207,6 +220,9 @@ export class Breaker {
     this.tally.timed++
     this.tally.totalDuration += duration
     call.slow = duration > this.settings.slowCallTime
+    const records = this.records ??= { tallyAtReset: undefined, latencies: undefined }
+    const latencies = records.latencies ??= new Latencies()
+    latencies.add(duration)
     if (this.written !== undefined) this.written.lasted(duration)
   }
 
@@ -227,7 +243,7 @@ export class Breaker {
     }
     call.verdict = "Success"
     call.slow = this.wasTimed(call) && call.now - call.startedAt > this.settings.slowCallTime
-    this.become(circuit, Circuit.record(circuit, this.rules, call, this.home.random), call.now)
+    this.become(circuit, Circuit.record(circuit, this.rules, call, this.home.random), call)
     return true
   }
 
@@ -263,16 +279,16 @@ export class Breaker {
     let { circuit } = this
     let next = Circuit.elapse(circuit, this.rules, now)
     while (next !== circuit) {
-      this.commit(circuit, next, Circuit.reasonOfElapse(next), now)
+      this.commit(circuit, next, { reason: Circuit.reasonOfElapse(next), now })
       circuit = next
       next = Circuit.elapse(circuit, this.rules, now)
     }
     return circuit
   }
 
-  private commit(from: Circuit.Circuit, to: Circuit.Circuit, reason: Circuit.Reason, now: number, note?: string): void {
+  private commit(from: Circuit.Circuit, to: Circuit.Circuit, transition: Omit<Transition, "lastFailure">): void {
     if (from._tag !== to._tag) this.tally.stateChanges++
-    this.replace(to).moved(from, to, { reason, now, note, lastFailure: this.failed?.what }, this.home.parent)
+    this.replace(to).moved(from, to, { ...transition, lastFailure: this.failed?.what }, this.home.parent)
   }
 
   /** Puts a state in place that does not say since when the circuit is in it, which the journal then does. */
@@ -295,7 +311,7 @@ export class Breaker {
     this.changedByHand()
     // The other end of a forced opening is news, the reset of a closed circuit is none.
     if (next._tag === circuit._tag && next._tag !== "ForcedOpen") this.replace(next)
-    else this.commit(circuit, next, "Manual", now, note)
+    else this.commit(circuit, next, { reason: "Manual", now, note })
   }
 
   private changedByHand(): void {
@@ -305,7 +321,7 @@ export class Breaker {
   reset(note?: string): void {
     this.move({ _tag: "Reset" }, note)
     this.addCalls(this.home.calls, -1)
-    this.tallyAtReset = { ...this.tally }
+    this.records = { tallyAtReset: { ...this.tally }, latencies: undefined }
     this.addCalls(this.home.calls, 1)
     this.failed = undefined
   }
@@ -346,17 +362,18 @@ export class Breaker {
 
   snapshot(): CircuitMetrics {
     const now = this.now()
-    return snapshot(this.settled(now), tallySince(this.tally, this.tallyAtReset), this.rules, now, {
+    return snapshot(this.settled(now), tallySince(this.tally, this.records?.tallyAtReset), this.rules, now, {
       name: this.name,
       inFlight: this.inFlight,
       failed: this.failed,
+      latency: this.records?.latencies?.quantiles,
       timestamp: this.clock.currentTimeMillisUnsafe()
     })
   }
 
   /** Adds the calls since the last reset to others, or takes them away. */
   addCalls(calls: Calls, sign: 1 | -1): void {
-    const tally = tallySince(this.tally, this.tallyAtReset)
+    const tally = tallySince(this.tally, this.records?.tallyAtReset)
     calls.all += sign * (endedCalls(tally) + this.inFlight)
     calls.rejected += sign * tally.rejected
   }

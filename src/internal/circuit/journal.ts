@@ -161,9 +161,7 @@ export class Journal {
 
   /** Moves the remembered changes to the parent. */
   join(parent: Parent): void {
-    // A circuit that comes back finds its earlier changes there.
-    const known = new Set(parent.history.all)
-    for (const change of this.past(undefined)) if (!known.has(change)) parent.history.add(change)
+    if (this.history !== undefined) parent.history.addAll(this.history)
     this.history = undefined
     // The streams of a circuit that was removed have ended.
     if (this.hub?.hasEnded === true) this.hub = undefined
@@ -173,7 +171,7 @@ export class Journal {
   /** Copies its own changes back from the parent. */
   leave(parent: Parent): void {
     const history = new History<CircuitChange>(OWN_HISTORY)
-    for (const change of this.past(parent)) history.add(change)
+    history.addAll(parent.history, (change) => change.circuit === this.circuit)
     this.history = history
   }
 
@@ -204,11 +202,15 @@ const callEnded = (
   ...(lastFailure === undefined ? {} : { lastFailure })
 })
 
+type Probes = ReturnType<typeof Circuit.probesOf>
+
 /** Why and when a circuit changed. */
 export interface Transition {
   readonly reason: Circuit.Reason
   readonly now: number
-  readonly note: string | undefined
+  readonly note?: string | undefined
+  /** With the verdict that made it change, if one did. */
+  readonly probes?: Probes | undefined
   readonly lastFailure: LastFailure | undefined
 }
 
@@ -220,7 +222,7 @@ const timeOfChange = (to: Circuit.Circuit, now: number): number =>
 const stateChanged = (
   from: Circuit.Circuit,
   to: Circuit.Circuit,
-  { lastFailure, note, now, reason }: Transition,
+  { lastFailure, note, now, probes = Circuit.probesOf(from), reason }: Transition,
   elapsed: number
 ): Omit<StateChanged, Stamp> => {
   const { consecutiveFailures, window } = from.counts
@@ -238,6 +240,7 @@ const stateChanged = (
     failureRate: rate(window.failures, window.calls),
     slowCallRate: rate(window.slowCalls, window.calls),
     calls: window.calls,
+    ...(probes === undefined ? {} : { probes }),
     ...(lastFailure === undefined ? {} : { lastFailure })
   }
 }

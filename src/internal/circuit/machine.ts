@@ -63,7 +63,7 @@ export interface HalfOpen extends Period {
   readonly inFlight: number
   readonly successes: number
   readonly failures: number
-  /** Since when the running probes have owed a verdict. */
+  /** Since when the running probes have owed a verdict; without one, since when a probe is awaited. */
   readonly waitingSince: number
   /** When its recovery ramp began; `undefined` while it probes. */
   readonly rampingSince: number | undefined
@@ -124,7 +124,7 @@ export const elapse = (circuit: Circuit, rules: Rules, now: number): Circuit => 
   switch (circuit._tag) {
     case "Open":
     case "ForcedOpen":
-      return now >= circuit.openUntil ? halfOpen(circuit, now) : circuit
+      return now >= circuit.openUntil ? { ...halfOpen(circuit, now), waitingSince: circuit.openUntil } : circuit
     case "HalfOpen": {
       if (circuit.rampingSince !== undefined) {
         // Without a ramp in the policy any more, it has closed when the ramp began.
@@ -191,6 +191,12 @@ export const admit = (circuit: Circuit, rules: Rules, now: number, random: () =>
 export const timeUntilRetry = (circuit: Circuit, now: number): number =>
   circuit._tag === "Open" || circuit._tag === "ForcedOpen" ? Math.max(0, circuit.openUntil - now) : 0
 
+/** For how long a half-open circuit has waited for a call. Takes a settled circuit. */
+export const idleTimeOfProbes = (circuit: Circuit, now: number): number | undefined =>
+  circuit._tag === "HalfOpen" && circuit.rampingSince === undefined && circuit.inFlight === 0
+    ? now - circuit.waitingSince
+    : undefined
+
 /** Openings in a row by `now`: none once the circuit has stayed closed as long as its last opening. */
 export const openingsInARow = (circuit: Circuit, now: number): number =>
   circuit._tag === "Closed" && now - circuit.closedAt >= circuit.lastOpenTime ? 0 : circuit.openings
@@ -236,11 +242,28 @@ export const trips = (counts: Counts, rules: Rules, failureRate = rules.failureR
   return undefined
 }
 
+/** The verdicts of the probes; `undefined` for a circuit that does not probe. */
+export const probesOf = (circuit: Circuit): { readonly successes: number; readonly failures: number } | undefined =>
+  circuit._tag === "HalfOpen" && circuit.rampingSince === undefined
+    ? { successes: circuit.successes, failures: circuit.failures }
+    : undefined
+
+/** A circuit that opens on slow calls has not recovered while its probes are slow. */
+const isFailedProbe = (rules: Rules, call: EndedCall): boolean =>
+  call.verdict === "Failure" || (call.slow && rules.slowCallRate <= 1)
+
+/** As `probesOf`, with the verdict of a call that counts. */
+export const probesWith = (circuit: Circuit, rules: Rules, call: EndedCall): ReturnType<typeof probesOf> => {
+  const probes = probesOf(circuit)
+  if (probes === undefined) return undefined
+  const failed = isFailedProbe(rules, call)
+  return { successes: probes.successes + (failed ? 0 : 1), failures: probes.failures + (failed ? 1 : 0) }
+}
+
 const recordProbe = (circuit: HalfOpen, rules: Rules, call: EndedCall, random: () => number): Circuit => {
   const inFlight = circuit.inFlight - 1
   if (call.verdict === "Ignored") return { ...circuit, inFlight }
-  // A circuit that opens on slow calls has not recovered while its probes are slow.
-  const failed = call.verdict === "Failure" || (call.slow && rules.slowCallRate <= 1)
+  const failed = isFailedProbe(rules, call)
   const successes = circuit.successes + (failed ? 0 : 1)
   const failures = circuit.failures + (failed ? 1 : 0)
   const sample = rules.halfOpenSample

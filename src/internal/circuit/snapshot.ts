@@ -3,6 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { LastFailure } from "../../ResilienceError.ts"
+import type { Quantiles } from "./latencies.ts"
 import * as Circuit from "./machine.ts"
 import * as Window from "./window.ts"
 
@@ -64,6 +65,7 @@ export interface Facts {
   readonly name: string
   readonly inFlight: number
   readonly failed: Failed | undefined
+  readonly latency?: Quantiles | undefined
   /** The wall clock at `now`. */
   readonly timestamp: number
 }
@@ -74,11 +76,12 @@ export const snapshot = (
   tally: Tally,
   rules: Circuit.Rules,
   now: number,
-  { failed, inFlight, name, timestamp }: Facts
+  { failed, inFlight, latency, name, timestamp }: Facts
 ): CircuitMetrics => {
   const { consecutiveFailures, window } = circuit.counts
   Window.expire(window, now)
   const failureRate = rate(window.failures, window.calls)
+  const idleTime = Circuit.idleTimeOfProbes(circuit, now)
   return {
     name,
     state: circuit._tag,
@@ -96,6 +99,11 @@ export const snapshot = (
     successRate: 1 - failureRate,
     slowCallRate: rate(window.slowCalls, window.calls),
     averageResponseTime: tally.timed === 0 ? undefined : Duration.millis(tally.totalDuration / tally.timed),
+    latency: latency === undefined ? undefined : {
+      p50: Duration.millis(latency.p50),
+      p95: Duration.millis(latency.p95),
+      p99: Duration.millis(latency.p99)
+    },
     lastFailureTime: failed === undefined ? undefined : DateTime.makeUnsafe(timestamp - (now - failed.at)),
     lastFailure: failed?.what,
     timeUntilRetry: Circuit.isOpen(circuit._tag) ? Duration.millis(Circuit.timeUntilRetry(circuit, now)) : undefined,
@@ -105,7 +113,8 @@ export const snapshot = (
     consecutiveOpenings: Circuit.openingsInARow(circuit, now),
     stateChanges: tally.stateChanges,
     probesInFlight: circuit._tag === "HalfOpen" ? circuit.inFlight : 0,
-    probeSuccesses: circuit._tag === "HalfOpen" ? circuit.successes : 0
+    probeSuccesses: circuit._tag === "HalfOpen" ? circuit.successes : 0,
+    probeIdleTime: idleTime === undefined ? undefined : Duration.millis(idleTime)
   }
 }
 

@@ -5,6 +5,7 @@ import type { CheckHealth } from "../../HealthReport.ts"
 import { notChecked } from "./reasons.ts"
 import { Fibers, Run } from "./run.ts"
 import type { CheckSettings } from "./settings.ts"
+import type { Reported } from "./thresholds.ts"
 
 /** A registered check. */
 export interface Entry {
@@ -18,6 +19,8 @@ export interface Entry {
   /** When the check last began, in monotonic milliseconds. */
   startedAt: number
   last: Pick<CheckHealth, "reasons" | "checkedAt" | "duration">
+  /** The latest results, which the thresholds compare. */
+  recent: Reported["recent"]
   lastProbe: CheckHealth["lastProbe"]
 }
 
@@ -34,6 +37,7 @@ export const makeEntry = (name: string, settings: CheckSettings, context: Contex
     running: undefined,
     startedAt: 0,
     last: { reasons: settings.check === undefined ? [] : [notChecked] },
+    recent: [],
     lastProbe: undefined
   }
 }

@@ -35,7 +35,7 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
   const entries = new Map<string, Entry>()
   const sources: Sources = { entries, circuits, includes: settings.includes }
   const lookouts = new Lookouts()
-  const publisher = new Publisher(sources, Duration.toMillis(settings.interval), () => lookouts.wake())
+  const publisher = new Publisher(sources, Duration.toMillis(settings.defaults.interval), () => lookouts.wake())
   const observed = new ObservedCircuits((circuit) => publisher.circuitChanged(circuit))
   const own = new Fibers(context)
   // A caller of a check that is removed gets no result of it; one of a monitor that has stopped gets nothing at all.

@@ -90,7 +90,9 @@ export const readStatus = /* @__PURE__ */ Effect.fnUntraced(
 )
 
 const statusesOf = function*(troubled: Standing, isOther: (circuit: string) => boolean): Generator<Status> {
-  for (const { name, state } of troubled) if (isOther(name)) yield isOpen(state) ? "unhealthy" : "degraded"
+  for (const glance of troubled) {
+    if (isOther(glance.name)) yield isOpen(glance.state) ? "unhealthy" : Reasons.isIdle(glance) ? "healthy" : "degraded"
+  }
 }
 
 const readEntries = (sources: Sources) =>

@@ -20,10 +20,18 @@ export const hanging = (since: Duration.Duration): Reason => ({
   message: `a run that timed out has not ended, it began ${formatDuration(since)} ago`
 })
 
+/** Whether a half-open circuit has waited for a call for so long that nobody seems to need it. */
+export const isIdle = (
+  { currentBackoff = Duration.zero, probeIdleTime }: Pick<CircuitMetrics, "currentBackoff" | "probeIdleTime">
+): boolean =>
+  probeIdleTime !== undefined && Duration.isGreaterThanOrEqualTo(probeIdleTime, Duration.max(currentBackoff, IDLE_TIME))
+
+const IDLE_TIME = /* @__PURE__ */ Duration.minutes(1)
+
 /** `name` is given for a circuit that is shown under another name than its own. */
 export const ofCircuit = (circuit: CircuitMetrics, name?: string): ReadonlyArray<Reason> => {
   const subject = name === undefined ? "circuit" : `circuit "${name}"`
-  const { callsInWindow, failureRate, state, timeUntilRetry = Duration.zero } = circuit
+  const { callsInWindow, failureRate, probeIdleTime = Duration.zero, state, timeUntilRetry = Duration.zero } = circuit
   switch (state) {
     case "Open":
       return [{
@@ -40,7 +48,13 @@ export const ofCircuit = (circuit: CircuitMetrics, name?: string): ReadonlyArray
           : `${subject} was forced open and stays so until it is released`
       }]
     case "HalfOpen":
-      return [{ code: "CircuitHalfOpen", status: "degraded", message: `${subject} is half-open` }]
+      return isIdle(circuit)
+        ? [{
+          code: "CircuitIdle",
+          status: "healthy",
+          message: `${subject} is half-open, and no call has come for ${formatDuration(probeIdleTime)}`
+        }]
+        : [{ code: "CircuitHalfOpen", status: "degraded", message: `${subject} is half-open` }]
     case "Disabled":
       return []
     case "Closed":

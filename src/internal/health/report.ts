@@ -3,6 +3,8 @@ import type { CheckHealth, HealthReport, Reason, Status } from "../../HealthRepo
 
 const SEVERITY = { healthy: 0, degraded: 1, unhealthy: 2 } as const
 
+export const severity = (status: Status): number => SEVERITY[status]
+
 /** The worst of some statuses, `healthy` if there are none. */
 export const worst = (statuses: Iterable<Status>): Status => {
   let worst: Status = "healthy"

@@ -10,6 +10,7 @@ import { nowMillis } from "../time/monotonic.ts"
 import type { Entry } from "./entry.ts"
 import * as Reasons from "./reasons.ts"
 import type { Run } from "./run.ts"
+import { after } from "./thresholds.ts"
 
 export interface Runner {
   readonly slots: Semaphore.Semaphore
@@ -52,9 +53,11 @@ const runOnce = (runner: Runner, entry: Entry, check: Run<unknown, unknown>): Ef
     const startedAt = yield* nowMillis
     const hangs = check.isRunning
     if (!hangs) entry.startedAt = startedAt
-    const reasons = hangs
+    const result = hangs
       ? [Reasons.hanging(Duration.millis(startedAt - entry.startedAt))]
       : Reasons.ofExit(yield* Effect.exit(check.attempt))
+    const { reasons, recent } = after({ reasons: entry.last.reasons, recent: entry.recent }, result, entry.settings)
+    entry.recent = recent
     entry.last = {
       reasons,
       checkedAt: yield* DateTime.now,

@@ -46,6 +46,15 @@ export class MemoryLimit implements RateLimit {
     return describe(this.rules)
   }
 
+  /** The tokens of calls without a key, and the calls that wait, with a key or without. */
+  stateAt(now: number): { readonly available: number; readonly waiting: number } {
+    return this.queues.stateAt(now)
+  }
+
+  get limit(): number {
+    return this.rules.limit
+  }
+
   get execute(): RateLimit["execute"] {
     return (self, options) => {
       if (options === undefined) {

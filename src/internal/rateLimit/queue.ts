@@ -42,6 +42,11 @@ class Call {
   }
 }
 
+/** What the queues of a limit count together: the calls that wait or are called. */
+interface Counts {
+  waiting: number
+}
+
 /**
  * The tokens of one key, and the calls that wait for them in order of arrival.
  *
@@ -58,8 +63,11 @@ class RateQueue {
   private kept = 0
   private cancelAlarm: (() => void) | undefined = undefined
 
-  constructor(rules: Window.Rules) {
+  private readonly counts: Counts
+
+  constructor(rules: Window.Rules, counts: Counts) {
     this.window = Window.make(rules)
+    this.counts = counts
   }
 
   run<A, E, R, E2>(
@@ -80,6 +88,10 @@ class RateQueue {
     this.enqueue(call)
     if (this.queue.first === call) this.serve(now)
     return onExitInStep(fiber, this.wait(call, request), () => this.leave(call))
+  }
+
+  available(now: number): number {
+    return Math.max(0, this.window.available(now) - this.ahead)
   }
 
   isIdle(now: number): boolean {
@@ -143,6 +155,7 @@ class RateQueue {
   private enqueue(call: Call): void {
     call.place = "Waiting"
     this.queue.append(call)
+    this.counts.waiting++
     this.ahead += call.tokens
   }
 
@@ -156,6 +169,7 @@ class RateQueue {
     if (call.place === "Waiting") this.dequeue(call)
     else this.kept -= call.tokens
     call.place = "Outside"
+    this.counts.waiting--
     this.ahead -= call.tokens
   }
 }
@@ -169,12 +183,13 @@ const LOOKED_AT = 2
 /** The tokens of a limit: of calls without a key, and of each key. */
 export class RateQueues {
   private readonly rules: Window.Rules
+  private readonly counts: Counts = { waiting: 0 }
   private readonly keyless: RateQueue
   private readonly byKey = new Map<string, RateQueue>()
 
   constructor(rules: Window.Rules) {
     this.rules = rules
-    this.keyless = new RateQueue(rules)
+    this.keyless = new RateQueue(rules, this.counts)
   }
 
   run<A, E, R, E2>(key: string | undefined, request: Request<A, E, R, E2>): Effect.Effect<A, E | E2, R> {
@@ -186,11 +201,15 @@ export class RateQueues {
     })
   }
 
+  stateAt(now: number): { readonly available: number; readonly waiting: number } {
+    return { available: this.keyless.available(now), waiting: this.counts.waiting }
+  }
+
   private get(key: string, now: number): RateQueue {
     const found = this.byKey.get(key)
     if (found !== undefined) return found
     this.forgetIdle(now)
-    const queue = new RateQueue(this.rules)
+    const queue = new RateQueue(this.rules, this.counts)
     this.byKey.set(key, queue)
     return queue
   }

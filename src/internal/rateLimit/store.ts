@@ -48,6 +48,10 @@ export class StoreLimit<E> implements RateLimit<E> {
     return describe(this.rules)
   }
 
+  get limit(): number {
+    return this.rules.limit
+  }
+
   get execute(): RateLimit<E>["execute"] {
     return (self, options) => {
       const consume = options === undefined ? this.plain : this.consume(takeOf(this.rules, options))

@@ -27,6 +27,8 @@ export interface Tokens {
   readonly wait: (tokens: number, now: number) => number
   /** Takes tokens that are left. */
   readonly take: (tokens: number, now: number) => void
+  /** How many tokens are left. */
+  readonly available: (now: number) => number
   /** Whether all tokens are left. */
   readonly isFull: (now: number) => boolean
 }
@@ -70,6 +72,10 @@ class FixedWindow implements Tokens {
     this.taken += tokens
   }
 
+  available(now: number): number {
+    return this.isFull(now) ? this.rules.limit : this.rules.limit - this.taken
+  }
+
   isFull(now: number): boolean {
     return this.startedAt + this.rules.windowMillis <= now + ROUNDING
   }
@@ -91,6 +97,12 @@ class TokenBucket implements Tokens {
 
   take(tokens: number, now: number): void {
     this.fullAt = this.fullAfter(tokens, now)
+  }
+
+  available(now: number): number {
+    const { limit, windowMillis } = this.rules
+    const missing = Math.max(0, this.fullAt - now - ROUNDING) * limit / windowMillis
+    return limit - Math.ceil(missing)
   }
 
   isFull(now: number): boolean {
@@ -126,6 +138,11 @@ class SlidingWindow implements Tokens {
 
   take(tokens: number, now: number): void {
     for (let n = 0; n < tokens; n++) this.times.push(now)
+  }
+
+  available(now: number): number {
+    this.forget(now)
+    return this.rules.limit - (this.times.length - this.first)
   }
 
   isFull(now: number): boolean {

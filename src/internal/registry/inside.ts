@@ -22,6 +22,8 @@ export interface Inside {
   readonly get: (name: string) => CircuitBreaker | undefined
   /** Throws `CircuitConflictError`. */
   readonly getOrCreate: (name: string, policy: CircuitPolicy | undefined) => Breaker
+  /** How long a circuit is kept without a call, in milliseconds. */
+  readonly idleTime?: number
   readonly newChanges: Stream.Stream<CircuitChange>
   /** What a function makes of each circuit, without what it makes nothing of. */
   readonly collect: <A>(f: (breaker: Breaker) => A | undefined) => Effect.Effect<ReadonlyArray<A>>
@@ -76,6 +78,9 @@ export const collectCircuits = <A>(
 ): Effect.Effect<ReadonlyArray<A>> =>
   insideOf(registry)?.collect((breaker) => f(glanceAt(breaker))) ??
     Effect.flatMap(registry.statuses, (circuits) => collectInPieces(circuits, f))
+
+/** How long the registry keeps what is not used, in milliseconds; as long as by default if that is unknown. */
+export const idleTimeOf = (registry: CircuitBreakerRegistry): number => insideOf(registry)?.idleTime ?? 3_600_000
 
 const warned = new WeakSet<CircuitBreakerRegistry>()
 

@@ -1,6 +1,7 @@
 /** How the circuits of a registry stand. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
@@ -9,22 +10,28 @@ import { isNotable } from "../circuit/census.ts"
 import * as Circuit from "../circuit/machine.ts"
 import { rate } from "../circuit/snapshot.ts"
 import * as Window from "../circuit/window.ts"
+import { isIdle } from "../health/reasons.ts"
 import { collectInPieces, PIECE } from "../pieces.ts"
 import { ALARMING_FAILURE_RATE } from "../words.ts"
 import { isKept, sweepSome } from "./eviction.ts"
 import { now, type State } from "./state.ts"
 
 /** How a circuit is, in short. */
-export type Glance = Pick<CircuitMetrics, "name" | "state" | "failureRate">
+export type Glance = Pick<CircuitMetrics, "name" | "state" | "failureRate" | "currentBackoff" | "probeIdleTime">
 
 /** The circuits that are not healthy. */
 export type Standing = ReadonlyArray<Glance>
 
 export const glanceAt = (breaker: Breaker): Glance => {
   const now = breaker.now()
-  const { _tag: state, counts: { window } } = breaker.settled(now)
+  const circuit = breaker.settled(now)
+  const { _tag: state, counts: { window }, lastOpenTime } = circuit
   Window.expire(window, now)
-  return { name: breaker.name, state, failureRate: rate(window.failures, window.calls) }
+  const glance = { name: breaker.name, state, failureRate: rate(window.failures, window.calls) }
+  const idleTime = Circuit.idleTimeOfProbes(circuit, now)
+  return idleTime === undefined
+    ? glance
+    : { ...glance, currentBackoff: Duration.millis(lastOpenTime), probeIdleTime: Duration.millis(idleTime) }
 }
 
 /** Whether a circuit is open, half-open or fails too much. */
@@ -111,7 +118,7 @@ export const summarise = (state: State, standing: Standing): SystemStatus => {
   circuitsByState.Closed = state.living.size - Open - HalfOpen - ForcedOpen - Disabled - MetricsOnly
   const openCircuits = namesOfOpen(standing)
   return {
-    status: openCircuits.length > 0 ? "unhealthy" : standing.length > 0 ? "degraded" : "healthy",
+    status: openCircuits.length > 0 ? "unhealthy" : standing.some((glance) => !isIdle(glance)) ? "degraded" : "healthy",
     totalCircuits: state.living.size,
     circuitsByState,
     openCircuits,

@@ -1,4 +1,5 @@
 /** The attempts of one call with a retry policy. */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -29,7 +30,8 @@ export const execute = <A, E, R, R2>(
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
   policy.whileSuccess === undefined ? executeWhileFailing(self, policy) : Effect.withFiber((fiber) => {
     const attempts = begin(fiber, policy)
-    return Effect.flatMap(Effect.exit(self), (exit) => afterFirst(self, policy, attempts, exit))
+    const call = Effect.flatMap(Effect.exit(self), (exit) => afterFirst(self, policy, attempts, exit))
+    return counted(call, policy, attempts)
   })
 
 /** All that a success costs is reading the clock, for `elapsed`, and a deposit in the budget. */
@@ -39,15 +41,34 @@ const executeWhileFailing = <A, E, R, R2>(
 ): Effect.Effect<A, E | RetryExhausted<E>, R | R2> =>
   Effect.withFiber((fiber) => {
     const attempts = begin(fiber, policy)
-    return Effect.catchCause(self, (cause) => afterFirst(self, policy, attempts, Exit.failCause(cause)))
+    const call = Effect.catchCause(self, (cause) => afterFirst(self, policy, attempts, Exit.failCause(cause)))
+    return counted(call, policy, attempts)
   })
+
+/** Counts the call by how it ended and whether that took retries, if anybody wants to know. */
+const counted = <A, E, R>(
+  call: Effect.Effect<A, E, R>,
+  { operation = "call" }: { readonly operation: string | undefined },
+  attempts: Attempts
+): Effect.Effect<A, E, R> => {
+  const recorder = recorderOf(attempts.fiber)
+  return recorder === undefined ? call : Effect.onExitPrimitive(call, (exit) => {
+    const retried = attempts.retries > 0
+    if (Exit.isSuccess(exit)) {
+      recorder.onRetriedCall(operation, retried ? "successful_with_retry" : "successful_without_retry")
+    } else if (!Cause.hasInterruptsOnly(exit.cause)) {
+      recorder.onRetriedCall(operation, retried ? "failed_with_retry" : "failed_without_retry")
+    }
+    return undefined
+  })
+}
 
 const begin = <E, R>(fiber: Fiber.Fiber<unknown, unknown>, policy: RetryPolicy<E, R, never>): Attempts => {
   const clock = fiber.getRef(Clock.Clock)
   const startedAt = clock.monotonicTimeNanosUnsafe()
   const budget = budgetOf(policy, fiber)
   if (budget !== undefined) budget.depositUnsafe(nanosToMillis(startedAt))
-  return { fiber, clock, startedAt, budget }
+  return { fiber, clock, startedAt, budget, retries: 0 }
 }
 
 interface Attempts {
@@ -55,6 +76,8 @@ interface Attempts {
   readonly clock: Clock.Clock
   readonly startedAt: bigint
   readonly budget: RetryBudget | undefined
+  /** Attempts after the first. */
+  retries: number
 }
 
 const afterFirst = <A, E, R, R2>(
@@ -173,6 +196,7 @@ const retry = /* @__PURE__ */ Effect.fnUntraced(function*<A, E, R, R2>(
     // They also fire up to a millisecond early, and a circuit that said when to come back would reject the call again.
     if (wait > delay && endedAt + wait - monotonicMillis(clock) > 0.001) yield* Effect.sleep(2)
 
+    attempts.retries++
     recorder?.onRetry(operation)
     ended = judge(yield* Effect.exit(self), policy)
   }

@@ -160,6 +160,26 @@ describe("a journal", () => {
       assert.strictEqual((yield* heard).length, 2)
     }))
 
+  it("leaves to its parent what it remembers in the order of what happened, however the wall clock was set", () => {
+    const parent = makeParent()
+    const clock = new TwoClocks()
+    const [journal, other] = [new Journal("a", clock, 0), new Journal("b", clock, 0)]
+    changed(journal)
+    clock.wall -= 60_000
+    changed(other, parent)
+    clock.wall -= 60_000
+    changed(journal)
+    changed(other, parent)
+    journal.join(parent)
+    const all = () => parent.history.all.map(({ circuit, sequence }) => `${circuit}${sequence}`)
+    assert.deepStrictEqual(all(), ["a1", "b1", "a2", "b2"])
+
+    journal.leave(parent)
+    changed(journal)
+    journal.join(parent)
+    assert.deepStrictEqual(all(), ["a1", "b1", "a2", "b2", "a3"])
+  })
+
   it.effect("ends its streams; later ones have what is remembered", () =>
     Effect.gen(function*() {
       const journal = make()

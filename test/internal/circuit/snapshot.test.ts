@@ -48,6 +48,7 @@ describe("snapshot", () => {
       successRate: 1,
       slowCallRate: 0,
       averageResponseTime: undefined,
+      latency: undefined,
       lastFailureTime: undefined,
       lastFailure: undefined,
       timeUntilRetry: undefined,
@@ -55,7 +56,8 @@ describe("snapshot", () => {
       consecutiveOpenings: 0,
       stateChanges: 0,
       probesInFlight: 0,
-      probeSuccesses: 0
+      probeSuccesses: 0,
+      probeIdleTime: undefined
     })
   })
 

@@ -15,6 +15,8 @@ const entryOf = (
     circuit: undefined,
     interval: Duration.seconds(30),
     timeout,
+    successThreshold: 1,
+    failureThreshold: 1,
     critical: true
   }, context)
 
