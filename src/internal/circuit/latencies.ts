@@ -20,6 +20,7 @@ const SUB_BUCKETS = 8
 const SUB_BITS = 3
 /** 17 minutes. What takes longer counts as this long. */
 const MOST_BITS = 24
+const LONGEST = 2 ** MOST_BITS / UNITS_PER_MILLI
 const BUCKETS = (MOST_BITS - SUB_BITS + 1) * SUB_BUCKETS
 
 /**
@@ -84,8 +85,9 @@ const exact = (durations: ReadonlyArray<number>): ((share: number) => number) | 
 }
 
 const bucketOf = (duration: number): number => {
-  const units = Math.min(2 ** MOST_BITS - 1, Math.max(0, Math.floor(duration * UNITS_PER_MILLI)))
-  if (units < SUB_BUCKETS) return units
+  if (duration >= LONGEST) return BUCKETS - 1
+  const units = (duration * UNITS_PER_MILLI) | 0
+  if (units < SUB_BUCKETS) return Math.max(0, units)
   const shift = 31 - Math.clz32(units) - SUB_BITS
   return (shift + 1) * SUB_BUCKETS + ((units >> shift) & (SUB_BUCKETS - 1))
 }
