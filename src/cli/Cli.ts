@@ -43,7 +43,7 @@
  * @since 0.1.0
  */
 import * as CliConfig from "effect/cli/CliConfig"
-import * as CliError from "effect/cli/CliError"
+import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
@@ -58,9 +58,9 @@ import type * as Terminal from "effect/Terminal"
 import type { CommandError } from "./CommandError.ts"
 import { close, disable, metricsOnly, open, reset } from "./internal/change.ts"
 import { config } from "./internal/configCommand.ts"
+import { errorLine } from "./internal/errorLine.ts"
 import { Json, Token, TokenFile, Url } from "./internal/global.ts"
 import { status } from "./internal/status.ts"
-import { clean } from "./internal/text.ts"
 import { watch } from "./internal/watch.ts"
 import { VERSION } from "../internal/words.ts"
 
@@ -92,30 +92,6 @@ export const command: Command.Command<
 
 const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions]
 
-/** An error in one line. Effect puts its suggestions on lines of their own, which `clean` would replace. */
-const line = (error: CliError.CliError): string => {
-  const { meant, message } = withoutSuggestions(error)
-  const suggestion = meant.map((name) => JSON.stringify(name)).join(" or ")
-  return `effect-resilience: ${clean(message)}${suggestion === "" ? "" : `; did you mean ${clean(suggestion)}?`}`
-}
-
-const withoutSuggestions = (error: CliError.CliError) => {
-  switch (error._tag) {
-    case "UnknownSubcommand":
-      return {
-        meant: error.suggestions,
-        message: new CliError.UnknownSubcommand({ ...error, suggestions: [] }).message
-      }
-    case "UnrecognizedOption":
-      return {
-        meant: error.suggestions,
-        message: new CliError.UnrecognizedOption({ ...error, suggestions: [] }).message
-      }
-    default:
-      return { meant: [], message: error.message }
-  }
-}
-
 /** Sends errors to the standard error; the output has only results. */
 const presenter: CliOutput.Presenter = {
   present: (event) =>
@@ -123,7 +99,7 @@ const presenter: CliOutput.Presenter = {
       ? CliOutput.defaultPresenter.present(event)
       : Console.error(
         [
-          ...event.errors.map(line),
+          ...event.errors.map(errorLine),
           `Try: ${event.commandPath.join(" ")} --help`
         ].join("\n")
       )
