@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Logger, References } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, References } from "effect"
 import {
   Bulkhead,
   CircuitBreaker,
@@ -84,9 +84,12 @@ describe("characters that turn or break a line", () => {
       for (let i = 0; i < 10; i++) yield* Effect.yieldNow
       assert.deepInclude(lines[0], { circuit_breaker: "a\\u202eb\\u0085", note: "x\\ny\\u2066" })
     }).pipe(
-      Effect.provide(CircuitLog.layer()),
-      Effect.provide(CircuitBreakerRegistry.layer()),
-      Effect.provide(Logger.layer([logger]))
+      Effect.provide(
+        CircuitLog.layer().pipe(
+          Layer.provideMerge(CircuitBreakerRegistry.layer()),
+          Layer.provideMerge(Logger.layer([logger]))
+        )
+      )
     )
   })
 })

@@ -145,8 +145,8 @@ describe("a feed", () => {
       const feed = make()
       const [reading, stuck, other] = [reader(), reader(), reader()]
       const stream = yield* feed.subscribe(wish, reading.self)
-      yield* feed.subscribe(wish, stuck.self)
-      yield* feed.subscribe(wish, other.self)
+      yield* Effect.asVoid(feed.subscribe(wish, stuck.self))
+      yield* Effect.asVoid(feed.subscribe(wish, other.self))
       const fiber = yield* Effect.forkScoped(Stream.runDrain(stream), { startImmediately: true })
       feed.sweep(0)
       reading.state.isClosing = true

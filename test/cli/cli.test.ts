@@ -122,7 +122,7 @@ describe("status", () => {
       const { stdout } = yield* run(["status"], { env: env(server) })
 
       assert.include(stdout, long)
-      assert.include(stdout, "evil�[2J�name")
+      assert.include(stdout, "evil\\u001b[2J\\nname")
       assert.include(stdout, "支付接口")
       assert.notInclude(stdout, "\u001b")
     }))

@@ -193,7 +193,7 @@ describe.skipIf(!hasPty)(
         const server = yield* Admin.start()
         yield* callOnce(server, "evil\u001b[2J\u001b]0;title\u0007name")
         const tty = yield* open(["watch"], { env: env(server), columns: 120 })
-        yield* shows(tty, "evil�[2J�]0;title�name")
+        yield* shows(tty, "evil\\u001b[2J\\u001b]0;title\\u0007name")
 
         tty.press("q")
 

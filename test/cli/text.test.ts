@@ -84,7 +84,10 @@ describe("text", () => {
   })
 
   it("of others can neither break lines nor control a terminal nor turn the direction around", () => {
-    assert.strictEqual(Text.clean("a\u001b[31m\r\n\t\u0085\u2028\u202e\u2066b"), "a�[31m�������b")
+    assert.strictEqual(
+      Text.clean("a\u001b[31m\r\n\t\u0085\u2028\u202e\u2066b"),
+      "a\\u001b[31m\\r\\n\\t\\u0085\\u2028\\u202e\\u2066b"
+    )
     assert.strictEqual(Text.clean("支付 é 👩‍👩‍👧"), "支付 é 👩‍👩‍👧")
   })
 })
@@ -239,7 +242,7 @@ describe("a change in one line", () => {
     const lastFailure = { error: "ConnectionError", message: "refused\u001b[2J" }
     assert.strictEqual(
       Text.change({ ...facts, reason: "ProbeFailed", lastFailure }, Text.plain),
-      "payment-api: closed → open, a probe failed (ConnectionError: refused�[2J)"
+      "payment-api: closed → open, a probe failed (ConnectionError: refused\\u001b[2J)"
     )
     const closing = { ...facts, from: "HalfOpen", to: "Closed", reason: "ProbesSucceeded", lastFailure } as const
     assert.strictEqual(Text.change(closing, Text.plain), "payment-api: half-open → closed, the probes succeeded")
@@ -248,7 +251,7 @@ describe("a change in one line", () => {
   it("by hand says why, if that is known, and controls no terminal", () => {
     assert.strictEqual(
       Text.change({ ...facts, note: "maintenance\u001b[2J" }, Text.plain),
-      "payment-api: closed → open, by hand: maintenance�[2J"
+      "payment-api: closed → open, by hand: maintenance\\u001b[2J"
     )
   })
 })

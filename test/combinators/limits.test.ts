@@ -99,11 +99,11 @@ describe("options", () => {
         ["RetryBudget.Service", () => RetryBudget.Service<never>()(5 as never)]
       ] as const
     ) {
-      assert.strictEqual(messageOf(write), `${caller}: name must be a string, got 5`)
+      assert.strictEqual(messageOf(write), `${caller}: name must be a string that is not empty, got 5`)
     }
     assert.strictEqual(
       messageOf(() => RateLimit.make(RATE_LIMIT as never)),
-      "RateLimit.make: name must be a string, got undefined"
+      "RateLimit.make: name must be a string that is not empty, got undefined"
     )
   })
 })

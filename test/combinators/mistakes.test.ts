@@ -111,7 +111,10 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
     () => CircuitBreaker.make(the("a")),
     "CircuitBreaker.make: options must be an object, got \"a\""
   ],
-  "no name": [() => CircuitBreaker.make(the({})), "CircuitBreaker.make: name must be a string, got undefined"],
+  "no name": [
+    () => CircuitBreaker.make(the({})),
+    "CircuitBreaker.make: name must be a string that is not empty, got undefined"
+  ],
   "options of a policy in those of make": [
     () => CircuitBreaker.make(the({ name: "a", consecutiveFailures: 3 })),
     "CircuitBreaker.make: \"consecutiveFailures\" is no option; there are name, policy"
@@ -126,7 +129,7 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
   ],
   "no name of a class": [
     () => CircuitBreaker.Service()(the(undefined)),
-    "CircuitBreaker.Service: name must be a string, got undefined"
+    "CircuitBreaker.Service: name must be a string that is not empty, got undefined"
   ],
   "an unknown option of a class": [
     () => CircuitBreaker.Service()("a", the({ consecutiveFailures: 3 })),

@@ -155,6 +155,12 @@ export class Random {
     return this.chance(0.4) ? this.pick(NAMES) : this.text()
   }
 
+  /** A name that a circuit can have. */
+  circuitName(): string {
+    const name = this.name()
+    return name === "" || name === "." || name === ".." || !name.isWellFormed() ? this.circuitName() : name
+  }
+
   /** What `JSON.parse` can return, with names that mean something to JavaScript. */
   json(depth = 4): unknown {
     return this.pick<() => unknown>([

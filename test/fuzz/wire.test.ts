@@ -513,7 +513,7 @@ describe("what a circuit publishes", () => {
           openDuration: random.pick([0, "1 second", Duration.infinity]),
           measureDuration: true
         })
-        const breaker = yield* CircuitBreaker.make({ name: random.name(), policy })
+        const breaker = yield* CircuitBreaker.make({ name: random.circuitName(), policy })
         const events = yield* watch(breaker.events)
         const steps = [
           () => fail(breaker, 3),

@@ -210,12 +210,12 @@ const MIN_DIFFERENT = 5
 
 const isGuessable = (token: string): boolean => {
   if (new Set(token).size < MIN_DIFFERENT || /^(.{1,8})\1+$/.test(token)) return true
-  const rest = WELL_KNOWN.reduce(
-    (rest, word) => rest.replaceAll(word, ""),
-    token.toLowerCase().replace(/[^a-z0-9]/g, "")
-  )
-  return rest.length < Math.min(UNKNOWN, token.replace(/[^a-zA-Z0-9]/g, "").length)
+  const rest = WELL_KNOWN.reduce((rest, word) => rest.replaceAll(word, " "), token.toLowerCase())
+  return lettersOf(rest) < Math.min(UNKNOWN, lettersOf(token))
 }
+
+/** Letters and digits. */
+const lettersOf = (text: string): number => text.replace(/[^a-z0-9]/gi, "").length
 
 /**
  * A variable that is misspelt, or that does not exist, would count as not set
