@@ -80,6 +80,7 @@ import {
 } from "./internal/check.ts"
 import { makeMonitor, type Monitor } from "./internal/health/monitor.ts"
 import type { CheckSettings, Settings } from "./internal/health/settings.ts"
+import { open } from "./internal/health/inside.ts"
 import { findCircuit, troubledCircuits, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
 
 // -----------------------------------------------------------------------------
@@ -476,18 +477,22 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
     )
   })
 
-const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
-  latest: monitor.latest,
-  status: monitor.status,
-  checkAll: monitor.checkAll,
-  check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
-  register: (name, check) => {
-    checkString("HealthMonitor.register: name", name)
-    const options = parseCheck("HealthMonitor.register: check", name, check, settings.interval)
-    return Effect.mapError(monitor.register(name, options), () => new DuplicateCheckError({ check: name }))
-  },
-  changes: monitor.changes
-})
+const toService = (monitor: Monitor, settings: Settings): HealthMonitor => {
+  const service: HealthMonitor = {
+    latest: monitor.latest,
+    status: monitor.status,
+    checkAll: monitor.checkAll,
+    check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
+    register: (name, check) => {
+      checkString("HealthMonitor.register: name", name)
+      const options = parseCheck("HealthMonitor.register: check", name, check, settings.interval)
+      return Effect.mapError(monitor.register(name, options), () => new DuplicateCheckError({ check: name }))
+    },
+    changes: monitor.changes
+  }
+  open(service, { version: 1, worst: monitor.worst })
+  return service
+}
 
 // -----------------------------------------------------------------------------
 // options
