@@ -55,7 +55,7 @@ describe("health of 100,000 circuits", () => {
 })
 
 describe("many circuits in trouble", () => {
-  const many = 3 * PIECE
+  const many = PIECE + 200
 
   it.effect("are looked at once a second for all who ask", () =>
     Effect.gen(function*() {
@@ -100,7 +100,7 @@ describe("many circuits in trouble", () => {
       assert.deepStrictEqual(seen, ["circuit-7: healthy"])
       yield* TestClock.adjust("30 seconds")
       yield* Effect.repeat(settle, { times: 50 })
-      assert.strictEqual(seen.filter((line) => line.endsWith(": degraded")).length, many - 1)
+      assert.strictEqual(seen.filter((line) => /^circuit-.*: degraded$/.test(line)).length, many - 1)
       assert.strictEqual(seen.at(-1), "system: degraded")
     }))
 })
