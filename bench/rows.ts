@@ -137,6 +137,27 @@ export const rows: ReadonlyArray<Row> = [
     atMost: 0.05
   },
   {
+    what: "status of 100,000 circuits",
+    baseline: "50 µs",
+    ours: figure("health/status of 100,000 circuits"),
+    theirs: 50,
+    atMost: 1
+  },
+  {
+    what: "any admin request at 100,000 circuits: event loop stopped",
+    baseline: "10 ms",
+    ours: figure("health/longest stop of the event loop at 100,000 circuits"),
+    theirs: 10,
+    atMost: 1
+  },
+  {
+    what: "the same while all are open",
+    baseline: "10 ms",
+    ours: figure("health/longest stop of the event loop at 100,000 open circuits"),
+    theirs: 10,
+    atMost: 1
+  },
+  {
     what: "growth from window 10 to 100,000",
     baseline: "window 10",
     ours: added("growth/window of calls", "100000"),

@@ -57,7 +57,7 @@ import { open } from "./internal/registry/inside.ts"
 import { adopt, getOrCreate, register, release, remove } from "./internal/registry/naming.ts"
 import { reload } from "./internal/registry/reload.ts"
 import * as State from "./internal/registry/state.ts"
-import { exceptions, namesOfOpen, standing, summarise, warnIfPerCall } from "./internal/registry/status.ts"
+import { exceptions, standing, summarise, warnIfPerCall } from "./internal/registry/status.ts"
 import { type CircuitConflictError, isCircuitConflictError } from "./ResilienceError.ts"
 
 /**
@@ -135,7 +135,7 @@ export interface CircuitBreakerRegistry {
   /** What all circuits have counted. */
   readonly statuses: Effect.Effect<ReadonlyArray<CircuitMetrics>>
 
-  /** The names of the circuits that reject calls: `Open` or `ForcedOpen`. */
+  /** The names of the circuits that reject calls: `Open` or `ForcedOpen`. As cheap and as fresh as `systemStatus`. */
   readonly openCircuits: Effect.Effect<ReadonlyArray<string>>
 
   /** Whether a circuit is `Open` or `ForcedOpen`. */
@@ -147,7 +147,11 @@ export interface CircuitBreakerRegistry {
   /** Resets all circuits. */
   readonly resetAll: Effect.Effect<void>
 
-  /** How the circuits stand as a whole. */
+  /**
+   * How the circuits stand as a whole. Looks only at those in trouble. While
+   * more than 500 are, what is said of their states may be a second old, unless
+   * a circuit was changed by hand.
+   */
   readonly systemStatus: Effect.Effect<SystemStatus>
 
   /** What happens in all circuits, from now on. Ends with the registry. */
@@ -445,14 +449,14 @@ const registryOf = (
     remove: (name) => remove(state, name),
     names: collect(state, (breaker) => breaker.name),
     statuses: collect(state, (breaker) => breaker.snapshot()),
-    openCircuits: Effect.map(standing(state), namesOfOpen),
-    anyOpen: Effect.map(standing(state), (troubled) => namesOfOpen(troubled).length > 0),
+    openCircuits: Effect.map(standing(state), ({ open }) => open),
+    anyOpen: Effect.map(standing(state), ({ open }) => open.length > 0),
     reset: (name) => onCircuit(state, name, (breaker) => breaker.reset),
     resetAll: Effect.withFiber((fiber) => {
       const note = fiber.getRef(CommandNote)
       return Effect.asVoid(collect(state, (breaker) => breaker.reset(note)))
     }),
-    systemStatus: Effect.map(standing(state), (troubled) => summarise(state, troubled)),
+    systemStatus: Effect.map(standing(state), (found) => summarise(state, found)),
     events: events.stream,
     changes: changes.streamAfter(() => history.all)
   }
@@ -464,7 +468,7 @@ const registryOf = (
     idleTime: state.idleTime,
     newChanges: changes.stream,
     collect: (f) => collect(state, f),
-    troubled: standing(state),
+    troubled: Effect.map(standing(state), ({ troubled }) => troubled),
     exceptions: (limit) => exceptions(state, limit),
     watch: (watcher) => State.watch(state, watcher)
   })

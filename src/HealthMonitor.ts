@@ -79,6 +79,7 @@ import {
   refuse
 } from "./internal/check.ts"
 import { makeMonitor, type Monitor } from "./internal/health/monitor.ts"
+import { open } from "./internal/health/inside.ts"
 import type { CheckDefaults, CheckSettings, Settings } from "./internal/health/settings.ts"
 import type { Thresholds } from "./internal/health/thresholds.ts"
 import { findCircuit, troubledCircuits, warnIfUnseen, watchCircuits } from "./internal/registry/inside.ts"
@@ -487,18 +488,22 @@ const start = <R>(settings: Settings): Effect.Effect<HealthMonitor, never, Circu
     )
   })
 
-const toService = (monitor: Monitor, settings: Settings): HealthMonitor => ({
-  latest: monitor.latest,
-  status: monitor.status,
-  checkAll: monitor.checkAll,
-  check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
-  register: (name, check) => {
-    checkName("HealthMonitor.register: name", name)
-    const options = parseCheck("HealthMonitor.register: check", name, check, settings.defaults)
-    return Effect.mapError(monitor.register(name, options), () => new DuplicateCheckError({ check: name }))
-  },
-  changes: monitor.changes
-})
+const toService = (monitor: Monitor, settings: Settings): HealthMonitor => {
+  const service: HealthMonitor = {
+    latest: monitor.latest,
+    status: monitor.status,
+    checkAll: monitor.checkAll,
+    check: (name) => Effect.mapError(monitor.check(name), (known) => new UnknownCheckError({ check: name, known })),
+    register: (name, check) => {
+      checkName("HealthMonitor.register: name", name)
+      const options = parseCheck("HealthMonitor.register: check", name, check, settings.defaults)
+      return Effect.mapError(monitor.register(name, options), () => new DuplicateCheckError({ check: name }))
+    },
+    changes: monitor.changes
+  }
+  open(service, { version: 1, worst: monitor.worst })
+  return service
+}
 
 // -----------------------------------------------------------------------------
 // options

@@ -4,6 +4,7 @@ import { combinators, pipeline } from "./combinators.ts"
 import { config } from "./config.ts"
 import { features } from "./features.ts"
 import { growth } from "./growth.ts"
+import { health } from "./health.ts"
 import { memory } from "./memory.ts"
 import { size } from "./size.ts"
 import { telemetry } from "./telemetry.ts"
@@ -19,6 +20,7 @@ export const groups: ReadonlyArray<Group> = [
   tiers,
   telemetry,
   growth,
+  health,
   memory,
   config,
   size

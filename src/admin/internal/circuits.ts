@@ -5,9 +5,11 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Order from "effect/Order"
+import type { CircuitBreakerRegistry } from "../../CircuitBreakerRegistry.ts"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
 import { collectInPieces } from "../../internal/pieces.ts"
 import { collectCircuits, findCircuit } from "../../internal/registry/inside.ts"
+import type { Glance } from "../../internal/registry/status.ts"
 import { STATE_NAMES, urgency } from "../../internal/words.ts"
 import * as AdminApi from "../AdminApi.ts"
 import { toJson } from "./circuitJson.ts"
@@ -29,30 +31,31 @@ const listCircuits = Effect.fnUntraced(function*(resources: Resources, query: {
   const matches = (name: string) => part === undefined || name.toLowerCase().includes(part)
   const found = state === undefined && sort !== "attention"
     ? yield* collectInPieces(yield* registry.names, (name) => matches(name) ? name : undefined)
-    : byUrgency(
-      yield* collectCircuits(registry, (circuit) => {
-        const name = STATE_NAMES[circuit.state]
-        if ((state !== undefined && name !== state) || !matches(circuit.name)) return undefined
-        const order = sort === "attention" ? urgency({ state: name, error_rate: circuit.failureRate }) : 0
-        return { name: circuit.name, order }
-      })
-    )
+    : yield* byUrgency(registry, ({ failureRate, name, state: current }) => {
+      const shown = STATE_NAMES[current]
+      if ((state !== undefined && shown !== state) || !matches(name)) return undefined
+      return sort === "attention" ? urgency({ state: shown, error_rate: failureRate }) : 0
+    })
   const breakers = yield* findAll(resources, found.slice(offset, offset + limit))
   return { circuits: yield* Effect.forEach(breakers, toJson), total: found.length, offset, limit }
 })
 
-/** Urgencies are few, so that long lists need no sorting. */
+/** The names of circuits by the urgency that is given them. Urgencies are few, so that long lists need no sorting. */
 const byUrgency = (
-  circuits: ReadonlyArray<{ readonly name: string; readonly order: number }>
-): ReadonlyArray<string> => {
-  const names = new Map<number, Array<string>>()
-  for (const { name, order } of circuits) {
-    const known = names.get(order)
-    if (known === undefined) names.set(order, [name])
-    else known.push(name)
-  }
-  return Arr.sort(names.keys(), Order.Number).flatMap((order) => names.get(order)!)
-}
+  registry: CircuitBreakerRegistry,
+  urgencyOf: (circuit: Glance) => number | undefined
+): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.suspend(() => {
+    const names = new Map<number, Array<string>>()
+    const look = collectCircuits(registry, (circuit) => {
+      const order = urgencyOf(circuit)
+      if (order === undefined) return
+      const known = names.get(order)
+      if (known === undefined) names.set(order, [circuit.name])
+      else known.push(circuit.name)
+    })
+    return Effect.map(look, () => Arr.sort(names.keys(), Order.Number).flatMap((order) => names.get(order)!))
+  })
 
 const historyOf = Effect.fnUntraced(function*(resources: Resources, name: string, limit = DEFAULT_LIMIT) {
   // The history of a forgotten circuit may still be known.

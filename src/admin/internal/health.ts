@@ -9,6 +9,7 @@ import * as Record from "effect/Record"
 import * as CircuitMetrics from "../../CircuitMetrics.ts"
 import { HealthMonitor } from "../../HealthMonitor.ts"
 import * as HealthReport from "../../HealthReport.ts"
+import { worstOf } from "../../internal/health/inside.ts"
 import { exceptionalCircuits } from "../../internal/registry/inside.ts"
 import { writeLog } from "../../internal/telemetry/writeLog.ts"
 import { STATE_NAMES } from "../../internal/words.ts"
@@ -32,14 +33,12 @@ export const fromMonitor = Effect.map(
   Effect.serviceOption(HealthMonitor),
   Option.match({
     onNone: () => undefined,
-    onSome: ({ latest, status }): HealthSource => ({
-      status: Effect.map(status, (status) => ({ status })),
-      summary: Effect.map(latest, (report) => {
-        const checks = HealthReport.worstFirst(report)
-        const shown = HealthReport.toJson({ ...report, checks: checks.slice(0, SHOWN) })
-        const details = { ...shown, checks_not_shown: Math.max(0, checks.length - SHOWN) }
-        return { status: report.status, details }
-      })
+    onSome: (monitor): HealthSource => ({
+      status: Effect.map(monitor.status, (status) => ({ status })),
+      summary: Effect.map(worstOf(monitor, SHOWN), ({ report, total }) => ({
+        status: report.status,
+        details: { ...HealthReport.toJson(report), checks_not_shown: total - report.checks.length }
+      }))
     })
   })
 )

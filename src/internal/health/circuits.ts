@@ -2,14 +2,14 @@ import type * as Effect from "effect/Effect"
 import type { CircuitBreaker } from "../../CircuitBreaker.ts"
 import type { CircuitState } from "../../CircuitEvent.ts"
 import type { Breaker } from "../circuit/breaker.ts"
-import type { Standing } from "../registry/status.ts"
+import type { Glance } from "../registry/status.ts"
 
 /** The circuits that a monitor can find by name: those of a registry. */
 export interface Circuits {
   readonly find: (name: string) => CircuitBreaker | undefined
   readonly names: Effect.Effect<ReadonlyArray<string>>
   /** Those that are not healthy. Costs what there are of them. */
-  readonly troubled: Effect.Effect<Standing>
+  readonly troubled: Effect.Effect<ReadonlyArray<Glance>>
   /** Calls back for each circuit that the registry keeps, now and later, and that it forgets. Returns how to stop. */
   readonly watch: (watcher: {
     readonly onKept: (breaker: Breaker) => void

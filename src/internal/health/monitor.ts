@@ -11,9 +11,19 @@ import type { CheckHealth, HealthReport, Status } from "../../HealthReport.ts"
 import { isKnown } from "../circuit/handle.ts"
 import { type Circuits, ObservedCircuits } from "./circuits.ts"
 import { type Entry, makeEntry } from "./entry.ts"
+import type { Worst } from "./inside.ts"
 import { makeProber } from "./probe.ts"
 import { Publisher } from "./publisher.ts"
-import { circuitOf, otherCircuits, readAll, readCircuit, readEntry, readStatus, type Sources } from "./read.ts"
+import {
+  circuitOf,
+  otherCircuits,
+  readAll,
+  readCircuit,
+  readEntry,
+  readStatus,
+  readWorst,
+  type Sources
+} from "./read.ts"
 import { Fibers } from "./run.ts"
 import { runCheck, runForever, type Runner } from "./runner.ts"
 import type { CheckSettings, Settings } from "./settings.ts"
@@ -22,6 +32,7 @@ import { Lookouts } from "./wake.ts"
 export interface Monitor {
   readonly latest: Effect.Effect<HealthReport>
   readonly status: Effect.Effect<Status>
+  readonly worst: (limit: number) => Effect.Effect<Worst>
   readonly checkAll: Effect.Effect<HealthReport>
   /** Fails with the names there are. */
   readonly check: (name: string) => Effect.Effect<CheckHealth, ReadonlyArray<string>>
@@ -82,6 +93,7 @@ export const makeMonitor = (settings: Settings, circuits: Circuits, context: Con
   return {
     latest,
     status: Effect.suspend(() => readStatus(sources)),
+    worst: (limit) => readWorst(sources, limit),
     checkAll: Effect.suspend(() =>
       Effect.forEach(Array.from(entries.values()), (entry) => runCheck(runner, entry), {
         concurrency: "unbounded",

@@ -48,8 +48,12 @@ export class Publisher {
         () => Effect.sync(() => this.stopsListening())
       )
       if (this.known === undefined && !this.hub.hasEnded) {
+        const now = yield* nowMillis
         const { known } = changesSince(allHealthy, yield* this.readSuspects(allHealthy))
-        this.known ??= known
+        if (this.known === undefined) {
+          this.known = known
+          this.dueAt = now + this.interval
+        }
       }
       return this.hub.streamAfter(() => {
         this.wake()

@@ -7,9 +7,10 @@ import type { CheckHealth, HealthReport, Reason, Status } from "../../HealthRepo
 import { isSame } from "../circuit/handle.ts"
 import { isOpen } from "../circuit/machine.ts"
 import { collectInPieces } from "../pieces.ts"
-import type { Standing } from "../registry/status.ts"
+import type { Glance } from "../registry/status.ts"
 import type { Circuits } from "./circuits.ts"
 import type { Entry } from "./entry.ts"
+import { firstOf, type Worst } from "./inside.ts"
 import * as Reasons from "./reasons.ts"
 import { healthOf, reportOf, statusOf, worst } from "./report.ts"
 
@@ -80,6 +81,31 @@ export const readNamed = /* @__PURE__ */ Effect.fnUntraced(
   }
 )
 
+/** The report of all, with the worst checks only: reads no more circuits than it shows. */
+export const readWorst = /* @__PURE__ */ Effect.fnUntraced(
+  function*(sources: Sources, limit: number): Effect.fn.Return<Worst> {
+    const { circuits, entries } = sources
+    const isOther = otherThanShown(sources)
+    const others = yield* collectInPieces(yield* circuits.names, (name) => isOther(name) ? name : undefined)
+    const troubled = yield* collectInPieces(
+      yield* circuits.troubled,
+      (circuit) => isOther(circuit.name) ? circuit : undefined
+    )
+    const names = new Set<string>()
+    for (const unhealthy of [true, false]) {
+      for (const { name, state } of troubled) {
+        if (names.size >= limit) break
+        if (isOpen(state) === unhealthy) names.add(name)
+      }
+    }
+    for (const name of others) {
+      if (names.size >= limit) break
+      names.add(name)
+    }
+    return firstOf(yield* readNamed(sources, Array.from(names)), limit, entries.size + others.length)
+  }
+)
+
 /** The status of the report of all, without making it. */
 export const readStatus = /* @__PURE__ */ Effect.fnUntraced(
   function*(sources: Sources): Effect.fn.Return<Status> {
@@ -89,7 +115,10 @@ export const readStatus = /* @__PURE__ */ Effect.fnUntraced(
   }
 )
 
-const statusesOf = function*(troubled: Standing, isOther: (circuit: string) => boolean): Generator<Status> {
+const statusesOf = function*(
+  troubled: ReadonlyArray<Glance>,
+  isOther: (circuit: string) => boolean
+): Generator<Status> {
   for (const glance of troubled) {
     if (isOther(glance.name)) yield isOpen(glance.state) ? "unhealthy" : Reasons.isIdle(glance) ? "healthy" : "degraded"
   }

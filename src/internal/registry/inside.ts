@@ -12,7 +12,7 @@ import type { CircuitPolicy } from "../../CircuitPolicy.ts"
 import type { Breaker } from "../circuit/breaker.ts"
 import { collectInPieces } from "../pieces.ts"
 import type { Watcher } from "./state.ts"
-import { type Exceptions, type Glance, glanceAt, isTroubled, type Standing } from "./status.ts"
+import { type Exceptions, type Glance, glanceAt, isTroubled } from "./status.ts"
 
 export interface Inside {
   /** Of this interface, of `Watcher` and of `Breaker`: with another one the registry is as one made by hand. */
@@ -28,7 +28,7 @@ export interface Inside {
   /** What a function makes of each circuit, without what it makes nothing of. */
   readonly collect: <A>(f: (breaker: Breaker) => A | undefined) => Effect.Effect<ReadonlyArray<A>>
   /** The circuits that are not healthy. Costs what there are of them. */
-  readonly troubled: Effect.Effect<Standing>
+  readonly troubled: Effect.Effect<ReadonlyArray<Glance>>
   readonly exceptions: (limit: number) => Effect.Effect<Exceptions>
   readonly watch: (watcher: Watcher) => () => void
 }
@@ -61,7 +61,7 @@ export const watchCircuits = (registry: CircuitBreakerRegistry, watcher: Watcher
   insideOf(registry)?.watch(watcher) ?? (() => {})
 
 /** The circuits that are not healthy. */
-export const troubledCircuits = (registry: CircuitBreakerRegistry): Effect.Effect<Standing> =>
+export const troubledCircuits = (registry: CircuitBreakerRegistry): Effect.Effect<ReadonlyArray<Glance>> =>
   insideOf(registry)?.troubled ?? Effect.map(registry.statuses, (circuits) => circuits.filter(isTroubled))
 
 /** Circuits that are not healthy or not closed, at most so many. */

@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SystemStatus } from "../../CircuitBreakerRegistry.ts"
+import type { CircuitState } from "../../CircuitEvent.ts"
 import type { CircuitMetrics } from "../../CircuitMetrics.ts"
 import type { Breaker } from "../circuit/breaker.ts"
 import { isNotable } from "../circuit/census.ts"
@@ -20,7 +21,12 @@ import { now, type State } from "./state.ts"
 export type Glance = Pick<CircuitMetrics, "name" | "state" | "failureRate" | "currentBackoff" | "probeIdleTime">
 
 /** The circuits that are not healthy. */
-export type Standing = ReadonlyArray<Glance>
+export interface Standing {
+  readonly troubled: ReadonlyArray<Glance>
+  /** The names of those that reject calls. */
+  readonly open: ReadonlyArray<string>
+  readonly byState: Readonly<Record<CircuitState, number>>
+}
 
 export const glanceAt = (breaker: Breaker): Glance => {
   const now = breaker.now()
@@ -41,27 +47,41 @@ export const isTroubled = ({ failureRate, state }: Glance): boolean =>
 /** How long an answer about many notable circuits serves all who ask, unless a circuit is changed by hand. */
 const SHARED_FOR = 1_000
 /** Idle circuits that a reader looks for. */
-const SWEPT = 100
+const SWEPT = 25
 
 /** The circuits that are not healthy now. Looks at the notable ones only, and if they are many in pieces. */
 export const standing = (state: State): Effect.Effect<Standing> =>
   Effect.suspend(() => {
     sweepSome(state, SWEPT)
     const { notable } = state.parent.census
-    if (notable.size <= PIECE) return collectInPieces(Array.from(notable), (breaker) => troubleOf(state, breaker))
+    if (notable.size <= PIECE) return lookAtNotable(state)
     return state.turn.withPermits(1)(Effect.suspend(() => sharedStanding(state)))
   })
 
 const sharedStanding = (state: State): Effect.Effect<Standing> => {
-  const { found, parent: { census: { changes, notable } } } = state
+  const { found, parent: { census: { changes } } } = state
   const at = now(state)
   if (found !== undefined && found.changes === changes && at - found.at < SHARED_FOR) {
     return Effect.succeed(found.standing)
   }
-  return Effect.map(collectInPieces(Array.from(notable), (breaker) => troubleOf(state, breaker)), (standing) => {
+  return Effect.map(lookAtNotable(state), (standing) => {
     state.found = { standing, at, changes }
     return standing
   })
+}
+
+const lookAtNotable = (state: State): Effect.Effect<Standing> => {
+  const troubled: Array<Glance> = []
+  const open: Array<string> = []
+  const byState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
+  const look = collectInPieces(Array.from(state.parent.census.notable), (breaker) => {
+    const glance = troubleOf(state, breaker)
+    if (glance === undefined) return
+    troubled.push(glance)
+    byState[glance.state]++
+    if (Circuit.isOpen(glance.state)) open.push(glance.name)
+  })
+  return Effect.as(look, { troubled, open, byState })
 }
 
 const troubleOf = (state: State, breaker: Breaker): Glance | undefined => {
@@ -79,16 +99,15 @@ export interface Exceptions {
 }
 
 export const exceptions = (state: State, limit: number): Effect.Effect<Exceptions> =>
-  Effect.map(standing(state), (standing) => {
+  Effect.map(standing(state), ({ byState, troubled }) => {
     const { Disabled, MetricsOnly } = state.parent.census.set
-    const names = new Set(take(standing, limit, ({ name }) => name))
+    const names = new Set(take(troubled, limit, ({ name }) => name))
     for (const quiet of [MetricsOnly, Disabled]) {
       for (const name of take(quiet, limit - names.size, ({ name }) => name)) names.add(name)
     }
-    const counted = standing.reduce((count, { state }) => state === "MetricsOnly" ? count : count + 1, 0)
     return {
       circuits: Array.from(names).flatMap((name) => state.living.get(name)?.snapshot() ?? []),
-      total: counted + MetricsOnly.size + Disabled.size
+      total: troubled.length - byState.MetricsOnly + MetricsOnly.size + Disabled.size
     }
   })
 
@@ -100,28 +119,16 @@ const take = <A, B>(items: Iterable<A>, limit: number, f: (item: A) => B): Reado
   return taken
 }
 
-export const namesOfOpen = (standing: Standing): ReadonlyArray<string> =>
-  standing.filter(({ state }) => Circuit.isOpen(state)).map(({ name }) => name)
-
-export const summarise = (state: State, standing: Standing): SystemStatus => {
-  const { calls, set } = state.parent.census
-  const circuitsByState = {
-    Closed: 0,
-    Open: 0,
-    HalfOpen: 0,
-    ForcedOpen: 0,
-    Disabled: set.Disabled.size,
-    MetricsOnly: set.MetricsOnly.size
-  }
-  for (const { state } of standing) if (state !== "Closed" && state !== "MetricsOnly") circuitsByState[state]++
-  const { Disabled, ForcedOpen, HalfOpen, MetricsOnly, Open } = circuitsByState
-  circuitsByState.Closed = state.living.size - Open - HalfOpen - ForcedOpen - Disabled - MetricsOnly
-  const openCircuits = namesOfOpen(standing)
+export const summarise = (state: State, { byState, open, troubled }: Standing): SystemStatus => {
+  const { living, parent: { census: { calls, set } } } = state
+  const { ForcedOpen, HalfOpen, Open } = byState
+  const { Disabled: { size: Disabled }, MetricsOnly: { size: MetricsOnly } } = set
+  const Closed = living.size - Open - HalfOpen - ForcedOpen - Disabled - MetricsOnly
   return {
-    status: openCircuits.length > 0 ? "unhealthy" : standing.some((glance) => !isIdle(glance)) ? "degraded" : "healthy",
-    totalCircuits: state.living.size,
-    circuitsByState,
-    openCircuits,
+    status: open.length > 0 ? "unhealthy" : troubled.some((glance) => !isIdle(glance)) ? "degraded" : "healthy",
+    totalCircuits: living.size,
+    circuitsByState: { Closed, Open, HalfOpen, ForcedOpen, Disabled, MetricsOnly },
+    openCircuits: open,
     totalCalls: calls.all,
     rejectedCalls: calls.rejected
   }
