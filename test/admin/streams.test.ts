@@ -145,8 +145,7 @@ describe("a feed", () => {
       const feed = make()
       const [reading, stuck, other] = [reader(), reader(), reader()]
       const stream = yield* feed.subscribe(wish, reading.self)
-      yield* Effect.asVoid(feed.subscribe(wish, stuck.self))
-      yield* Effect.asVoid(feed.subscribe(wish, other.self))
+      for (const { self } of [stuck, other]) yield* Effect.asVoid(feed.subscribe(wish, self))
       const fiber = yield* Effect.forkScoped(Stream.runDrain(stream), { startImmediately: true })
       feed.sweep(0)
       reading.state.isClosing = true
