@@ -85,7 +85,8 @@ describe("the packed package", () => {
 
     assert.match("src/Retry.test.ts", strangers)
     assert.match("dist/test/Retry.js", strangers)
-    assert.deepStrictEqual(packed.filter((file) => strangers.test(file)), [])
+    // Users run those after they have changed a threshold of the alert rules, as the runbooks say.
+    assert.deepStrictEqual(packed.filter((file) => strangers.test(file)), ["docs/operations/alerts.test.yml"])
   })
 
   it("holds no secret, and no path of the machine that packed it", () => {
