@@ -256,9 +256,12 @@ describe("Tiers.make", () => {
     throws(() => Tiers.make("get", []), /Tiers\.make: tiers must be at least one tier, got none/)
     throws(
       () => Tiers.make(3 as unknown as string, [tier]),
-      /Tiers\.make: operation must be a string, got 3/
+      /Tiers\.make: operation must be a string that is not empty, got 3/
     )
-    throws(() => Tiers.tier(3 as unknown as string, Effect.void), /Tiers\.tier: name must be a string, got 3/)
+    throws(
+      () => Tiers.tier(3 as unknown as string, Effect.void),
+      /Tiers\.tier: name must be a string that is not empty, got 3/
+    )
     const noEffect: unknown = () => Effect.void
     throws(
       () => Tiers.tier("a", noEffect as typeof Effect.void),

@@ -335,7 +335,7 @@ describe("exit codes", () => {
           " open"
         ],
         [["status", "--nonsense"], "Unrecognized flag: --nonsense in command effect-resilience status", " status"],
-        [["op\u001b[2J\nne"], `Unknown subcommand "op�[2J�ne" for "effect-resilience"`, ""]
+        [["op\u001b[2J\nne"], `Unknown subcommand "op\\u001b[2J\\nne" for "effect-resilience"`, ""]
       ]
       for (const [args, message, command] of cases) {
         const { code, stderr } = yield* run(args)

@@ -214,7 +214,7 @@ const mistakes: Record<string, readonly [attempt: () => unknown, message: string
   ],
   "a name to watch": [
     () => Telemetry.watch(the("a")),
-    "Telemetry.watch: target must be a circuit or a bulkhead, got \"a\""
+    "Telemetry.watch: target must be a circuit, a bulkhead, a rate limit or a retry budget, got \"a\""
   ],
   "an unknown option of Effect's own service": [
     () => EffectCircuitBreaker.layer(the({ prefx: "a" })),

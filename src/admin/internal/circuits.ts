@@ -30,7 +30,10 @@ const listCircuits = Effect.fnUntraced(function*(resources: Resources, query: {
   const part = search?.toLowerCase()
   const matches = (name: string) => part === undefined || name.toLowerCase().includes(part)
   const found = state === undefined && sort !== "attention"
-    ? yield* collectInPieces(yield* registry.names, (name) => matches(name) ? name : undefined)
+    ? yield* Effect.flatMap(
+      registry.names,
+      (names) => collectInPieces(() => names, (name) => matches(name) ? name : undefined)
+    )
     : yield* byUrgency(registry, ({ failureRate, name, state: current }) => {
       const shown = STATE_NAMES[current]
       if ((state !== undefined && shown !== state) || !matches(name)) return undefined

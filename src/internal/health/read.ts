@@ -57,7 +57,7 @@ export const otherCircuits = (
   Effect.suspend(() => {
     const isOther = otherThanShown(sources)
     // One may be forgotten since it was named.
-    return collectInPieces(names, (name) => isOther(name) ? sources.circuits.find(name) : undefined)
+    return collectInPieces(() => names, (name) => isOther(name) ? sources.circuits.find(name) : undefined)
   })
 
 const otherThanShown = ({ circuits, entries, includes }: Sources): (circuit: string) => boolean => {
@@ -86,9 +86,11 @@ export const readWorst = /* @__PURE__ */ Effect.fnUntraced(
   function*(sources: Sources, limit: number): Effect.fn.Return<Worst> {
     const { circuits, entries } = sources
     const isOther = otherThanShown(sources)
-    const others = yield* collectInPieces(yield* circuits.names, (name) => isOther(name) ? name : undefined)
+    const all = yield* circuits.names
+    const others = yield* collectInPieces(() => all, (name) => isOther(name) ? name : undefined)
+    const inTrouble = yield* circuits.troubled
     const troubled = yield* collectInPieces(
-      yield* circuits.troubled,
+      () => inTrouble,
       (circuit) => isOther(circuit.name) ? circuit : undefined
     )
     const names = new Set<string>()

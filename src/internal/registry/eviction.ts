@@ -19,18 +19,25 @@ export const find = (state: State, name: string): Breaker | undefined => {
 /** What `f` makes of each circuit that has not been idle for too long, oldest first. Long lists take several turns. */
 export const collect = <A>(state: State, f: (breaker: Breaker) => A | undefined): Effect.Effect<ReadonlyArray<A>> =>
   Effect.suspend(() => {
-    const all = Array.from(state.living.values())
-    return Effect.map(collectInPieces(all, (breaker) => isKept(state, breaker) ? f(breaker) : undefined), (made) => {
-      // An iterator keeps what was deleted since it was last used.
-      state.cursor = state.living.values()
-      return made
-    })
+    const at = timeToEvict(state)
+    const list = () => Array.from(state.living.values())
+    return Effect.map(
+      collectInPieces(list, (breaker) => isKept(state, breaker, at) ? f(breaker) : undefined),
+      (made) => {
+        // An iterator keeps what was deleted since it was last used.
+        state.cursor = state.living.values()
+        return made
+      }
+    )
   })
 
+/** The time by which circuits are idle; none is read if no circuit ever is. */
+export const timeToEvict = (state: State): number => state.idleTime === Infinity ? -Infinity : now(state)
+
 /** Whether a circuit has not been forgotten, nor idle for too long. */
-export const isKept = (state: State, breaker: Breaker): boolean => {
+export const isKept = (state: State, breaker: Breaker, at: number): boolean => {
   if (state.living.get(breaker.name) !== breaker) return false
-  return state.idleTime === Infinity || !evictIfIdle(state, breaker, now(state))
+  return state.idleTime === Infinity || !evictIfIdle(state, breaker, at)
 }
 
 /** Looks at so many circuits, so that neither a call nor a reader pays for the sweep of a million. */

@@ -77,7 +77,7 @@ export const collectCircuits = <A>(
   f: (circuit: Glance) => A | undefined
 ): Effect.Effect<ReadonlyArray<A>> =>
   insideOf(registry)?.collect((breaker) => f(glanceAt(breaker))) ??
-    Effect.flatMap(registry.statuses, (circuits) => collectInPieces(circuits, f))
+    Effect.flatMap(registry.statuses, (circuits) => collectInPieces(() => circuits, f))
 
 /** How long the registry keeps what is not used, in milliseconds; as long as by default if that is unknown. */
 export const idleTimeOf = (registry: CircuitBreakerRegistry): number => insideOf(registry)?.idleTime ?? 3_600_000

@@ -14,7 +14,7 @@ import * as Window from "../circuit/window.ts"
 import { isIdle } from "../health/reasons.ts"
 import { collectInPieces, PIECE } from "../pieces.ts"
 import { ALARMING_FAILURE_RATE } from "../words.ts"
-import { isKept, sweepSome } from "./eviction.ts"
+import { isKept, sweepSome, timeToEvict } from "./eviction.ts"
 import { now, type State } from "./state.ts"
 
 /** How a circuit is, in short. */
@@ -74,8 +74,9 @@ const lookAtNotable = (state: State): Effect.Effect<Standing> => {
   const troubled: Array<Glance> = []
   const open: Array<string> = []
   const byState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
-  const look = collectInPieces(Array.from(state.parent.census.notable), (breaker) => {
-    const glance = troubleOf(state, breaker)
+  const at = timeToEvict(state)
+  const look = collectInPieces(() => Array.from(state.parent.census.notable), (breaker) => {
+    const glance = isKept(state, breaker, at) ? troubleOf(state, breaker) : undefined
     if (glance === undefined) return
     troubled.push(glance)
     byState[glance.state]++
@@ -85,7 +86,6 @@ const lookAtNotable = (state: State): Effect.Effect<Standing> => {
 }
 
 const troubleOf = (state: State, breaker: Breaker): Glance | undefined => {
-  if (!isKept(state, breaker)) return undefined
   const glance = glanceAt(breaker)
   if (!isNotable(breaker.circuit)) state.parent.census.notable.delete(breaker)
   return isTroubled(glance) ? glance : undefined

@@ -20,7 +20,7 @@ const problem = (variable: string, circuits: ReadonlyArray<string> = [], isCompl
 
 const misspelt = (meant: string) => `is unknown; did you mean ${meant}?`
 
-const ofNoCircuit = (meant: string) => `is of no circuit that the code names; did you mean ${meant}?`
+const ofNoCircuit = (meant: string) => `matches no circuit in the code; did you mean ${meant}?`
 
 const known = Object.keys(circuitFields).join(", ")
 
@@ -147,19 +147,19 @@ describe("a name that is of nobody's circuit", () => {
     assert.strictEqual(problem("CIRCUIT_BREAKER_RESET_TIMEOUT"), misspelt("CIRCUIT_BREAKER_RECOVERY_TIMEOUT"))
     assert.strictEqual(
       problem("CIRCUIT_BREAKER_MAX_RETRIES"),
-      `is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`
+      `is unknown; known names after CIRCUIT_BREAKER_ are ${known}`
     )
   })
 
   it("is wrong after the prefix of all circuits if nothing follows", () => {
-    assert.strictEqual(problem("CIRCUIT_BREAKER_"), `is unknown; after CIRCUIT_BREAKER_ goes one of ${known}`)
+    assert.strictEqual(problem("CIRCUIT_BREAKER_"), `is unknown; known names after CIRCUIT_BREAKER_ are ${known}`)
   })
 })
 
 describe("a name after the prefix of a circuit in code", () => {
   it("is wrong if it is no key, and has what is meant if that can be told", () => {
-    assert.strictEqual(problem("CB_A_URL", ["a"]), `is unknown; after CB_A_ goes one of ${known}`)
-    assert.strictEqual(problem("CB_A_", ["a"]), `is unknown; after CB_A_ goes one of ${known}`)
+    assert.strictEqual(problem("CB_A_URL", ["a"]), `is unknown; known names after CB_A_ are ${known}`)
+    assert.strictEqual(problem("CB_A_", ["a"]), `is unknown; known names after CB_A_ are ${known}`)
     assert.strictEqual(
       problem("CB_A_TIMEOUT", ["a"]),
       misspelt("CB_A_RECOVERY_TIMEOUT or CB_A_REQUEST_TIMEOUT_SECONDS")
@@ -169,7 +169,7 @@ describe("a name after the prefix of a circuit in code", () => {
   })
 
   it("follows the longest such prefix", () => {
-    assert.strictEqual(problem("CB_A_B_URL", ["a", "a-b"]), `is unknown; after CB_A_B_ goes one of ${known}`)
+    assert.strictEqual(problem("CB_A_B_URL", ["a", "a-b"]), `is unknown; known names after CB_A_B_ are ${known}`)
     assert.strictEqual(problem("CB_A_B_MAX_FAILURES", ["a", "a-b"]), misspelt("CB_A_B_FAILURE_THRESHOLD"))
   })
 
@@ -182,7 +182,7 @@ describe("a name after the prefix of a circuit in code", () => {
     const words = (count: number) => Array.from({ length: count }, () => "X").join("_")
     assert.strictEqual(
       problem(`CB_${words(64)}_URL`, [words(64)]),
-      `is unknown; after CB_${words(64)}_ goes one of ${known}`
+      `is unknown; known names after CB_${words(64)}_ are ${known}`
     )
     assert.isUndefined(problem(`CB_${words(65)}_URL`, [words(65)]))
   })

@@ -1,6 +1,7 @@
 /** What a registry counts as circuits change is what a look at each of them counts. */
 import { assert, describe, it } from "@effect/vitest"
 import { CircuitBreaker, CircuitBreakerRegistry, CircuitPolicy } from "effect-resilience"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
@@ -16,8 +17,12 @@ const byWalk = (registry: Registry) =>
     const circuitsByState = { Closed: 0, Open: 0, HalfOpen: 0, ForcedOpen: 0, Disabled: 0, MetricsOnly: 0 }
     for (const { state } of circuits) circuitsByState[state]++
     const open = circuits.filter(({ state }) => state === "Open" || state === "ForcedOpen").map(({ name }) => name)
-    const isDegraded = circuits.some(({ failureRate, state }) =>
-      state === "HalfOpen" || (state !== "Disabled" && failureRate > ALARMING_FAILURE_RATE)
+    const isIdle = ({ currentBackoff = Duration.zero, probeIdleTime = Duration.zero }: typeof circuits[number]) =>
+      Duration.toMillis(probeIdleTime) >= Math.max(60_000, Duration.toMillis(currentBackoff))
+    const isDegraded = circuits.some((circuit) =>
+      circuit.state === "HalfOpen"
+        ? !isIdle(circuit)
+        : circuit.state !== "Disabled" && circuit.failureRate > ALARMING_FAILURE_RATE
     )
     return {
       status: open.length > 0 ? "unhealthy" : isDegraded ? "degraded" : "healthy",

@@ -163,7 +163,7 @@ describe("a long list", () => {
       const numbers = Array.from({ length: 2 * PIECE + 1 }, (_, i) => i)
       const seen: Array<number> = []
       const list = yield* Effect.forkChild(
-        collectInPieces(numbers, (i) => {
+        collectInPieces(() => numbers, (i) => {
           seen.push(i)
           return i % 2 === 0 ? i : undefined
         }),
