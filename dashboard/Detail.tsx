@@ -45,13 +45,15 @@ const Dialog = ({ children, onClose, title }: {
 }) => {
   const ref = useRef<HTMLDialogElement>(null)
   useEffect(() => {
-    const dialog = ref.current!
     const before = document.activeElement
-    dialog.showModal()
     return () => {
       if (before instanceof HTMLElement && before.isConnected) before.focus()
     }
   }, [])
+  useEffect(() => {
+    // The browser closes it by itself, and it may be wanted again before it was taken away.
+    if (!ref.current!.open) ref.current!.showModal()
+  })
   return (
     <dialog
       ref={ref}
