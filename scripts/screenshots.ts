@@ -3,6 +3,7 @@
  * runs the demo for a minute and looks at it with Debian's Chromium.
  */
 import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
@@ -14,7 +15,7 @@ const root = path.resolve(import.meta.dirname, "..")
 const images = path.join(root, "docs/images")
 fs.mkdirSync(images, { recursive: true })
 
-const TOKEN = "shown-in-no-picture"
+const TOKEN = randomBytes(32).toString("hex")
 const demo = spawn(
   process.execPath,
   ["--conditions=@effect-resilience/source", "examples/demo/main.ts", "--serve", "--port", "0", "--no-color"],

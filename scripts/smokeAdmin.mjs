@@ -1,4 +1,5 @@
 // Starts the admin API of the installed package on a free port, and looks at its page: node smokeAdmin.mjs
+import { randomBytes } from "node:crypto"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { CircuitBreaker, CircuitBreakerRegistry } from "effect-resilience"
@@ -7,7 +8,7 @@ import { HttpServer } from "effect/http"
 import assert from "node:assert/strict"
 import { createServer } from "node:http"
 
-process.env.RESILIENCE_ADMIN_TOKEN ??= "a-token-for-the-smoke-test"
+process.env.RESILIENCE_ADMIN_TOKEN ??= randomBytes(32).toString("hex")
 
 const program = Effect.gen(function*() {
   const { address } = yield* HttpServer.HttpServer
