@@ -83,6 +83,8 @@ const samplesOf = (results: Results, source: Source): ReadonlyArray<number> | un
   return costs.find((blocks) => summarise(blocks).median === fastest) ?? costs[0]!
 }
 
+const TIMES: ReadonlySet<string> = new Set(["µs", "ms"])
+
 /** The row, if both its sides were measured. Ratios are taken block by block, of what was measured at the same moment. */
 export const judge = (row: Row, results: Results, noise: number): RowResult | undefined => {
   const ours = samplesOf(results, row.ours)
@@ -92,8 +94,8 @@ export const judge = (row: Row, results: Results, noise: number): RowResult | un
   if (theirs === undefined) return undefined
   const ratio = summarise(ours.map((sample, block) => sample / theirs[block]!))
   const found = results.get(row.ours.case)!.case
-  // Bytes are the same in every run.
-  const margin = found.kind === "figures" ? 0.02 : noise
+  // Bytes are the same in every run, times are not.
+  const margin = found.kind === "figures" && !TIMES.has(found.unit) ? 0.02 : noise
   return {
     what: row.what,
     baseline: row.baseline,
