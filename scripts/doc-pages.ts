@@ -66,14 +66,17 @@ export const deadLinks = (
       : [`${page}: ${text.slice(1)} leads to no heading`]
   })
 
-export const readFile = (file: string): string | undefined => {
-  const absolute = path.join(root, file)
+/** Reads the files of a folder: the empty text of folders in it, `undefined` of what is not there. */
+export const readerOf = (folder: string) => (file: string): string | undefined => {
+  const absolute = path.join(folder, file)
   return !fs.existsSync(absolute)
     ? undefined
     : fs.statSync(absolute).isDirectory()
     ? ""
     : fs.readFileSync(absolute, "utf8")
 }
+
+export const readFile = readerOf(root)
 
 // -----------------------------------------------------------------------------
 // npm scripts

@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { deadLinks } from "../../scripts/doc-pages.ts"
+import { deadLinks, readerOf } from "../../scripts/doc-pages.ts"
 
 const root = path.resolve(import.meta.dirname, "../..")
 const temporary = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "effect-resilience-")))
@@ -54,14 +54,7 @@ describe("the packed package", () => {
   })
 
   it("has pages whose links lead to files of the package, pictures aside, so that they work without the repository", () => {
-    const installedFile = (file: string) => {
-      const absolute = path.join(installed, file)
-      return !fs.existsSync(absolute)
-        ? undefined
-        : fs.statSync(absolute).isDirectory()
-        ? ""
-        : fs.readFileSync(absolute, "utf8")
-    }
+    const installedFile = readerOf(installed)
     const pages = packed.filter((file) => file.endsWith(".md"))
     const dead = pages.flatMap((page) =>
       deadLinks(page, installedFile(page)!.replaceAll(/^!\[.*\]\(.*\)$/gm, ""), installedFile)

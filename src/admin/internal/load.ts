@@ -19,8 +19,9 @@ interface Load {
 const SHARES = { connection: 1 / 8, address: 1 / 2 } as const
 
 /** The part of a number of places that one address or connection may take. */
-export const shareOf = (whose: keyof typeof SHARES, places: number): number =>
-  Math.max(1, Math.floor(places * SHARES[whose]))
+export const shareOf = (whose: keyof typeof SHARES, places: number): number => partOf(places, SHARES[whose])
+
+const partOf = (places: number, share: number): number => Math.max(1, Math.floor(places * share))
 
 /** The time in which a client must take something of what waits for it, before its connection is closed. */
 export const READ_MILLIS = 30_000
@@ -63,7 +64,7 @@ export class Admission {
     ] as const
     const hasRoom = shares.every(([key, share]) => {
       const { isFull, requests } = this.loadOf(key)
-      return !isFull && requests < Math.max(1, Math.floor(this.limits.requests * share))
+      return !isFull && requests < partOf(this.limits.requests, share)
     })
     if (!hasRoom) return undefined
 

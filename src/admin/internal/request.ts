@@ -23,7 +23,7 @@ export const clientOf = (request: Request): Client => {
   }
 }
 
-/** The client of a request whose answer goes on. */
+/** The client of a request that is still being answered. */
 export const readerOf = (request: Request): Reader => {
   const client = clientOf(request)
   const { server } = (client.connection ?? {}) as { readonly server?: { readonly listening?: unknown } }

@@ -159,7 +159,7 @@ export const problemsOfAccess = (
   return found
 }
 
-/** Words that stand in examples, and that whoever guesses tries first. */
+/** Words from examples, which a guess begins with. */
 const WELL_KNOWN = [
   "1234567890",
   "administrator",
